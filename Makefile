@@ -1,0 +1,89 @@
+# edgemem: `make` lists what there is to make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+BIN := bin
+DIST := dist
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+# Packages under the race detector: those that share memory between goroutines.
+RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/...
+TEST_TIMEOUT ?= 10m
+FUZZTIME ?= 10s
+FUZZ_PKGS ?= ./...
+BENCH_ARGS ?=
+SIM_ARGS ?=
+DEMO_ARGS ?=
+CROSS := linux/amd64 linux/arm64 linux/arm linux/riscv64
+
+.PHONY: help
+help: ## list the targets
+	@echo 'make TARGET [VARIABLE=value]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'variables: VERSION FUZZTIME FUZZ_PKGS RACE_PKGS BENCH_ARGS SIM_ARGS DEMO_ARGS'
+
+.PHONY: build
+build: ## the daemon, static and stripped, into bin/edgemem
+	@mkdir -p $(BIN)
+	$(BUILD) -o $(BIN)/edgemem ./cmd/edgemem
+
+.PHONY: test
+test: ## every test of the module: what the README says and CI runs
+	$(GO) test -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: race
+race: ## the packages that share memory, under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $(RACE_PKGS)
+
+.PHONY: lint
+lint: lint-format lint-mod ## format, vet, staticcheck, modules, scripts
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	cd test/bench/dscrdt && $(GO) vet ./...
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); \
+	else echo 'shellcheck is not installed: scripts not checked'; fi
+
+.PHONY: lint-format
+lint-format:
+	@bad=$$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r gofmt -l); \
+	if [ -n "$$bad" ]; then printf 'gofmt would change:\n%s\n' "$$bad"; exit 1; fi
+
+.PHONY: lint-mod
+lint-mod:
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	cd test/bench/dscrdt && $(GO) mod tidy -diff
+
+.PHONY: fuzz
+fuzz: ## every fuzz test in turn, FUZZTIME each
+	test/fuzz.sh $(FUZZTIME) $(FUZZ_PKGS)
+
+.PHONY: bench
+bench: ## the figures to reach, with the references measured beside them (BENCH_ARGS='-short -run resp')
+	$(GO) run ./test/bench $(BENCH_ARGS)
+
+.PHONY: sim
+sim: ## seeded schedules of loss, partition and crash on the real replication core
+	$(GO) test -count 1 -timeout 30m -run Sim ./test/sim/... $(SIM_ARGS)
+
+.PHONY: demo
+demo: ## three daemons, a partition, and the proof that nothing was lost
+	$(GO) run ./cmd/edgemem demo $(DEMO_ARGS)
+
+.PHONY: cross
+cross: ## static binaries of every supported machine, into dist/
+	@mkdir -p $(DIST)
+	@for target in $(CROSS); do \
+		out=$(DIST)/edgemem-$${target//\//-}; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} GOARM=7 $(BUILD) -o $$out ./cmd/edgemem; \
+		printf '%-28s %s bytes\n' $$out $$(stat -c %s $$out); \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) $(DIST)
