@@ -1,0 +1,267 @@
+package crdt
+
+import (
+	"fmt"
+	"slices"
+)
+
+// chunk is a decoded part of a pull.
+type chunk struct {
+	region RegionID
+	last   bool
+	full   bool
+	lo, hi pos
+	cut    Context // changes of the sender's context since the chunk before
+	floors map[Origin]Seq
+	scopes []span
+	cells  []cellState
+}
+
+type cellState struct {
+	key, sub string
+	kind     CellKind
+	tips     []cellTip
+}
+
+type cellTip struct {
+	dot  Dot
+	val  []byte
+	hlc  HLC
+	tag  Tag
+	form byte
+}
+
+func (s *cellState) pos() pos { return pos{hashString(0, s.key), cellHash(s.kind, s.sub)} }
+
+// names reports whether the sender has the dot, as a sibling or, where ghosts is set, as a ghost.
+func (s *cellState) names(d Dot, ghosts bool) bool {
+	for i := range s.tips {
+		if t := &s.tips[i]; t.dot == d && (t.form == tipGhost) == ghosts {
+			return true
+		}
+	}
+	return false
+}
+
+func decodeChunk(msg []byte) (*chunk, error) {
+	d := decoder{b: msg}
+	d.version("a chunk")
+	var c chunk
+	copy(c.region[:], d.take(16))
+	flags := d.byte()
+	if flags&^(chunkLast|chunkFull) != 0 {
+		d.fail("a chunk with flags %#x", flags)
+	}
+	c.last, c.full = flags&chunkLast != 0, flags&chunkFull != 0
+	ids := d.origins()
+	c.lo, c.hi = d.pos(), d.pos()
+	if c.hi.less(c.lo) {
+		d.fail("a chunk's range ends before it begins")
+	}
+	c.cut = d.context(ids)
+	c.floors = map[Origin]Seq{}
+	for n := d.count(2); n > 0 && d.err == nil; n-- {
+		id := d.origin(ids)
+		c.floors[id] = d.seq()
+	}
+	for n := d.count(32); n > 0; n-- {
+		c.scopes = append(c.scopes, span{d.pos(), d.pos()})
+	}
+	n := d.count(4)
+	for ; n > 0 && d.err == nil; n-- {
+		c.cells = append(c.cells, d.cell(ids))
+	}
+	if err := d.done(); err != nil {
+		return nil, fmt.Errorf("chunk: %w", err)
+	}
+	return &c, c.check()
+}
+
+func (d *decoder) cell(ids []Origin) cellState {
+	s := cellState{kind: CellKind(d.byte())}
+	s.key, s.sub = string(d.bytes(MaxKeyBytes)), string(d.bytes(MaxKeyBytes))
+	n := d.count(3)
+	s.tips = make([]cellTip, 0, min(n, 1024))
+	for range n {
+		t := cellTip{form: d.byte(), dot: Dot{d.origin(ids), d.seq()}}
+		switch t.form {
+		case tipGhost, tipKnown:
+		case tipValue:
+			t.tag, t.hlc = Tag(d.byte()), HLC(d.u64())
+			t.val = slices.Clone(d.bytes(MaxValueBytes))
+			if t.tag == TagRemove {
+				d.fail("a sibling tagged as a remove")
+			}
+		default:
+			d.fail("a tip of form %d", t.form)
+		}
+		if d.err != nil {
+			return s
+		}
+		s.tips = append(s.tips, t)
+	}
+	return s
+}
+
+// check makes sure that the cells and scopes lie in the range, in order: the join relies on it.
+func (c *chunk) check() error {
+	for i := range c.scopes {
+		if s := c.scopes[i]; s.lo.less(c.lo) || c.hi.less(s.hi) || s.hi.less(s.lo) {
+			return fmt.Errorf("chunk: %w: a scope outside the range", ErrMalformed)
+		}
+	}
+	at := c.lo
+	for i := range c.cells {
+		p := c.cells[i].pos()
+		if p.less(at) || c.hi.less(p) {
+			return fmt.Errorf("chunk: %w: key %.64q outside the range or out of order", ErrMalformed, c.cells[i].key)
+		}
+		at = p
+	}
+	return nil
+}
+
+// Receiver is the pulling side of one pull. Make one for each Hello sent.
+type Receiver struct {
+	r    *Region
+	cut  Context // the sender's context, as told so far
+	from map[Origin]Seq
+	last bool
+}
+
+// NewReceiver prepares to merge the answer to the Hello that the region would send now. Take both
+// under one lock.
+func (r *Region) NewReceiver() *Receiver {
+	return &Receiver{r: r, cut: r.Context(), from: map[Origin]Seq{}}
+}
+
+// Done reports whether the last chunk was merged.
+func (rc *Receiver) Done() bool { return rc.last }
+
+// Merge joins one chunk: atomically, whole or not at all. Errors: ErrMalformed, ErrVersion.
+func (rc *Receiver) Merge(msg []byte, now int64) error {
+	r := rc.r
+	c, err := decodeChunk(msg)
+	if err != nil {
+		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
+	}
+	if c.region != r.id {
+		return fmt.Errorf("region %q: chunk: %w: it is for region %v", r.cfg.Name, ErrMalformed, c.region)
+	}
+	cut := rc.cut.Clone()
+	for id, runs := range c.cut {
+		if runs.Empty() {
+			delete(cut, id)
+		} else {
+			cut[id] = runs
+		}
+	}
+	if err := r.checkChunk(c, cut); err != nil {
+		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
+	}
+	rc.cut, rc.last = cut, c.last
+	for id, f := range c.floors {
+		rc.from[id] = max(rc.from[id], f)
+	}
+	r.join(c, cut, rc.from, now)
+	return nil
+}
+
+// checkChunk refuses what a right sender never sends: dots that its context lacks, values left out that
+// we do not have, more origins than a region may have.
+func (r *Region) checkChunk(c *chunk, cut Context) error {
+	if len(r.origins)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
+		return fmt.Errorf("chunk: %w: %d origins, %d pieces: too many", ErrMalformed, len(cut), len(r.pieces))
+	}
+	for i := range c.cells {
+		s := &c.cells[i]
+		p := s.pos()
+		for j := range s.tips {
+			t := &s.tips[j]
+			if !cut.Has(t.dot) {
+				return fmt.Errorf("chunk: %w: key %.64q has %v, which its sender has not seen", ErrMalformed, s.key, t.dot)
+			}
+			if t.form == tipKnown && !r.has(p, t.dot) {
+				return fmt.Errorf("chunk: %w: key %.64q lacks the value of %v", ErrMalformed, s.key, t.dot)
+			}
+		}
+	}
+	return nil
+}
+
+// join merges a checked chunk.
+func (r *Region) join(c *chunk, cut Context, floors map[Origin]Seq, now int64) {
+	if c.full {
+		r.raiseFloors(floors)
+	}
+	joined := make(map[*cell]bool, len(c.cells))
+	for i := range c.cells {
+		s := &c.cells[i]
+		x := r.upsert(s.key, s.kind, s.sub)
+		r.joinCell(x, s, cut, floors, now)
+		if len(c.scopes) > 0 {
+			joined[x] = true
+		}
+		r.tidy(x)
+	}
+	for _, sc := range c.scopes {
+		for _, x := range r.cellsFrom(sc.lo, sc.hi) {
+			if !joined[x] {
+				r.joinCell(x, &cellState{}, cut, floors, now)
+				r.tidy(x)
+			}
+		}
+	}
+	r.raise(c.lo, c.hi, cut)
+	r.stats.ChunksMerged++
+	r.retryWaiting(now)
+	r.absorbResets(now)
+}
+
+// joinCell is rule 2: what the sender has seen and does not have is gone, what we have not seen is new.
+// Ghosts follow the same rule, unless the sender may have pruned them.
+func (r *Region) joinCell(x *cell, s *cellState, cut Context, floors map[Origin]Seq, now int64) {
+	if r.cfg.Mutant == MutantWriteContexts {
+		cut = tipContext(s)
+	}
+	p := x.pos()
+	was, before := x.present(), r.stats.TipsMerged
+	n := len(x.sibs) + len(x.ghosts)
+	r.dropWhere(x, func(o *sibling) bool {
+		d := r.dot(o.tip)
+		return cut.Has(d) && !s.names(d, false)
+	}, func(g tip) bool {
+		d := r.dot(g)
+		return cut.Has(d) && !s.names(d, true) && d.Seq > floors[d.Origin]
+	})
+	dropped := n != len(x.sibs)+len(x.ghosts)
+	for i := range s.tips {
+		if t := &s.tips[i]; !r.has(p, t.dot) {
+			r.admit(x, t, now)
+		}
+	}
+	if dropped || r.stats.TipsMerged != before {
+		r.recount(x, was)
+	}
+}
+
+func (r *Region) admit(x *cell, t *cellTip, now int64) {
+	tag := t.tag
+	if t.form == tipGhost {
+		tag = TagRemove
+	}
+	r.place(x, sibling{t.val, t.hlc, tip{r.intern(t.dot.Origin), t.dot.Seq}, tag}, now)
+	r.stats.TipsMerged++
+}
+
+// tipContext is what a cell's tips say by themselves, as if the writes of one origin to one cell were all
+// that a pull could go by. It is too little; MutantWriteContexts uses it.
+func tipContext(s *cellState) Context {
+	c := Context{}
+	for i := range s.tips {
+		runs := c[s.tips[i].dot.Origin]
+		runs.Union(Runs{Base: s.tips[i].dot.Seq})
+		c[s.tips[i].dot.Origin] = runs
+	}
+	return c
+}

@@ -1,0 +1,170 @@
+package crdt
+
+import (
+	"encoding/binary"
+)
+
+// A counter is the sum of its origins' contributions (a PN-counter: Shapiro et al., "A comprehensive
+// study of CRDTs", 2011), each one dotted sibling that its owner alone replaces. A contribution is
+// cumulative, so a removal that is concurrent with an increment needs care: it covers the sibling
+// that it saw, not the later one that carries the same sum further. It therefore leaves, for each
+// contribution of another origin, a reset: what it had seen, by sequence number. Readers subtract
+// it, and the owner absorbs it into its base with its next write. `10, then DEL ‖ INCR` is 1.
+//
+//	contribution (T, baseSeq, baseT): T increments so far, of which baseT up to baseSeq are removed
+//	reset (origin, seq, T):           a removal saw origin's contribution of dot seq, which said T
+//	value of an origin                T − T of the reset with the highest seq above baseSeq, else T − baseT
+//
+// A contribution that starts afresh has a base just below its own dot, so that a reset of the earlier
+// chain, arriving late, no longer counts.
+type contribution struct {
+	total   num
+	baseSeq Seq
+	base    num
+}
+
+type reset struct {
+	origin Origin
+	seq    Seq
+	total  num
+}
+
+func appendNum(b []byte, n num) []byte {
+	if n.isInt64() {
+		return binary.AppendVarint(append(b, 0), n.small)
+	}
+	s := n.String()
+	return append(binary.AppendUvarint(append(b, 1), uint64(len(s))), s...)
+}
+
+func (d *decoder) num() num {
+	switch d.byte() {
+	case 0:
+		return num{small: d.varint()}
+	case 1:
+		n, err := parseNum(string(d.bytes(maxDigits + 8)))
+		if err != nil {
+			d.fail("a counter holds %v", err)
+		}
+		return n
+	}
+	d.fail("a counter has an unknown form of number")
+	return num{}
+}
+
+func (c contribution) encode() []byte {
+	b := appendNum(make([]byte, 0, 16), c.total)
+	b = binary.AppendUvarint(b, uint64(c.baseSeq))
+	return appendNum(b, c.base)
+}
+
+func decodeContribution(b []byte) contribution {
+	d := decoder{b: b}
+	c := contribution{total: d.num(), baseSeq: Seq(d.uvarint()), base: d.num()}
+	if d.err != nil {
+		return contribution{}
+	}
+	return c
+}
+
+func (x reset) encode() []byte {
+	b := append(make([]byte, 0, 32), x.origin[:]...)
+	b = binary.AppendUvarint(b, uint64(x.seq))
+	return appendNum(b, x.total)
+}
+
+func decodeReset(b []byte) reset {
+	d := decoder{b: b}
+	var x reset
+	copy(x.origin[:], d.take(len(x.origin)))
+	x.seq, x.total = Seq(d.uvarint()), d.num()
+	if d.err != nil {
+		return reset{}
+	}
+	return x
+}
+
+// resetsUs reports whether the sibling is a reset of this incarnation's contribution.
+func (r *Region) resetsUs(s *sibling) bool {
+	return len(s.val) >= len(Origin{}) && Origin(s.val[:16]) == r.cfg.Self
+}
+
+// latestReset is the reset of origin o in the cell with the highest number above baseSeq.
+func latestReset(c *cell, o Origin, baseSeq Seq) (reset, bool) {
+	best := reset{seq: baseSeq}
+	found := false
+	for i := range c.sibs {
+		if s := &c.sibs[i]; s.tag == TagReset {
+			if x := decodeReset(s.val); x.origin == o && x.seq > best.seq {
+				best, found = x, true
+			}
+		}
+	}
+	return best, found
+}
+
+// share is what one contribution adds to the cell's sum.
+func (r *Region) share(c *cell, s *sibling) num {
+	k := decodeContribution(s.val)
+	if x, ok := latestReset(c, r.origins[s.org].id, k.baseSeq); ok {
+		if x.seq >= s.seq {
+			return num{}
+		}
+		return k.total.sub(x.total)
+	}
+	return k.total.sub(k.base)
+}
+
+// sum adds the contributions; counted is false where there is none.
+func (r *Region) sum(c *cell) (total num, counted bool) {
+	for i := range c.sibs {
+		if s := &c.sibs[i]; s.tag == TagCount {
+			total, counted = total.add(r.share(c, s)), true
+		}
+	}
+	return total, counted
+}
+
+// scalar is the view of a value or field cell: the last writer's register, plus the contributions
+// where the register is a number or there is none. A register that is not a number hides them.
+func (r *Region) scalar(c *cell) []byte {
+	w := r.winner(c)
+	total, counted := r.sum(c)
+	if !counted {
+		if w == nil {
+			return nil
+		}
+		return w.val
+	}
+	if w != nil {
+		base, err := parseNum(string(w.val))
+		if err != nil {
+			return w.val
+		}
+		total = total.add(base)
+	}
+	return []byte(total.String())
+}
+
+// number is the numeric view; an absent or empty cell is 0.
+func (r *Region) number(c *cell) (num, error) {
+	if c == nil {
+		return num{}, nil
+	}
+	total, counted := r.sum(c)
+	w := r.winner(c)
+	if w == nil {
+		return total, nil
+	}
+	if i, ok := parseInt(w.val); ok {
+		return total.add(num{small: i}), nil
+	}
+	base, err := parseNum(string(w.val))
+	if err != nil {
+		return num{}, err
+	}
+	if !counted {
+		return base, nil
+	}
+	return total.add(base), nil
+}

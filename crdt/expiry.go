@@ -1,0 +1,120 @@
+package crdt
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"math"
+)
+
+// Expiry is a cell of its own. Its siblings hold instants; the view is the latest, and a PERSIST is an
+// instant at infinity. So of concurrent settings the longest wins and PERSIST beats all, while a
+// setting that has seen another covers it, shortening included.
+
+// never is the instant that PERSIST writes.
+const never = math.MaxInt64
+
+func encodeInstant(at int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(at)) }
+
+func decodeInstant(b []byte) int64 {
+	if len(b) != 8 {
+		return never
+	}
+	return int64(binary.BigEndian.Uint64(b))
+}
+
+// updateExpiry recomputes the entry's effective instant.
+func (r *Region) updateExpiry(c *cell) {
+	var at int64
+	own := false
+	for i := range c.sibs {
+		if s := &c.sibs[i]; s.tag == TagExpiry {
+			at = max(at, decodeInstant(s.val))
+			own = own || r.hasSelf && s.org == r.self
+		}
+	}
+	if at == never {
+		at = 0
+	}
+	if at == c.e.exp {
+		return
+	}
+	if c.e.exp != 0 {
+		r.expiring--
+	}
+	if c.e.exp = at; at != 0 {
+		r.expiring++
+		due := at
+		if !own {
+			due += sweepGraceMillis
+		}
+		heap.Push(&r.expiry, expiryEnt{due, at, c.e.key})
+		r.trimExpiry()
+	}
+}
+
+// trimExpiry drops superseded instants once they are the majority, so that a key whose expiry is
+// refreshed all day costs one entry.
+func (r *Region) trimExpiry() {
+	if len(r.expiry) <= 2*r.expiring+64 {
+		return
+	}
+	kept, seen := r.expiry[:0], map[string]bool{}
+	for _, x := range r.expiry {
+		if e := r.lookup(x.key); e != nil && e.exp == x.at && !seen[x.key] {
+			seen[x.key] = true
+			kept = append(kept, x)
+		}
+	}
+	clear(r.expiry[len(kept):])
+	r.expiry = kept
+	heap.Init(&r.expiry)
+}
+
+// sweepGraceMillis is how long after the instant a replica that did not set the expiry waits before it
+// removes the entry itself. Readers do not see the entry either way; waiting saves every replica but
+// one the write.
+const sweepGraceMillis = 60_000
+
+type expiryEnt struct {
+	due, at int64
+	key     string
+}
+
+type expiryHeap []expiryEnt
+
+func (h expiryHeap) Len() int           { return len(h) }
+func (h expiryHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h expiryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *expiryHeap) Push(x any)        { *h = append(*h, x.(expiryEnt)) }
+func (h *expiryHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+// sweepMax bounds the entries that one sweep removes, so that it holds the region only briefly.
+const sweepMax = 512
+
+// sweep removes entries whose expiry is past. It reports whether some that are due remain.
+func (r *Region) sweep(now int64) (more bool) {
+	for n := 0; len(r.expiry) > 0 && r.expiry[0].due <= now; n++ {
+		if n == sweepMax {
+			return true
+		}
+		x := heap.Pop(&r.expiry).(expiryEnt)
+		if e := r.lookup(x.key); e != nil && e.exp == x.at {
+			tx := r.begin(now)
+			tx.drop(e)
+		}
+	}
+	return false
+}
+
+// NextExpiry is when the next entry is due for removal, Unix ms; ok is false when none is.
+func (r *Region) NextExpiry() (at int64, ok bool) {
+	if len(r.expiry) == 0 {
+		return 0, false
+	}
+	return r.expiry[0].due, true
+}

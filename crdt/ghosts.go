@@ -1,0 +1,91 @@
+package crdt
+
+// Ghosts are remembered so that a pull by intervals carries removes. They may be forgotten at any time:
+// the floor rises with them, and a peer that has not seen the floor compares live dots instead.
+
+// Prune forgets the ghosts of origin up to number upto and raises its floor (rule 3).
+func (r *Region) Prune(origin Origin, upto Seq) {
+	i, ok := r.byID[origin]
+	if !ok {
+		return
+	}
+	o := &r.origins[i]
+	upto = min(upto, o.runs.Base)
+	if upto <= o.floor {
+		return
+	}
+	o.index.sort()
+	var cells []*cell
+	for _, e := range o.index.ents {
+		if e.seq > upto {
+			break
+		}
+		if !e.c.gone && e.c.sibling(tip{i, e.seq}) < 0 && e.c.hasTip(tip{i, e.seq}) {
+			cells = append(cells, e.c)
+		}
+	}
+	for _, c := range cells {
+		r.dropGhosts(c, i, upto)
+	}
+	if len(cells) > 0 && r.cfg.Mutant != MutantSilentPrune {
+		o.floor, o.dirty = upto, true
+		r.pruned++
+	}
+}
+
+func (r *Region) dropGhosts(c *cell, org uint32, upto Seq) {
+	n := len(c.ghosts)
+	r.change(c, func() {
+		r.dropWhere(c, nil, func(g tip) bool { return g.org == org && g.seq <= upto })
+	})
+	r.stats.GhostsPruned += uint64(n - len(c.ghosts))
+	r.tidy(c)
+}
+
+// raiseFloors takes over the floors of a peer whose live dots we compare ours with: what it has pruned
+// we will never be able to tell others.
+func (r *Region) raiseFloors(floors map[Origin]Seq) {
+	for id, f := range floors {
+		if o := &r.origins[r.intern(id)]; f > o.floor {
+			o.floor, o.dirty = f, true
+			r.pruned++
+		}
+	}
+}
+
+// pruneToBudget forgets the oldest ghosts of the origins that have most, down to half the budget.
+func (r *Region) pruneToBudget() {
+	if r.ghosts <= r.cfg.MaxGhosts {
+		return
+	}
+	target := r.cfg.MaxGhosts / 2
+	keep := float64(target) / float64(r.ghosts)
+	for i := range r.origins {
+		seqs := r.ghostSeqs(uint32(i))
+		if n := len(seqs) - int(float64(len(seqs))*keep); n > 0 {
+			r.Prune(r.origins[i].id, seqs[n-1])
+		}
+	}
+}
+
+// ghostSeqs lists the ghosts of one origin, oldest first.
+func (r *Region) ghostSeqs(org uint32) []Seq {
+	x := &r.origins[org].index
+	x.sort()
+	var out []Seq
+	for _, e := range x.ents {
+		if t := (tip{org, e.seq}); e.c.hasTip(t) && e.c.sibling(t) < 0 {
+			out = append(out, e.seq)
+		}
+	}
+	return out
+}
+
+// Tick does what time makes due: it removes expired entries and forgets ghosts beyond the budget. It
+// reports whether more is due at once.
+func (r *Region) Tick(now int64) (more bool) {
+	more = r.sweep(now)
+	r.absorbResets(now)
+	r.pruneToBudget()
+	return more
+}

@@ -1,0 +1,471 @@
+package crdt
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// A push carries an interval of one origin's writes. Writes to one cell within the interval are folded:
+// the last of them travels, with the numbers of those it covers and all that they covered, so a hot
+// key costs one write a push. A pushed write applies only where everything that it covers was seen;
+// otherwise it waits a little, and then a pull brings it.
+
+// outOp is a local write on its way out.
+type outOp struct {
+	tip
+	hlc    HLC
+	val    []byte
+	deps   []tip // what it covers
+	after  []tip // scope ghosts that it follows
+	folded []Seq // earlier numbers of ours in the same cell that it covers and stands for
+	scope  Context
+	c      *cell // nil: folded into a later one
+	tag    Tag
+}
+
+// outbox holds local writes that were not pushed yet; ops[i] has number first+i.
+type outbox struct {
+	ops   []outOp
+	bytes int
+}
+
+func (o *outbox) first() Seq { return o.ops[0].seq }
+
+func (o *outbox) add(c *cell, op outOp) {
+	op.c = c
+	var kept []tip
+	for _, d := range op.deps {
+		if p := o.pending(d, op.org, c); p != nil {
+			op.folded = append(append(op.folded, p.folded...), p.seq)
+			kept = append(kept, p.deps...)
+			op.after = append(op.after, p.after...)
+			o.bytes -= p.size()
+			*p = outOp{tip: p.tip}
+			continue
+		}
+		kept = append(kept, d)
+	}
+	op.deps = dedupe(kept)
+	op.after = dedupe(op.after)
+	o.ops = append(o.ops, op)
+	o.bytes += op.size()
+}
+
+func dedupe(ts []tip) []tip {
+	if len(ts) < 2 {
+		return ts
+	}
+	slices.SortFunc(ts, func(a, b tip) int {
+		if a.org != b.org {
+			return int(a.org) - int(b.org)
+		}
+		return int(int64(a.seq) - int64(b.seq))
+	})
+	return slices.Compact(ts)
+}
+
+// pending finds the unpushed write of ours, whose origin is self, that has dot d.
+func (o *outbox) pending(d tip, self uint32, c *cell) *outOp {
+	if len(o.ops) == 0 || d.org != self || d.seq < o.first() {
+		return nil
+	}
+	i := int(d.seq - o.first())
+	if i >= len(o.ops) || o.ops[i].c != c || o.ops[i].scope != nil {
+		return nil
+	}
+	return &o.ops[i]
+}
+
+func (o *outbox) scope(ctx Context) {
+	o.ops[len(o.ops)-1].scope = ctx
+	o.bytes += 24 * len(ctx)
+}
+
+func (p *outOp) size() int {
+	if p.c == nil {
+		return 0
+	}
+	return 24 + len(p.c.e.key) + len(p.c.sub) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 3*len(p.folded)
+}
+
+// Outbound is how many bytes of local writes wait to be pushed.
+func (r *Region) Outbound() int { return r.out.bytes }
+
+// maxPushBytes bounds one pushed message. A write that does not fit travels without its value: the
+// receivers see the gap, and pull.
+const maxPushBytes = 64 << 10
+
+// TakePush encodes the local writes that were not pushed yet, in messages of at most 64 KiB, and forgets them.
+func (r *Region) TakePush() [][]byte {
+	var out [][]byte
+	ops := r.out.ops
+	r.out = outbox{}
+	for len(ops) > 0 {
+		n, size := 0, 0
+		for n < len(ops) && (n == 0 || size+ops[n].size() <= maxPushBytes-1024) {
+			size += ops[n].size()
+			n++
+		}
+		if msg := r.encodePush(ops[:n]); msg != nil {
+			out = append(out, msg)
+		}
+		ops = ops[n:]
+	}
+	return out
+}
+
+func (r *Region) encodePush(ops []outOp) []byte {
+	var t originTable
+	t.index(r.cfg.Self)
+	var body []byte
+	n := 0
+	base := HLC(0)
+	for i := range ops {
+		if p := &ops[i]; p.c != nil {
+			if n == 0 {
+				base = p.hlc
+				body = binary.AppendUvarint(body, uint64(ops[0].seq))
+				body = binary.AppendUvarint(body, uint64(base))
+			}
+			body = r.appendOp(body, &t, p, base, ops[0].seq)
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	head := append([]byte{wireVersion}, r.id[:]...)
+	return t.seal(binary.AppendUvarint(head, uint64(n)), body)
+}
+
+// Flags of a pushed write.
+const (
+	opScoped = 1 << iota // a context says what it covers
+	opAbsent             // too large to push
+	opFolded
+	opDeps
+	opAfter
+	opKnown = opScoped | opAbsent | opFolded | opDeps | opAfter
+)
+
+func (r *Region) appendOp(b []byte, t *originTable, p *outOp, base HLC, first Seq) []byte {
+	var flags byte
+	if p.scope != nil {
+		flags |= opScoped
+	}
+	if p.size() > maxPushBytes-1024 {
+		flags |= opAbsent
+	}
+	for _, f := range []struct {
+		n   int
+		bit byte
+	}{{len(p.folded), opFolded}, {len(p.deps), opDeps}, {len(p.after), opAfter}} {
+		if f.n > 0 {
+			flags |= f.bit
+		}
+	}
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, uint64(p.seq-first))
+	if flags&opAbsent != 0 {
+		return b
+	}
+	b = append(b, byte(p.c.kind), byte(p.tag))
+	b = appendBytes(b, p.c.e.key)
+	b = appendBytes(b, p.c.sub)
+	b = binary.AppendVarint(b, int64(p.hlc-base))
+	b = appendBytes(b, p.val)
+	if flags&opFolded != 0 {
+		b = binary.AppendUvarint(b, uint64(len(p.folded)))
+		for _, s := range p.folded {
+			b = binary.AppendUvarint(b, uint64(p.seq-s))
+		}
+	}
+	if flags&opDeps != 0 {
+		b = appendDots(b, t, r.dotsOf(p.deps))
+	}
+	if flags&opAfter != 0 {
+		b = appendDots(b, t, r.dotsOf(p.after))
+	}
+	if flags&opScoped != 0 {
+		b = appendContext(b, t, p.scope)
+	}
+	return b
+}
+
+func (r *Region) dotsOf(ts []tip) []Dot {
+	out := make([]Dot, len(ts))
+	for i, t := range ts {
+		out[i] = r.dot(t)
+	}
+	return out
+}
+
+// delta is a decoded push.
+type delta struct {
+	region RegionID
+	origin Origin
+	ops    []deltaOp
+}
+
+type deltaOp struct {
+	dot    Dot
+	folded []Seq
+	deps   []Dot
+	after  []Dot
+	scope  Context
+	key    string
+	sub    string
+	val    []byte
+	hlc    HLC
+	kind   CellKind
+	tag    Tag
+	absent bool
+}
+
+// PushRegion tells which region a pushed message is for, without decoding the rest.
+func PushRegion(msg []byte) (RegionID, error) {
+	d := decoder{b: msg}
+	d.version("a push")
+	var id RegionID
+	copy(id[:], d.take(16))
+	return id, d.err
+}
+
+func decodePush(msg []byte) (*delta, error) {
+	d := decoder{b: msg}
+	d.version("a push")
+	var out delta
+	copy(out.region[:], d.take(16))
+	n := d.count(2)
+	ids := d.origins()
+	if len(ids) == 0 {
+		d.fail("a push names no origin")
+		return nil, d.err
+	}
+	out.origin = ids[0]
+	first, base := d.seq(), HLC(d.uvarint())
+	out.ops = make([]deltaOp, 0, min(n, 4096))
+	for range n {
+		out.ops = append(out.ops, d.op(ids, first, base))
+		if d.err != nil {
+			return nil, d.err
+		}
+	}
+	return &out, d.done()
+}
+
+func (d *decoder) op(ids []Origin, first Seq, base HLC) deltaOp {
+	flags := d.byte()
+	off := d.uvarint()
+	if flags&^opKnown != 0 || off > 1<<32 {
+		d.fail("a push with flags %#x at offset %d", flags, off)
+		return deltaOp{}
+	}
+	op := deltaOp{dot: Dot{ids[0], first + Seq(off)}, absent: flags&opAbsent != 0}
+	if op.absent {
+		return op
+	}
+	op.kind, op.tag = CellKind(d.byte()), Tag(d.byte())
+	op.key, op.sub = string(d.bytes(MaxKeyBytes)), string(d.bytes(MaxKeyBytes))
+	op.hlc = base + HLC(d.varint())
+	op.val = slices.Clone(d.bytes(MaxValueBytes))
+	if flags&opFolded != 0 {
+		for n := d.count(1); n > 0; n-- {
+			back := d.uvarint()
+			if back == 0 || back >= uint64(op.dot.Seq) {
+				d.fail("a write folds %d back from %d", back, op.dot.Seq)
+				return op
+			}
+			op.folded = append(op.folded, op.dot.Seq-Seq(back))
+		}
+	}
+	if flags&opDeps != 0 {
+		op.deps = d.dots(ids)
+	}
+	if flags&opAfter != 0 {
+		op.after = d.dots(ids)
+	}
+	if flags&opScoped != 0 {
+		op.scope = d.context(ids)
+		if op.kind != CellDrop && op.kind != CellFlush || op.tag != TagRemove {
+			d.fail("a scope on a cell of kind %d, tag %d", op.kind, op.tag)
+		}
+	}
+	return op
+}
+
+// waiter is a pushed write that came before something that it covers.
+type waiter struct {
+	op   deltaOp
+	size int
+}
+
+// Push merges a pushed message. It reports whether that left a new gap, for a pull to close. The message may be
+// reused afterwards. Errors: ErrMalformed, ErrVersion; then nothing was merged.
+func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
+	d, err := decodePush(msg)
+	if err != nil {
+		return false, fmt.Errorf("region %q: push: %w", r.cfg.Name, err)
+	}
+	if d.region != r.id {
+		return false, fmt.Errorf("region %q: push: %w: it is for region %v", r.cfg.Name, ErrMalformed, d.region)
+	}
+	if d.origin == r.cfg.Self {
+		return false, nil // our own, come back
+	}
+	applied, holes := false, r.holes()
+	for i := range d.ops {
+		switch r.tryOp(&d.ops[i], now) {
+		case opApplied:
+			applied = true
+		case opEarly:
+			r.wait(d.ops[i])
+		}
+	}
+	if applied {
+		r.retryWaiting(now)
+	}
+	r.absorbResets(now)
+	return r.holes() > holes, nil
+}
+
+type opResult uint8
+
+const (
+	opSeen opResult = iota
+	opApplied
+	opEarly
+)
+
+// tryOp applies one pushed write if rule 1 allows it.
+func (r *Region) tryOp(op *deltaOp, now int64) opResult {
+	p := pos{hashString(0, op.key), cellHash(op.kind, op.sub)}
+	if r.has(p, op.dot) {
+		if !op.absent {
+			r.claim(tip{r.intern(op.dot.Origin), op.dot.Seq})
+		}
+		r.stats.PushOld++
+		return opSeen
+	}
+	if op.absent || r.cfg.Mutant != MutantBlindPush && !r.ready(p, op) {
+		return opEarly
+	}
+	r.applyOp(op, now)
+	r.stats.PushApplied++
+	return opApplied
+}
+
+// ready reports whether everything that op covers was seen here (rule 1).
+func (r *Region) ready(p pos, op *deltaOp) bool {
+	for _, d := range op.deps {
+		if !r.has(p, d) {
+			return false
+		}
+	}
+	for _, d := range op.after {
+		if !r.has(p, d) {
+			return false
+		}
+	}
+	if op.scope != nil && !r.Covers(op.scope) {
+		return false
+	}
+	i, ok := r.byID[op.dot.Origin]
+	return !ok && len(r.origins) < MaxOrigins || ok && len(r.origins[i].runs.Above) < maxAboveSpans
+}
+
+func (r *Region) applyOp(op *deltaOp, now int64) {
+	org := r.intern(op.dot.Origin)
+	c := r.upsert(op.key, op.kind, op.sub)
+	covered := make([]tip, 0, len(op.deps)+len(op.folded))
+	for _, d := range op.deps {
+		covered = append(covered, tip{r.intern(d.Origin), d.Seq})
+	}
+	for _, s := range op.folded {
+		covered = append(covered, tip{org, s})
+	}
+	r.change(c, func() {
+		for _, t := range covered {
+			r.dropTip(c, t)
+		}
+		if r.cfg.Mutant == MutantDropGhosts && op.tag != TagRemove {
+			r.dropWhere(c, nil, func(tip) bool { return true })
+		}
+		r.place(c, sibling{op.val, op.hlc, tip{org, op.dot.Seq}, op.tag}, now)
+	})
+	for _, t := range covered {
+		if t.org == org || r.cfg.Mutant == MutantBlindPush {
+			r.claim(t)
+		}
+	}
+	r.claim(tip{org, op.dot.Seq})
+	if op.scope != nil {
+		r.clearScope(c, func(t tip) bool { return op.scope.Has(r.dot(t)) })
+	}
+}
+
+// place adds an arrived dot to its cell.
+func (r *Region) place(c *cell, s sibling, now int64) {
+	if s.tag == TagRemove {
+		r.addGhost(c, s.tip)
+		return
+	}
+	r.clock.Observe(s.hlc, now)
+	r.addSibling(c, s)
+	if r.cfg.Mutant == MutantDropLosers && s.tag == TagReg {
+		w := *r.winner(c)
+		r.dropWhere(c, func(x *sibling) bool { return x.tag == TagReg && x.tip != w.tip }, nil)
+	}
+}
+
+// wait keeps a write back. When the bound is reached the oldest is left to a pull.
+func (r *Region) wait(op deltaOp) {
+	if op.absent {
+		r.waitNothing(op.dot)
+		return
+	}
+	size := 64 + len(op.key) + len(op.sub) + len(op.val) + 24*(len(op.deps)+len(op.after)+len(op.scope))
+	r.stats.PushWaiting++
+	r.waiting = append(r.waiting, waiter{op, size})
+	r.waitLen += size
+	for len(r.waiting) > waitingMax || r.waitLen > waitingMaxSize {
+		r.waitLen -= r.waiting[0].size
+		r.waiting = slices.Delete(r.waiting, 0, 1)
+		r.stats.PushDropped++
+	}
+}
+
+// waitNothing remembers that a dot exists which only a pull can bring.
+func (r *Region) waitNothing(d Dot) {
+	for i := range r.waiting {
+		if r.waiting[i].op.absent && r.waiting[i].op.dot.Origin == d.Origin {
+			r.waiting[i].op.dot.Seq = max(r.waiting[i].op.dot.Seq, d.Seq)
+			return
+		}
+	}
+	r.waiting = append(r.waiting, waiter{deltaOp{dot: d, absent: true}, 0})
+}
+
+// retryWaiting applies what has become ready, until nothing more does.
+func (r *Region) retryWaiting(now int64) {
+	for again := len(r.waiting) > 0; again; {
+		again = false
+		kept := r.waiting[:0]
+		r.waitLen = 0
+		for _, w := range r.waiting {
+			if w.op.absent {
+				if i, ok := r.byID[w.op.dot.Origin]; ok && r.origins[i].runs.Has(w.op.dot.Seq) {
+					continue
+				}
+			} else if res := r.tryOp(&w.op, now); res != opEarly {
+				again = again || res == opApplied
+				continue
+			}
+			kept = append(kept, w)
+			r.waitLen += w.size
+		}
+		clear(r.waiting[len(kept):])
+		r.waiting = kept
+	}
+}

@@ -1,0 +1,279 @@
+package crdt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// The durable image of a region is a set of records whose keys begin with the region's id:
+//
+//	id 0x01               meta: name, own clock, pieces of unfinished pulls
+//	id 0x02 origin-number origin: id, context, floor
+//	id 0x03 cell key      one cell: siblings and ghosts, with origins by number
+//
+// Origin numbers mean something only beside the origin records of the same image.
+const (
+	recMeta   = 1
+	recOrigin = 2
+	recCell   = 3
+)
+
+// ErrDamaged says that a record does not read back as it was written.
+var ErrDamaged = errors.New("crdt: damaged record")
+
+// Dirty reports whether something changed since the last TakeDirty.
+func (r *Region) Dirty() bool { return len(r.dirty) > 0 || r.metaDirty || r.originsDirty() }
+
+// DirtyCells is how many cells the next TakeDirty would write.
+func (r *Region) DirtyCells() int { return len(r.dirty) }
+
+func (r *Region) originsDirty() bool {
+	for i := range r.origins {
+		if r.origins[i].dirty {
+			return true
+		}
+	}
+	return false
+}
+
+// TakeDirty encodes everything that changed since the last call, for one atomic commit. Records of one call
+// must become durable together, and calls in order.
+func (r *Region) TakeDirty() []Record {
+	recs := make([]Record, 0, len(r.dirty)+2)
+	if r.metaDirty {
+		recs = append(recs, Record{r.recordKey(recMeta, nil), r.encodeMeta()})
+		r.metaDirty = false
+	}
+	for i := range r.origins {
+		if o := &r.origins[i]; o.dirty {
+			recs = append(recs, Record{r.recordKey(recOrigin, binary.BigEndian.AppendUint32(nil, uint32(i))), o.encode()})
+			o.dirty = false
+		}
+	}
+	for _, c := range r.dirty {
+		if rec, ok := r.cellRecord(c); ok {
+			recs = append(recs, rec)
+		}
+		c.dirty = false
+	}
+	clear(r.dirty)
+	r.dirty = r.dirty[:0]
+	if cap(r.dirty) > 1<<14 {
+		r.dirty = nil
+	}
+	return recs
+}
+
+func (r *Region) recordKey(kind byte, rest []byte) []byte {
+	b := make([]byte, 0, 17+len(rest))
+	return append(append(append(b, r.id[:]...), kind), rest...)
+}
+
+// cellRecord encodes a cell, or its removal. A cell that was taken out and came back is written by the one
+// that came back.
+func (r *Region) cellRecord(c *cell) (Record, bool) {
+	k := r.recordKey(recCell, nil)
+	k = appendBytes(k, c.e.key)
+	k = append(append(k, byte(c.kind)), c.sub...)
+	if c.gone {
+		return Record{k, nil}, r.lookup(c.e.key).cell(c.kind, c.sub) == nil
+	}
+	b := []byte{wireVersion}
+	b = binary.AppendUvarint(b, uint64(len(c.sibs)))
+	for i := range c.sibs {
+		s := &c.sibs[i]
+		b = binary.AppendUvarint(b, uint64(s.org))
+		b = binary.AppendUvarint(b, uint64(s.seq))
+		b = append(b, byte(s.tag))
+		b = binary.BigEndian.AppendUint64(b, uint64(s.hlc))
+		b = appendBytes(b, s.val)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.ghosts)))
+	for _, g := range c.ghosts {
+		b = binary.AppendUvarint(b, uint64(g.org))
+		b = binary.AppendUvarint(b, uint64(g.seq))
+	}
+	return Record{k, b}, true
+}
+
+func (o *originState) encode() []byte {
+	b := append([]byte{wireVersion}, o.id[:]...)
+	b = binary.AppendUvarint(b, uint64(o.floor))
+	return appendRuns(b, o.runs)
+}
+
+func (r *Region) encodeMeta() []byte {
+	var t originTable
+	body := appendBytes(nil, r.cfg.Name)
+	body = binary.AppendUvarint(body, uint64(len(r.pieces)))
+	for _, x := range r.pieces {
+		body = appendPos(appendPos(body, x.lo), x.hi)
+		body = appendContext(body, &t, x.extra)
+	}
+	return t.seal([]byte{wireVersion}, body)
+}
+
+// RecordRegion tells which region a record key belongs to.
+func RecordRegion(key []byte) (RegionID, bool) {
+	if len(key) < 17 {
+		return RegionID{}, false
+	}
+	return RegionID(key[:16]), true
+}
+
+// RecordName gives the region's name where the record is a meta record. A region's meta record comes first.
+func RecordName(rec Record) (name string, ok bool, err error) {
+	if len(rec.Key) != 17 || rec.Key[16] != recMeta {
+		return "", false, nil
+	}
+	m, err := decodeMeta(rec.Value)
+	if err != nil {
+		return "", false, fmt.Errorf("%w: meta of region %x: %w", ErrDamaged, rec.Key[:8], err)
+	}
+	return m.name, true, nil
+}
+
+type meta struct {
+	name   string
+	pieces []piece
+}
+
+func decodeMeta(b []byte) (meta, error) {
+	d := decoder{b: b}
+	d.version("a region's meta record")
+	ids := d.origins()
+	m := meta{name: string(d.bytes(MaxKeyBytes))}
+	for n := d.count(33); n > 0 && d.err == nil; n-- {
+		m.pieces = append(m.pieces, piece{d.pos(), d.pos(), d.context(ids)})
+	}
+	return m, d.done()
+}
+
+// Load takes one record of the durable image into a new region. Give it every record, in the order of their
+// keys, before anything else. Errors: ErrDamaged, ErrVersion.
+func (r *Region) Load(rec Record) error {
+	if id, ok := RecordRegion(rec.Key); !ok || id != r.id {
+		return fmt.Errorf("region %q: %w: key %x is of another region", r.cfg.Name, ErrDamaged, rec.Key)
+	}
+	var err error
+	switch rest := rec.Key[17:]; rec.Key[16] {
+	case recMeta:
+		err = r.loadMeta(rec.Value)
+	case recOrigin:
+		err = r.loadOrigin(rest, rec.Value)
+	case recCell:
+		err = r.loadCell(rest, rec.Value)
+	default:
+		err = fmt.Errorf("%w: unknown kind of record %d", ErrDamaged, rec.Key[16])
+	}
+	if err != nil && !errors.Is(err, ErrVersion) && !errors.Is(err, ErrDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err != nil {
+		return fmt.Errorf("region %q: record %.40q: %w", r.cfg.Name, rec.Key[16:], err)
+	}
+	return nil
+}
+
+func (r *Region) loadMeta(b []byte) error {
+	m, err := decodeMeta(b)
+	r.pieces, r.metaDirty = m.pieces, err != nil
+	return err
+}
+
+func (r *Region) loadOrigin(key, b []byte) error {
+	d := decoder{b: b}
+	d.version("an origin record")
+	o := originState{}
+	copy(o.id[:], d.take(16))
+	o.floor, o.runs = Seq(d.uvarint()), d.runs()
+	if err := d.done(); err != nil {
+		return err
+	}
+	if len(key) != 4 || binary.BigEndian.Uint32(key) != uint32(len(r.origins)) {
+		return fmt.Errorf("%w: origin %v has number %x, want %d: a record before it is missing", ErrDamaged, o.id, key, len(r.origins))
+	}
+	if _, ok := r.byID[o.id]; ok {
+		return fmt.Errorf("%w: origin %v has two records", ErrDamaged, o.id)
+	}
+	o.hash = originHash(o.id)
+	r.byID[o.id] = uint32(len(r.origins))
+	r.origins = append(r.origins, o)
+	return nil
+}
+
+func (r *Region) loadCell(key, b []byte) error {
+	k := decoder{b: key}
+	name := string(k.bytes(MaxKeyBytes))
+	kind := CellKind(k.byte())
+	if k.err != nil || len(k.b) > MaxKeyBytes {
+		return fmt.Errorf("%w: bad cell key", ErrDamaged)
+	}
+	d := decoder{b: b}
+	d.version("a cell record")
+	var sibs []sibling
+	for n := d.count(12); n > 0 && d.err == nil; n-- {
+		s := sibling{tip: r.loadTip(&d), tag: Tag(d.byte()), hlc: HLC(d.u64())}
+		s.val = slices.Clone(d.bytes(MaxValueBytes))
+		sibs = append(sibs, s)
+	}
+	var ghosts []tip
+	for n := d.count(2); n > 0 && d.err == nil; n-- {
+		ghosts = append(ghosts, r.loadTip(&d))
+	}
+	if err := d.done(); err != nil {
+		return err
+	}
+	c := r.upsert(name, kind, string(k.b))
+	r.change(c, func() {
+		for _, s := range sibs {
+			r.clock.last = max(r.clock.last, s.hlc)
+			r.addSibling(c, s)
+		}
+		for _, g := range ghosts {
+			r.addGhost(c, g)
+		}
+	})
+	return nil
+}
+
+func (r *Region) loadTip(d *decoder) tip {
+	t := tip{uint32(min(d.uvarint(), 1<<32-1)), d.seq()}
+	if d.err == nil && int(t.org) >= len(r.origins) {
+		d.fail("origin %d of %d", t.org, len(r.origins))
+		t.org = 0
+	}
+	return t
+}
+
+// Loaded ends the loading: it forgets the marks that loading left. now guards the clock against stamps from
+// the far future.
+func (r *Region) Loaded(now int64) {
+	for _, c := range r.dirty {
+		c.dirty = false
+	}
+	r.dirty, r.changed = nil, nil
+	if r.clock.last > hlcAt(now+MaxAheadMillis) {
+		r.clock = Clock{last: hlcAt(now), Skewed: r.clock.Skewed + 1}
+	}
+}
+
+// TakeChanged gives the keys that changed since the last call, sorted. It is empty unless Config.Track.
+func (r *Region) TakeChanged() []string {
+	keys := make([]string, 0, len(r.changed))
+	for k := range r.changed {
+		keys = append(keys, k)
+	}
+	r.changed = nil
+	slices.Sort(keys)
+	return keys
+}
+
+// Track switches Config.Track.
+func (r *Region) Track(on bool) {
+	if r.cfg.Track = on; !on {
+		r.changed = nil
+	}
+}

@@ -1,0 +1,421 @@
+package crdt
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Limits on what one entry may hold. Callers refuse more before they call; decoders refuse it from peers.
+const (
+	MaxKeyBytes    = 64 << 10
+	MaxValueBytes  = 1 << 20
+	MaxOrigins     = 1 << 16 // origins in one region
+	DefaultGhosts  = 1 << 16 // ghosts kept before the oldest are pruned
+	maxAboveSpans  = 1 << 12 // ranges above the base of one origin
+	maxPieces      = 1 << 12 // pieces of an unfinished pull
+	waitingMax     = 1 << 10 // pushed writes kept back until what they cover arrives
+	waitingMaxSize = 1 << 20 // bytes of the same
+)
+
+// Mutant breaks one replication rule on purpose. It is for the simulation, which must notice.
+type Mutant uint8
+
+// The mutants, numbered as the rules of invariant H.
+const (
+	MutantNone          Mutant = iota
+	MutantBlindPush            // 1: a push applies although it covers dots not seen here
+	MutantWriteContexts        // 2: a pull joins by what single writes covered, not by the sender's context
+	MutantSilentPrune          // 3: pruning ghosts does not raise the floor
+	MutantDropGhosts           // 4: a write drops ghosts that it does not cover
+	MutantDropLosers           // 5: losers of last-writer-wins are dropped from the state
+)
+
+// Config makes a Region. Only Name and Self are required.
+type Config struct {
+	Name string
+	// Self is the origin of this incarnation's writes.
+	Self Origin
+	// Push keeps local writes for TakePush. Without peers leave it off: nothing is kept.
+	Push bool
+	// Track keeps the keys that changed for TakeChanged.
+	Track bool
+	// MaxGhosts is how many ghosts are kept before the oldest are pruned. 0 means DefaultGhosts.
+	MaxGhosts int
+	// Mutant breaks a rule on purpose, for the simulation.
+	Mutant Mutant
+}
+
+// Region is one replica of one region: a state machine without locks, clocks or I/O. Its methods are
+// not safe for concurrent use, except that any number of Views may read while nothing else runs.
+type Region struct {
+	cfg     Config
+	id      RegionID
+	self    uint32 // index of cfg.Self, once it has written
+	hasSelf bool
+	origins []originState
+	byID    map[Origin]uint32
+	entries table[entry]
+	pieces  []piece
+	clock   Clock
+	out     outbox
+	waiting []waiter
+	waitLen int // bytes in waiting
+	dirty   []*cell
+	changed map[string]bool // keys that changed since the last TakeChanged
+	expiry  expiryHeap
+	expiring int // entries with an expiry
+	settle  []*cell // cells with a reset for us to absorb
+	scopes  []*cell // cells with ghosts of whole-region removals: at most one
+
+	digest    uint64
+	visible   int
+	live      int // siblings
+	ghosts    int
+	bytes     int64
+	version   uint64 // grows when the context or a piece grows
+	pruned    uint64 // grows when a floor rises
+	metaDirty bool
+	stats     Stats
+}
+
+// Stats counts what happened to a replica since it was opened.
+type Stats struct {
+	LocalWrites  uint64 // dots issued here
+	PushApplied  uint64 // pushed writes merged
+	PushOld      uint64 // pushed writes seen before
+	PushWaiting  uint64 // pushed writes kept back until what they cover arrived
+	PushDropped  uint64 // pushed writes left for a pull
+	ChunksMerged uint64
+	TipsMerged   uint64 // siblings and ghosts that came by chunks
+	GhostsPruned uint64
+	ClockSkewed  uint64 // stamps too far ahead to follow
+}
+
+type originState struct {
+	id    Origin
+	hash  uint64
+	runs  Runs
+	floor Seq
+	index dotIndex
+	dirty bool
+}
+
+// NewRegion makes an empty replica.
+func NewRegion(cfg Config) *Region {
+	if cfg.MaxGhosts == 0 {
+		cfg.MaxGhosts = DefaultGhosts
+	}
+	return &Region{cfg: cfg, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true}
+}
+
+// ID is the region's name on the wire.
+func (r *Region) ID() RegionID { return r.id }
+
+// Name is the region's name.
+func (r *Region) Name() string { return r.cfg.Name }
+
+// Self is the origin that local writes carry.
+func (r *Region) Self() Origin { return r.cfg.Self }
+
+// Digest is the XOR of a hash over every live sibling. Replicas with equal contexts have equal digests.
+func (r *Region) Digest() uint64 { return r.digest }
+
+// Entries is how many keys show something, expired ones that were not swept yet included.
+func (r *Region) Entries() int { return r.visible }
+
+// Siblings is how many dotted values are live; normally one for each register, member and field.
+func (r *Region) Siblings() int { return r.live }
+
+// Ghosts is how many removes are remembered.
+func (r *Region) Ghosts() int { return r.ghosts }
+
+// Bytes estimates what keys and values take, in bytes, without indexes and causal metadata.
+func (r *Region) Bytes() int64 { return r.bytes }
+
+// Stats gives the counters.
+func (r *Region) Stats() Stats {
+	s := r.stats
+	s.ClockSkewed = r.clock.Skewed
+	return s
+}
+
+// Context copies the causal context: what every part of the replica has seen.
+func (r *Region) Context() Context {
+	c := make(Context, len(r.origins))
+	for i := range r.origins {
+		if o := &r.origins[i]; !o.runs.Empty() {
+			c[o.id] = o.runs.Clone()
+		}
+	}
+	return c
+}
+
+// ContextHash fingerprints the causal context, unfinished pulls included.
+func (r *Region) ContextHash() uint64 {
+	var h uint64
+	for i := range r.origins {
+		if o := &r.origins[i]; !o.runs.Empty() {
+			h ^= o.runs.hash(o.id)
+		}
+	}
+	return h
+}
+
+// Covers reports whether this replica has seen everything in c.
+func (r *Region) Covers(c Context) bool {
+	for id, runs := range c {
+		i, ok := r.byID[id]
+		if !ok {
+			if !runs.Empty() {
+				return false
+			}
+			continue
+		}
+		if !r.origins[i].runs.Covers(runs) {
+			return false
+		}
+	}
+	return true
+}
+
+// MissingFrom counts the dots of ours that a replica with context c lacks, and those of c that we lack.
+func (r *Region) MissingFrom(c Context) (theyLack, weLack uint64) {
+	ours := r.Context()
+	return c.Missing(ours), ours.Missing(c)
+}
+
+// Gaps reports whether some origin's writes have holes: a push was lost or came early.
+func (r *Region) Gaps() bool { return r.holes() > 0 }
+
+func (r *Region) holes() int {
+	n := len(r.waiting)
+	for i := range r.origins {
+		n += len(r.origins[i].runs.Above)
+	}
+	return n
+}
+
+// Floors gives, per origin, the highest pruned ghost.
+func (r *Region) Floors() map[Origin]Seq {
+	out := map[Origin]Seq{}
+	for i := range r.origins {
+		if o := &r.origins[i]; o.floor > 0 {
+			out[o.id] = o.floor
+		}
+	}
+	return out
+}
+
+// intern gives the origin's small integer in this region.
+func (r *Region) intern(id Origin) uint32 {
+	if i, ok := r.byID[id]; ok {
+		return i
+	}
+	i := uint32(len(r.origins))
+	r.origins = append(r.origins, originState{id: id, hash: originHash(id), dirty: true})
+	r.byID[id] = i
+	return i
+}
+
+func (r *Region) dot(t tip) Dot { return Dot{r.origins[t.org].id, t.seq} }
+
+// has reports whether the dot was incorporated at position p.
+func (r *Region) has(p pos, d Dot) bool {
+	if i, ok := r.byID[d.Origin]; ok && r.origins[i].runs.Has(d.Seq) {
+		return true
+	}
+	return len(r.pieces) > 0 && r.pieceAt(p).Has(d)
+}
+
+// claim adds a dot to the context of the whole replica.
+func (r *Region) claim(t tip) {
+	if o := &r.origins[t.org]; o.runs.Add(t.seq) {
+		o.dirty = true
+		r.version++
+	}
+}
+
+func (r *Region) lookup(key string) *entry {
+	h := hashString(0, key)
+	return r.entries.find(h, func(e *entry) bool { return e.key == key })
+}
+
+// upsert finds or makes a cell.
+func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
+	h := hashString(0, key)
+	e := r.entries.find(h, func(e *entry) bool { return e.key == key })
+	if e == nil {
+		return r.addEntry(h, key, kind, sub)
+	}
+	if c := e.cell(kind, sub); c != nil {
+		return c
+	}
+	c := &cell{e: e, kind: kind, sub: sub, hash: cellHash(kind, sub)}
+	e.addCell(c)
+	r.bytes += int64(len(sub))
+	return c
+}
+
+// addEntry makes an entry and its first cell in one allocation.
+func (r *Region) addEntry(h uint64, key string, kind CellKind, sub string) *cell {
+	b := &struct {
+		e entry
+		c cell
+		p [1]*cell
+		s [1]sibling
+	}{}
+	b.e = entry{hash: h, key: key, cells: b.p[:1:1]}
+	b.c = cell{e: &b.e, kind: kind, sub: sub, hash: cellHash(kind, sub), sibs: b.s[:0:1]}
+	b.p[0] = &b.c
+	r.entries.insert(h, &b.e)
+	r.bytes += int64(len(key) + len(sub))
+	return &b.c
+}
+
+// tidy takes out a cell that holds nothing, and its entry with the last cell.
+func (r *Region) tidy(c *cell) {
+	if c.gone || !c.empty() {
+		return
+	}
+	r.bytes -= int64(len(c.sub))
+	c.e.removeCell(c)
+	if c.e.size() == 0 {
+		r.bytes -= int64(len(c.e.key))
+		r.entries.remove(c.e.hash, c.e)
+	}
+}
+
+// change runs fn, which alters the cell's siblings or ghosts, and keeps every derived figure right.
+func (r *Region) change(c *cell, fn func()) {
+	was := c.present()
+	fn()
+	r.recount(c, was)
+}
+
+func (r *Region) recount(c *cell, was bool) {
+	if is := c.present(); is != was {
+		before := c.e.kind() != KindNone
+		if is {
+			c.e.count[c.kind]++
+		} else {
+			c.e.count[c.kind]--
+		}
+		if after := c.e.kind() != KindNone; after && !before {
+			r.visible++
+		} else if before && !after {
+			r.visible--
+		}
+	}
+	if c.kind == CellExpiry {
+		r.updateExpiry(c)
+	}
+	r.touch(c)
+}
+
+// touch marks a cell for the next checkpoint and its key as changed.
+func (r *Region) touch(c *cell) {
+	if !c.dirty {
+		c.dirty = true
+		r.dirty = append(r.dirty, c)
+	}
+	if r.cfg.Track && c.kind != CellFlush && c.kind != CellDrop {
+		if r.changed == nil {
+			r.changed = map[string]bool{}
+		}
+		r.changed[c.e.key] = true
+	}
+}
+
+// The four primitives below are the only ways in which siblings and ghosts come and go. They keep the
+// digest, the dot index and the counts; callers wrap them in change.
+
+func (r *Region) addSibling(c *cell, s sibling) {
+	c.sibs = append(c.sibs, s)
+	r.digest ^= r.siblingHash(c, &s)
+	r.origins[s.org].index.add(s.seq, c)
+	r.live++
+	r.bytes += int64(len(s.val))
+	if s.tag == TagReset && r.resetsUs(&s) {
+		r.settle = append(r.settle, c)
+	}
+}
+
+func (r *Region) dropSibling(c *cell, i int) {
+	s := c.sibs[i]
+	r.digest ^= r.siblingHash(c, &s)
+	c.sibs = slices.Delete(c.sibs, i, i+1)
+	r.live--
+	r.bytes -= int64(len(s.val))
+	r.origins[s.org].index.drop(s.org)
+}
+
+func (r *Region) addGhost(c *cell, t tip) {
+	c.ghosts = append(c.ghosts, t)
+	r.origins[t.org].index.add(t.seq, c)
+	r.ghosts++
+	if c.kind == CellFlush && len(c.ghosts) == 1 {
+		r.scopes = append(r.scopes, c)
+	}
+}
+
+func (r *Region) dropGhost(c *cell, i int) {
+	t := c.ghosts[i]
+	c.ghosts = slices.Delete(c.ghosts, i, i+1)
+	r.ghosts--
+	r.origins[t.org].index.drop(t.org)
+	if c.kind == CellFlush && len(c.ghosts) == 0 {
+		r.scopes = slices.DeleteFunc(r.scopes, func(x *cell) bool { return x == c })
+	}
+}
+
+// dropTip removes a dot from the cell, whichever it is there.
+func (r *Region) dropTip(c *cell, t tip) {
+	if i := c.sibling(t); i >= 0 {
+		r.dropSibling(c, i)
+	} else if i := slices.Index(c.ghosts, t); i >= 0 {
+		r.dropGhost(c, i)
+	}
+}
+
+// dropWhere removes the siblings and ghosts that the functions pick. A nil function picks none.
+func (r *Region) dropWhere(c *cell, sib func(*sibling) bool, ghost func(tip) bool) {
+	for i := len(c.sibs) - 1; sib != nil && i >= 0; i-- {
+		if sib(&c.sibs[i]) {
+			r.dropSibling(c, i)
+		}
+	}
+	for i := len(c.ghosts) - 1; ghost != nil && i >= 0; i-- {
+		if ghost(c.ghosts[i]) {
+			r.dropGhost(c, i)
+		}
+	}
+}
+
+func (r *Region) siblingHash(c *cell, s *sibling) uint64 {
+	h := mix(r.origins[s.org].hash, uint64(s.seq))
+	h = mix(h^c.e.hash, c.hash)
+	h = mix(h^uint64(s.hlc), uint64(s.tag))
+	return hashBytes(h, s.val)
+}
+
+// laterSibling orders siblings for the last-writer-wins view: by stamp, then by dot.
+func (r *Region) laterSibling(a, b *sibling) int {
+	if a.hlc != b.hlc {
+		return cmp.Compare(a.hlc, b.hlc)
+	}
+	if a.org != b.org {
+		return r.origins[a.org].id.Compare(r.origins[b.org].id)
+	}
+	return cmp.Compare(a.seq, b.seq)
+}
+
+// winner is the register sibling that the last-writer-wins view shows, or nil.
+func (r *Region) winner(c *cell) *sibling {
+	var best *sibling
+	for i := range c.sibs {
+		if s := &c.sibs[i]; s.tag == TagReg && (best == nil || r.laterSibling(s, best) > 0) {
+			best = s
+		}
+	}
+	return best
+}

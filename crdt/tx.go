@@ -1,0 +1,436 @@
+package crdt
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+)
+
+// ErrWrongType is returned when a key shows a kind that the operation is not for.
+var ErrWrongType = errors.New("crdt: the key holds another kind of value")
+
+// Tx reads and writes one region. What a function writes through one Tx has contiguous dots.
+type Tx struct{ View }
+
+// Update runs fn with a transaction at now, Unix milliseconds. What fn wrote before it returned an error
+// stays written: check first, then write.
+func (r *Region) Update(now int64, fn func(*Tx) error) error {
+	tx := r.begin(now)
+	err := fn(tx)
+	r.absorbResets(now)
+	return err
+}
+
+func (r *Region) begin(now int64) *Tx {
+	if !r.hasSelf {
+		r.self, r.hasSelf = r.intern(r.cfg.Self), true
+	}
+	return &Tx{View{r, now}}
+}
+
+// write issues the next dot to a cell. It covers every ghost of the cell and the siblings that covers
+// accepts; nil covers all.
+func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool) {
+	r := t.r
+	self := &r.origins[r.self]
+	dot := tip{r.self, self.runs.Top() + 1}
+	op := outOp{tip: dot, tag: tag, val: val, hlc: r.clock.Next(t.now)}
+	was := c.present()
+	for i := len(c.sibs) - 1; i >= 0; i-- {
+		if covers == nil || covers(&c.sibs[i]) {
+			op.deps = append(op.deps, c.sibs[i].tip)
+			r.dropSibling(c, i)
+		}
+	}
+	op.deps = append(op.deps, c.ghosts...)
+	for len(c.ghosts) > 0 {
+		r.dropGhost(c, len(c.ghosts)-1)
+	}
+	r.claim(dot)
+	if tag == TagRemove {
+		r.addGhost(c, dot)
+	} else {
+		r.addSibling(c, sibling{val, op.hlc, dot, tag})
+	}
+	r.recount(c, was)
+	r.stats.LocalWrites++
+	if r.cfg.Push {
+		op.after = r.scopeGhosts(c)
+		r.out.add(c, op)
+	}
+}
+
+// scopeGhosts lists the ghosts of whole-entry and whole-region removals that a write to c comes after.
+func (r *Region) scopeGhosts(c *cell) []tip {
+	var out []tip
+	for _, f := range r.scopes {
+		out = append(out, f.ghosts...)
+	}
+	if c.e.size() > 1 {
+		if d := c.e.cell(CellDrop, ""); d != nil && d != c {
+			out = append(out, d.ghosts...)
+		}
+	}
+	return out
+}
+
+// prepare readies a key for a write: what has expired, or is left over without a value, is removed first.
+func (t *Tx) prepare(key string) *entry {
+	e := t.r.lookup(key)
+	if e != nil && !t.shows(e) && leftOver(e) {
+		t.drop(e)
+		e = t.r.lookup(key)
+	}
+	return e
+}
+
+// leftOver reports whether an entry that shows nothing still holds siblings that a new value must not inherit.
+func leftOver(e *entry) bool {
+	found := false
+	e.each(0, func(c *cell) bool {
+		for i := range c.sibs {
+			found = found || c.sibs[i].tag != TagReset
+		}
+		return !found
+	})
+	return found
+}
+
+// need gives the entry for a write of kind k.
+func (t *Tx) need(key string, k Kind) (*entry, error) {
+	e := t.prepare(key)
+	if have := e.kind(); have != KindNone && have != k {
+		return e, ErrWrongType
+	}
+	return e, nil
+}
+
+// Set makes key a register that holds val, whatever it was. Unless keepTTL, its expiry goes.
+func (t *Tx) Set(key string, val []byte, keepTTL bool) {
+	e := t.prepare(key)
+	if e != nil && (e.count[CellMember] > 0 || e.count[CellField] > 0) {
+		exp := e.exp
+		t.drop(e)
+		if keepTTL && exp != 0 {
+			defer t.Expire(key, exp)
+		}
+		e = t.r.lookup(key)
+	}
+	t.assign(t.r.upsert(key, CellValue, ""), val)
+	if e != nil && !keepTTL {
+		t.clearExpiry(e)
+	}
+}
+
+// assign writes a register over everything in a value or field cell.
+func (t *Tx) assign(c *cell, val []byte) {
+	t.resetOthers(c)
+	t.write(c, TagReg, val, t.coverable)
+}
+
+// coverable: a reset of another origin's contribution stays until its owner absorbs it.
+func (t *Tx) coverable(s *sibling) bool { return s.tag != TagReset || t.r.resetsUs(s) }
+
+// resetOthers leaves a reset for each contribution of another origin in the cell.
+func (t *Tx) resetOthers(c *cell) {
+	var of []sibling
+	for i := range c.sibs {
+		if s := &c.sibs[i]; s.tag == TagCount && s.org != t.r.self {
+			of = append(of, *s)
+		}
+	}
+	slices.SortFunc(of, func(a, b sibling) int { return cmp.Compare(a.seq, b.seq) })
+	for _, s := range of {
+		id := t.r.origins[s.org].id
+		x := reset{id, s.seq, decodeContribution(s.val).total}
+		t.write(c, TagReset, x.encode(), func(o *sibling) bool {
+			return o.tag == TagCount && o.org == s.org || o.tag == TagReset && decodeReset(o.val).origin == id
+		})
+	}
+}
+
+// remove takes out everything in one cell.
+func (t *Tx) remove(c *cell) {
+	t.resetOthers(c)
+	t.write(c, TagRemove, nil, t.coverable)
+}
+
+func (t *Tx) clearExpiry(e *entry) {
+	if c := e.cell(CellExpiry, ""); c != nil && len(c.sibs) > 0 {
+		t.write(c, TagRemove, nil, nil)
+	}
+}
+
+// Incr adds delta to the integer at key, which starts at 0. Errors: ErrWrongType, ErrNotInteger, ErrOverflow.
+func (t *Tx) Incr(key string, delta int64) (int64, error) {
+	e, err := t.need(key, KindString)
+	if err != nil {
+		return 0, err
+	}
+	return t.incrCell(e, key, CellValue, "", delta)
+}
+
+func (t *Tx) incrCell(e *entry, key string, kind CellKind, sub string, delta int64) (int64, error) {
+	cur, err := t.r.number(e.cell(kind, sub))
+	if err != nil || !cur.isInt64() {
+		return 0, ErrNotInteger
+	}
+	next := cur.add(num{small: delta})
+	if !next.isInt64() {
+		return 0, ErrOverflow
+	}
+	t.contribute(t.r.upsert(key, kind, sub), num{small: delta})
+	return next.small, nil
+}
+
+// IncrFloat adds a decimal to the number at key, which starts at 0, and gives the sum as a decimal without
+// exponent. Errors: ErrWrongType, ErrNotNumber (the value or the argument), ErrOverflow.
+func (t *Tx) IncrFloat(key, decimal string) (string, error) {
+	e, err := t.need(key, KindString)
+	if err != nil {
+		return "", err
+	}
+	return t.incrFloatCell(e, key, CellValue, "", decimal)
+}
+
+func (t *Tx) incrFloatCell(e *entry, key string, kind CellKind, sub, decimal string) (string, error) {
+	delta, err := parseNum(decimal)
+	if err != nil {
+		return "", err
+	}
+	cur, err := t.r.number(e.cell(kind, sub))
+	if err != nil {
+		return "", err
+	}
+	next := cur.add(delta)
+	if next.tooLong() {
+		return "", ErrOverflow
+	}
+	t.contribute(t.r.upsert(key, kind, sub), delta)
+	return next.String(), nil
+}
+
+// contribute adds delta to our contribution and absorbs the resets of it.
+func (t *Tx) contribute(c *cell, delta num) {
+	r := t.r
+	var k contribution
+	found := false
+	for i := range c.sibs {
+		if s := &c.sibs[i]; s.tag == TagCount && s.org == r.self {
+			k, found = decodeContribution(s.val), true
+		}
+	}
+	if !found {
+		k = contribution{baseSeq: r.origins[r.self].runs.Top()}
+	} else if x, ok := latestReset(c, r.cfg.Self, k.baseSeq); ok {
+		k.baseSeq, k.base = x.seq, x.total
+	}
+	k.total = k.total.add(delta)
+	t.write(c, TagCount, k.encode(), func(s *sibling) bool {
+		return s.tag == TagCount && s.org == r.self || s.tag == TagReset && r.resetsUs(s)
+	})
+}
+
+// absorbResets rewrites our contributions that others have reset meanwhile, so that the resets can go.
+func (r *Region) absorbResets(now int64) {
+	for len(r.settle) > 0 {
+		cells := r.settle
+		r.settle = nil
+		tx := r.begin(now)
+		for _, c := range cells {
+			tx.absorb(c)
+		}
+	}
+}
+
+func (t *Tx) absorb(c *cell) {
+	ours, theirs := false, false
+	for i := range c.sibs {
+		s := &c.sibs[i]
+		ours = ours || s.tag == TagCount && s.org == t.r.self
+		theirs = theirs || s.tag == TagReset && t.r.resetsUs(s)
+	}
+	switch {
+	case theirs && ours:
+		t.contribute(c, num{})
+	case theirs:
+		t.write(c, TagRemove, nil, func(s *sibling) bool { return s.tag == TagReset && t.r.resetsUs(s) })
+	}
+}
+
+// Del removes the entry. It reports whether there was one to see.
+func (t *Tx) Del(key string) bool {
+	e := t.r.lookup(key)
+	seen := t.shows(e)
+	t.prepare(key)
+	if seen {
+		t.drop(e)
+	}
+	return seen
+}
+
+// drop removes all that is live in an entry: a plain remove for one cell, one scoped remove for more.
+func (t *Tx) drop(e *entry) {
+	var cells []*cell
+	e.each(0, func(c *cell) bool {
+		for i := range c.sibs {
+			if c.sibs[i].tag != TagReset {
+				cells = append(cells, c)
+				break
+			}
+		}
+		return true
+	})
+	if len(cells) == 1 {
+		t.remove(cells[0])
+		return
+	}
+	for _, c := range cells {
+		t.resetOthers(c)
+	}
+	if len(cells) > 0 {
+		t.scoped(t.r.upsert(e.key, CellDrop, ""))
+	}
+}
+
+// Flush removes every entry with one delta.
+func (t *Tx) Flush() {
+	if t.r.live == 0 {
+		return
+	}
+	t.r.entries.ascend(0, func(_ uint64, e *entry) bool {
+		e.each(0, func(c *cell) bool { t.resetOthers(c); return true })
+		return true
+	})
+	t.scoped(t.r.upsert("", CellFlush, ""))
+}
+
+// scoped removes everything in the scope of c, an entry or the region, that this replica has seen.
+func (t *Tx) scoped(c *cell) {
+	r := t.r
+	ctx := r.Context()
+	t.write(c, TagRemove, nil, nil)
+	if r.cfg.Push {
+		r.out.scope(ctx)
+	}
+	r.clearScope(c, func(tip) bool { return true })
+}
+
+// clearScope drops the siblings and ghosts in the scope of c that seen accepts. Resets stay: they are not
+// values, and only their owners may take them out. Scope ghosts of a smaller or the same scope go.
+func (r *Region) clearScope(c *cell, seen func(tip) bool) {
+	clearCell := func(x *cell) {
+		if x == c {
+			return
+		}
+		was, n := x.present(), len(x.sibs)+len(x.ghosts)
+		r.dropWhere(x, func(s *sibling) bool { return s.tag != TagReset && seen(s.tip) }, seen)
+		if len(x.sibs)+len(x.ghosts) != n {
+			r.recount(x, was)
+			r.tidy(x)
+		}
+	}
+	if c.kind == CellDrop {
+		for _, x := range c.e.all() {
+			clearCell(x)
+		}
+		return
+	}
+	for _, x := range r.cellsFrom(posMin, posMax) {
+		clearCell(x)
+	}
+}
+
+// SetAdd adds a member. A member that is there is written again, so that a concurrent remove of the earlier
+// add does not take it. It reports whether the member was new.
+func (t *Tx) SetAdd(key, member string) (added bool, err error) {
+	e, err := t.need(key, KindSet)
+	if err != nil {
+		return false, err
+	}
+	old := e.cell(CellMember, member)
+	added = old == nil || !old.present()
+	t.write(t.r.upsert(key, CellMember, member), TagMember, nil, nil)
+	return added, nil
+}
+
+// SetRemove removes the member as far as it was seen here. It reports whether there was one.
+func (t *Tx) SetRemove(key, member string) (removed bool, err error) {
+	return t.removeSub(key, KindSet, CellMember, member)
+}
+
+func (t *Tx) removeSub(key string, k Kind, kind CellKind, sub string) (bool, error) {
+	e, err := t.need(key, k)
+	if err != nil {
+		return false, err
+	}
+	c := e.cell(kind, sub)
+	if c == nil || !c.present() {
+		return false, nil
+	}
+	t.remove(c)
+	if e.kind() == KindNone {
+		t.clearExpiry(e)
+	}
+	return true, nil
+}
+
+// MapSet writes a field. It reports whether the field was new.
+func (t *Tx) MapSet(key, field string, val []byte) (added bool, err error) {
+	e, err := t.need(key, KindMap)
+	if err != nil {
+		return false, err
+	}
+	old := e.cell(CellField, field)
+	added = old == nil || !old.present()
+	t.assign(t.r.upsert(key, CellField, field), val)
+	return added, nil
+}
+
+// MapDel removes the field as far as it was seen here. It reports whether there was one.
+func (t *Tx) MapDel(key, field string) (removed bool, err error) {
+	return t.removeSub(key, KindMap, CellField, field)
+}
+
+// MapIncr adds delta to the integer in a field, as Incr does.
+func (t *Tx) MapIncr(key, field string, delta int64) (int64, error) {
+	e, err := t.need(key, KindMap)
+	if err != nil {
+		return 0, err
+	}
+	return t.incrCell(e, key, CellField, field, delta)
+}
+
+// MapIncrFloat adds a decimal to the number in a field, as IncrFloat does.
+func (t *Tx) MapIncrFloat(key, field, decimal string) (string, error) {
+	e, err := t.need(key, KindMap)
+	if err != nil {
+		return "", err
+	}
+	return t.incrFloatCell(e, key, CellField, field, decimal)
+}
+
+// Expire makes the entry invisible from the instant on, Unix milliseconds; an instant that is past
+// removes it now. It reports whether there was an entry.
+func (t *Tx) Expire(key string, at int64) bool {
+	e := t.prepare(key)
+	if !t.shows(e) {
+		return false
+	}
+	if at <= t.now {
+		t.drop(e)
+		return true
+	}
+	t.write(t.r.upsert(key, CellExpiry, ""), TagExpiry, encodeInstant(at), nil)
+	return true
+}
+
+// Persist takes the expiry away, concurrent ones too. It reports whether there was one.
+func (t *Tx) Persist(key string) bool {
+	e := t.prepare(key)
+	if !t.shows(e) || e.exp == 0 {
+		return false
+	}
+	t.write(t.r.upsert(key, CellExpiry, ""), TagExpiry, encodeInstant(never), nil)
+	return true
+}

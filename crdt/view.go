@@ -1,0 +1,239 @@
+package crdt
+
+import (
+	"slices"
+	"strings"
+)
+
+// View reads one region at one instant. It is valid only while nothing writes to the region, and so
+// are the byte slices that it returns: copy what must last. Expired entries are invisible.
+type View struct {
+	r   *Region
+	now int64
+}
+
+// View reads at now, Unix milliseconds.
+func (r *Region) View(now int64) *View { return &View{r, now} }
+
+// Now is the instant of the view, Unix milliseconds.
+func (v *View) Now() int64 { return v.now }
+
+func (v *View) shows(e *entry) bool {
+	return e.kind() != KindNone && (e.exp == 0 || e.exp > v.now)
+}
+
+// get finds an entry that shows, or nil.
+func (v *View) get(key string) *entry {
+	if e := v.r.lookup(key); e != nil && v.shows(e) {
+		return e
+	}
+	return nil
+}
+
+// of finds an entry of kind k, or nil; an entry of another kind is ErrWrongType.
+func (v *View) of(key string, k Kind) (*entry, error) {
+	e := v.get(key)
+	if e != nil && e.kind() != k {
+		return nil, ErrWrongType
+	}
+	return e, nil
+}
+
+// Kind is what key shows; KindNone if it is absent.
+func (v *View) Kind(key string) Kind {
+	if e := v.get(key); e != nil {
+		return e.kind()
+	}
+	return KindNone
+}
+
+// Get reads a register or counter as bytes. Error: ErrWrongType.
+func (v *View) Get(key string) (val []byte, ok bool, err error) {
+	e, err := v.of(key, KindString)
+	if e == nil {
+		return nil, false, err
+	}
+	return v.r.scalar(e.cell(CellValue, "")), true, nil
+}
+
+// Sibling is one of the concurrent values of a register.
+type Sibling struct {
+	Value []byte
+	Dot   Dot
+	HLC   HLC
+}
+
+// Siblings lists the concurrent values of the register at key, the one that Get shows first.
+func (v *View) Siblings(key string) []Sibling {
+	e := v.get(key)
+	if e == nil {
+		return nil
+	}
+	return v.r.registers(e.cell(CellValue, ""))
+}
+
+// MapSiblings lists the concurrent values of one map field, the one that MapGet shows first.
+func (v *View) MapSiblings(key, field string) []Sibling {
+	e := v.get(key)
+	if e == nil {
+		return nil
+	}
+	return v.r.registers(e.cell(CellField, field))
+}
+
+func (r *Region) registers(c *cell) []Sibling {
+	if c == nil {
+		return nil
+	}
+	var regs []sibling
+	for _, s := range c.sibs {
+		if s.tag == TagReg {
+			regs = append(regs, s)
+		}
+	}
+	slices.SortFunc(regs, func(a, b sibling) int { return r.laterSibling(&b, &a) })
+	out := make([]Sibling, len(regs))
+	for i, s := range regs {
+		out[i] = Sibling{s.val, r.dot(s.tip), s.hlc}
+	}
+	return out
+}
+
+// SetHas reports whether member is in the set. Error: ErrWrongType.
+func (v *View) SetHas(key, member string) (bool, error) {
+	e, err := v.of(key, KindSet)
+	if e == nil {
+		return false, err
+	}
+	c := e.cell(CellMember, member)
+	return c != nil && c.present(), nil
+}
+
+// SetLen counts the members. Error: ErrWrongType.
+func (v *View) SetLen(key string) (int, error) {
+	e, err := v.of(key, KindSet)
+	if e == nil {
+		return 0, err
+	}
+	return int(e.count[CellMember]), nil
+}
+
+// SetEach calls fn on each member, in an order that is the same on every replica, until fn returns false.
+func (v *View) SetEach(key string, fn func(member string) bool) error {
+	e, err := v.of(key, KindSet)
+	if e == nil {
+		return err
+	}
+	e.each(0, func(c *cell) bool { return c.kind != CellMember || !c.present() || fn(c.sub) })
+	return nil
+}
+
+// SetScan calls fn on about count members from cursor on and returns the next cursor, 0 at the end.
+// A member that is there from the first call to the last is delivered at least once.
+func (v *View) SetScan(key string, cursor uint64, count int, fn func(member string)) (next uint64, err error) {
+	e, err := v.of(key, KindSet)
+	if e == nil {
+		return 0, err
+	}
+	return e.scan(cursor, count, CellMember, func(c *cell) { fn(c.sub) }), nil
+}
+
+// scan visits the present cells of one kind from a cursor on. Cells with one hash are visited together, so
+// the cursor, a hash, never splits them.
+func (e *entry) scan(cursor uint64, count int, kind CellKind, fn func(*cell)) (next uint64) {
+	n, last := 0, cursor
+	e.each(cursor, func(c *cell) bool {
+		if n >= count && c.hash != last {
+			next = c.hash
+			return false
+		}
+		last = c.hash
+		n++
+		if c.kind == kind && c.present() {
+			fn(c)
+		}
+		return true
+	})
+	return next
+}
+
+// MapGet reads one field as bytes. Error: ErrWrongType.
+func (v *View) MapGet(key, field string) ([]byte, bool, error) {
+	e, err := v.of(key, KindMap)
+	if e == nil {
+		return nil, false, err
+	}
+	c := e.cell(CellField, field)
+	if c == nil || !c.present() {
+		return nil, false, nil
+	}
+	return v.r.scalar(c), true, nil
+}
+
+// MapLen counts the fields. Error: ErrWrongType.
+func (v *View) MapLen(key string) (int, error) {
+	e, err := v.of(key, KindMap)
+	if e == nil {
+		return 0, err
+	}
+	return int(e.count[CellField]), nil
+}
+
+// MapEach calls fn on each field, in an order that is the same on every replica, until fn returns false.
+func (v *View) MapEach(key string, fn func(field string, val []byte) bool) error {
+	e, err := v.of(key, KindMap)
+	if e == nil {
+		return err
+	}
+	e.each(0, func(c *cell) bool {
+		return c.kind != CellField || !c.present() || fn(c.sub, v.r.scalar(c))
+	})
+	return nil
+}
+
+// MapScan is to fields as SetScan is to members.
+func (v *View) MapScan(key string, cursor uint64, count int, fn func(field string, val []byte)) (next uint64, err error) {
+	e, err := v.of(key, KindMap)
+	if e == nil {
+		return 0, err
+	}
+	return e.scan(cursor, count, CellField, func(c *cell) { fn(c.sub, v.r.scalar(c)) }), nil
+}
+
+// ExpireAt is when the entry expires, Unix milliseconds; ok is false where it does not, or is absent.
+func (v *View) ExpireAt(key string) (unixMilli int64, ok bool) {
+	if e := v.get(key); e != nil && e.exp != 0 {
+		return e.exp, true
+	}
+	return 0, false
+}
+
+// Len counts the entries, expired ones that were not swept yet included.
+func (v *View) Len() int { return v.r.visible }
+
+// Scan calls fn on about count keys from cursor on and returns the next cursor, 0 at the end. A key that
+// is there from the first call to the last is delivered at least once, also when the table grows.
+func (v *View) Scan(cursor uint64, count int, fn func(key string, kind Kind)) (next uint64) {
+	n, last := 0, cursor
+	v.r.entries.ascend(cursor, func(h uint64, e *entry) bool {
+		if n >= count && h != last {
+			next = h
+			return false
+		}
+		last = h
+		n++
+		if v.shows(e) {
+			fn(e.key, e.kind())
+		}
+		return true
+	})
+	return next
+}
+
+// KeysWithPrefix calls fn on every key that starts with prefix, until fn returns false. It looks at every
+// entry of the region.
+func (v *View) KeysWithPrefix(prefix string, fn func(key string, kind Kind) bool) {
+	v.r.entries.ascend(0, func(_ uint64, e *entry) bool {
+		return !v.shows(e) || !strings.HasPrefix(e.key, prefix) || fn(e.key, e.kind())
+	})
+}
