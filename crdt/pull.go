@@ -91,9 +91,9 @@ type Pull struct {
 	scopes  []span  // ranges in which the peer must join every cell it has
 	version uint64
 	pruned  uint64
-	sent    Context           // what the peer knows of our context, by earlier chunks and its own hello
-	floors  map[Origin]Seq    // floors that the peer was told
-	first   Context           // our context when the current pass began
+	sent    Context        // what the peer knows of our context, by earlier chunks and its own hello
+	floors  map[Origin]Seq // floors that the peer was told
+	first   Context        // our context when the current pass began
 	passes  int
 	started bool
 	full    bool // the peer has not reached our floors in [at, end]

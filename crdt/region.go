@@ -48,24 +48,24 @@ type Config struct {
 // Region is one replica of one region: a state machine without locks, clocks or I/O. Its methods are
 // not safe for concurrent use, except that any number of Views may read while nothing else runs.
 type Region struct {
-	cfg     Config
-	id      RegionID
-	self    uint32 // index of cfg.Self, once it has written
-	hasSelf bool
-	origins []originState
-	byID    map[Origin]uint32
-	entries table[entry]
-	pieces  []piece
-	clock   Clock
-	out     outbox
-	waiting []waiter
-	waitLen int // bytes in waiting
-	dirty   []*cell
-	changed map[string]bool // keys that changed since the last TakeChanged
-	expiry  expiryHeap
-	expiring int // entries with an expiry
-	settle  []*cell // cells with a reset for us to absorb
-	scopes  []*cell // cells with ghosts of whole-region removals: at most one
+	cfg      Config
+	id       RegionID
+	self     uint32 // index of cfg.Self, once it has written
+	hasSelf  bool
+	origins  []originState
+	byID     map[Origin]uint32
+	entries  table[entry]
+	pieces   []piece
+	clock    Clock
+	out      outbox
+	waiting  []waiter
+	waitLen  int // bytes in waiting
+	dirty    []*cell
+	changed  map[string]bool // keys that changed since the last TakeChanged
+	expiry   expiryHeap
+	expiring int     // entries with an expiry
+	settle   []*cell // cells with a reset for us to absorb
+	scopes   []*cell // cells with ghosts of whole-region removals: at most one
 
 	digest    uint64
 	visible   int
