@@ -1,0 +1,69 @@
+package persist
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+const (
+	badgerLevels     = 7 // of the LSM tree, Badger's default
+	memtablesWaiting = 2 // queued for flushing; when full, Commit waits for the flush
+	levelZeroTables  = 2 // start a compaction: overwrites of hot keys are dropped soon
+	levelZeroStall   = 6 // flushing waits for compaction
+	compactors       = 2 // the least that Badger accepts
+	tableBytes       = 2 << 20
+	baseLevelBytes   = 10 << 20
+	streamGoroutines = 1 // for backups only
+	vlogEntriesMax   = 1 << 20
+)
+
+// badgerOptions keeps every choice of Badger's in one place.
+func badgerOptions(dir string, c Config, log badger.Logger) badger.Options {
+	o := badger.DefaultOptions(dir)
+	o.Logger = log
+	o.SyncWrites = true       // a commit is fsynced before it returns
+	o.DetectConflicts = false // one writer: the fingerprints would only cost memory
+	o.NumVersionsToKeep = 1
+	o.NumGoroutines = streamGoroutines
+	o.MetricsEnabled = false // expvar names are global to the process
+	// Tables are read through their memory maps: without compression there is no block to keep, and so no cache. Records
+	// are small and binary; the checksummed envelope would hide what little a compressor could find.
+	o.Compression = options.None
+	o.BlockCacheSize, o.IndexCacheSize = 0, 0
+	// inspect verifies every block at open. Badger's own verification, while it compacts, would end the
+	// iteration over a bad block as if the table ended there, and drop the rest; unverified, bad bytes
+	// are carried along and the envelope's checksum finds them.
+	o.ChecksumVerificationMode = options.NoVerification
+	o.VerifyValueChecksum = true
+	o.MemTableSize = c.MemtableBytes
+	o.NumMemtables = memtablesWaiting
+	o.NumLevelZeroTables, o.NumLevelZeroTablesStall = levelZeroTables, levelZeroStall
+	o.NumCompactors = compactors
+	o.BaseTableSize, o.BaseLevelSize = tableBytes, baseLevelBytes
+	o.MaxLevels = badgerLevels
+	o.ValueThreshold = c.ValueThresholdBytes
+	o.ValueLogFileSize = c.ValueLogFileBytes
+	o.ValueLogMaxEntries = vlogEntriesMax
+	o.CompactL0OnClose = false // closing is quick; the next open compacts
+	return o
+}
+
+// openBadger turns what Badger panics about into damage. inspect leaves it little to panic about.
+func openBadger(dir string, c Config, log badger.Logger) (db *badger.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, damaged(dir, "", "Badger gave up: %v", r)
+		}
+	}()
+	db, err = badger.Open(badgerOptions(dir, c, log))
+	if err == nil {
+		return db, nil
+	}
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return nil, fmt.Errorf("%w: %s is open in another Badger process", ErrLocked, dir)
+	}
+	return nil, fmt.Errorf("persist: open %s: %w", dir, err)
+}

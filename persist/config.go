@@ -1,0 +1,130 @@
+package persist
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Profile is a set of defaults for one size of machine.
+type Profile string
+
+const (
+	// ProfileDevice keeps the store under 30 MB of resident memory at rest: small memtables, which are flushed often.
+	ProfileDevice Profile = "device"
+	// ProfileServer spends memory to write less: one large memtable absorbs many overwrites of a hot key.
+	ProfileServer Profile = "server"
+)
+
+// Limits of one batch. Batches within both always fit; larger ones are refused whole.
+const (
+	MaxBatchBytes   = 4 << 20 // sum of the lengths of keys and values
+	MaxBatchRecords = 16384
+)
+
+const (
+	memtableBytesMin     = 1 << 20   // below this a batch of everyday size takes the detour of redo.go
+	memtableBytesMax     = 1 << 30   // the log of a memtable is mapped at twice its size, which must stay below 2 GiB
+	valueThresholdMin    = 64        // below this a pointer costs as much as the value
+	valueLogFileBytesMin = 8 << 20   // a whole batch, as one value, must fit in one file
+	valueLogFileBytesMax = 1<<30 - 1 // Badger maps twice as much and addresses it with 32 bits
+)
+
+// Config says how to open a store. Zero fields take the profile's default.
+type Config struct {
+	// Dir is the directory of this node's store. Required; it is created with mode 0700.
+	Dir string
+	// Logger gets the store's and Badger's messages. Default: discarded.
+	Logger *slog.Logger
+	// Profile chooses the defaults below. Default: ProfileDevice, since a device suffers most from the wrong one.
+	Profile Profile
+
+	// MemtableBytes: size of the in-memory table, and of the log that backs it. Device 4 MiB, server 64 MiB.
+	// Up to three exist at once, each in memory and as a mapped log: about 6 times this is the peak.
+	MemtableBytes int64
+	// ValueThresholdBytes: values at least this long go to the value log, so that compaction does not copy
+	// them. Default 4 KiB: one disk page; shorter ones would waste most of the page they are read from.
+	ValueThresholdBytes int64
+	// ValueLogFileBytes: size at which the value log starts a new file. Device 8 MiB, server 64 MiB. It is the
+	// unit of reclaiming: small files give disk back sooner, large ones mean fewer of them.
+	ValueLogFileBytes int64
+	// MinFreeBytes: Commit refuses with ErrFull when the file system has less than this left. Device 32 MiB,
+	// server 256 MiB. Badger writes through sparse memory maps, where a full disk is a SIGBUS and not an
+	// error; this reserve keeps its flushes and compactions away from the edge. It must cover three memtables.
+	// Batches that only delete pass down to half of it, so that a full node can make room.
+	MinFreeBytes int64
+	// ReclaimInterval: time between value-log collections. Default 10 minutes; negative: never.
+	ReclaimInterval time.Duration
+	// ReclaimRatio: a value-log file is rewritten when this share of it is garbage. Default 0.5: the
+	// value log stays below twice the live values, each of which is rewritten once on average.
+	ReclaimRatio float64
+
+	// Rand is where nonces come from. Default crypto/rand; tests inject.
+	Rand io.Reader
+	// Now dates incarnations. Default time.Now; tests inject.
+	Now func() time.Time
+
+	ticks <-chan time.Time // replaces the reclaim ticker in tests
+}
+
+func (c Config) withDefaults() Config {
+	if c.Profile == "" {
+		c.Profile = ProfileDevice
+	}
+	memtable, vlog, free := int64(4<<20), int64(8<<20), int64(32<<20)
+	if c.Profile == ProfileServer {
+		memtable, vlog, free = 64<<20, 64<<20, 256<<20
+	}
+	setDefault(&c.MemtableBytes, memtable)
+	setDefault(&c.ValueThresholdBytes, 4<<10)
+	setDefault(&c.ValueLogFileBytes, vlog)
+	setDefault(&c.MinFreeBytes, free)
+	setDefault(&c.ReclaimInterval, 10*time.Minute)
+	setDefault(&c.ReclaimRatio, 0.5)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate expects defaults to be in place.
+func (c Config) validate() error {
+	if c.Dir == "" {
+		return fmt.Errorf("%w: Dir is empty", ErrConfig)
+	}
+	if c.Profile != ProfileDevice && c.Profile != ProfileServer {
+		return fmt.Errorf("%w: Profile %q: want %q or %q", ErrConfig, c.Profile, ProfileDevice, ProfileServer)
+	}
+	if c.ReclaimRatio <= 0 || c.ReclaimRatio >= 1 {
+		return fmt.Errorf("%w: ReclaimRatio %v: want more than 0 and less than 1", ErrConfig, c.ReclaimRatio)
+	}
+	for _, f := range []struct {
+		name          string
+		got, min, max int64
+	}{
+		{"MemtableBytes", c.MemtableBytes, memtableBytesMin, memtableBytesMax},
+		{"ValueThresholdBytes", c.ValueThresholdBytes, valueThresholdMin, min(1<<20, c.MemtableBytes/32)},
+		{"ValueLogFileBytes", c.ValueLogFileBytes, valueLogFileBytesMin, valueLogFileBytesMax},
+		{"MinFreeBytes", c.MinFreeBytes, 3 * c.MemtableBytes, 1 << 40},
+	} {
+		if f.got < f.min || f.got > f.max {
+			return fmt.Errorf("%w: %s %d: want %d to %d bytes", ErrConfig, f.name, f.got, f.min, f.max)
+		}
+	}
+	return nil
+}

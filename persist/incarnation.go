@@ -1,0 +1,124 @@
+package persist
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// Incarnation is one start of the node that owns the store.
+type Incarnation struct {
+	Number  uint32 // from 1
+	Node    crdt.NodeID
+	Nonce   crdt.Nonce
+	Started time.Time // by the node's own clock, to the millisecond, UTC
+}
+
+// incarnationPrefix is followed by the number, big endian: keys in order of starts.
+var incarnationPrefix = []byte{spaceMeta, 'i', 'n', 'c'}
+
+// NewIncarnation draws a fresh nonce and makes it durable before it returns: no write may carry the origin
+// of a nonce that a crash could make the node forget. Errors: ErrForeign if the directory belongs to another node, and those of Commit.
+func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonce, error) {
+	if err := s.enter(); err != nil {
+		return crdt.Nonce{}, err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	past, err := s.incarnations()
+	if err != nil {
+		return crdt.Nonce{}, err
+	}
+	if n := len(past); n > 0 && past[n-1].Node != node {
+		return crdt.Nonce{}, fmt.Errorf("%w: %s is the store of %s, this node is %s; give each node its own data directory", ErrForeign, s.dir, past[n-1].Node, node)
+	}
+	inc := Incarnation{Number: 1, Node: node, Started: s.config.Now().UTC()}
+	if n := len(past); n > 0 {
+		inc.Number = past[n-1].Number + 1
+	}
+	if err := ctx.Err(); err != nil {
+		return crdt.Nonce{}, err
+	}
+	if _, err := io.ReadFull(s.config.Rand, inc.Nonce[:]); err != nil {
+		return crdt.Nonce{}, fmt.Errorf("persist: draw nonce: %w", err)
+	}
+	key := incarnationKey(inc.Number)
+	if err := s.commit([]pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
+		return crdt.Nonce{}, fmt.Errorf("persist: incarnation %d: %w", inc.Number, err)
+	}
+	return inc.Nonce, nil
+}
+
+// Incarnations lists all starts, oldest first.
+func (s *Store) Incarnations() ([]Incarnation, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.incarnations()
+}
+
+func (s *Store) incarnations() (list []Incarnation, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		options := badger.DefaultIteratorOptions
+		options.PrefetchValues = false
+		options.Prefix = incarnationPrefix
+		it := txn.NewIterator(options)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			inc, err := s.readIncarnation(it.Item())
+			if err != nil {
+				return err
+			}
+			list = append(list, inc)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (s *Store) readIncarnation(item *badger.Item) (inc Incarnation, err error) {
+	key := item.KeyCopy(nil)
+	sealed, err := item.ValueCopy(nil)
+	if err == nil {
+		_, sealed, err = unseal(key, sealed)
+	}
+	if err == nil {
+		inc, err = decodeIncarnation(key, sealed)
+	}
+	if err != nil {
+		return inc, &DamageError{Path: s.sub, Key: key, Detail: "incarnation unreadable", Err: err}
+	}
+	return inc, nil
+}
+
+func incarnationKey(number uint32) []byte {
+	return binary.BigEndian.AppendUint32(bytes.Clone(incarnationPrefix), number)
+}
+
+// encode: nonce (16), Unix milliseconds (8, big endian), node id.
+func (inc Incarnation) encode() []byte {
+	b := binary.BigEndian.AppendUint64(inc.Nonce[:], uint64(inc.Started.UnixMilli()))
+	return append(b, inc.Node...)
+}
+
+func decodeIncarnation(key, value []byte) (inc Incarnation, err error) {
+	number, ok := bytes.CutPrefix(key, incarnationPrefix)
+	if !ok || len(number) != 4 || len(value) < 24 {
+		return inc, errors.New("malformed")
+	}
+	inc.Number = binary.BigEndian.Uint32(number)
+	copy(inc.Nonce[:], value)
+	inc.Started = time.UnixMilli(int64(binary.BigEndian.Uint64(value[16:]))).UTC()
+	inc.Node = crdt.NodeID(value[24:])
+	return inc, nil
+}

@@ -1,0 +1,270 @@
+package persist
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Badger has two kinds of log with one entry format: NNNNN.mem, the write-ahead log of one memtable, and
+// NNNNNN.vlog, the value log.
+//
+//	file:  key id (8, zero: not encrypted) | base IV (12) | entries | zeros
+//	entry: meta | user meta | uvarint key length | uvarint value length | uvarint expiry | key | value | CRC-32C (4, big endian)
+//
+// The transactions of a .mem file stand one after the other, each closed by an entry that repeats its number.
+// Badger cuts a log at the first entry that is not whole, and goes on as if the rest had never been. A crash leaves such a
+// tail; so does damage in the middle, and then the rest was acknowledged. The two are told apart here.
+const (
+	logHeadBytes = 20
+
+	metaDelete    = 1 << 0
+	metaPointer   = 1 << 1 // value is a pointer into the value log
+	metaTxn       = 1 << 6 // part of a transaction
+	metaTxnEnd    = 1 << 7 // its end; value is the transaction's number in decimal
+	pointerBytes  = 12     // file, length, offset (4 each, little endian)
+	logBufferSize = 64 << 10
+)
+
+// storedEntry is one version of one stored key, as found in a table or log.
+type storedEntry struct {
+	key    []byte // stored key and, in the last 8 bytes, its version
+	value  []byte
+	meta   byte
+	offset int64 // in a log
+	size   int64
+}
+
+// commit is the number of the transaction that wrote the entry.
+func (e storedEntry) commit() uint64 {
+	return ^binary.BigEndian.Uint64(e.key[len(e.key)-8:])
+}
+
+func (e storedEntry) storedKey() []byte { return e.key[:len(e.key)-8] }
+
+type valuePointer struct{ file, size, offset uint32 }
+
+func (e storedEntry) pointer() (p valuePointer, ok bool) {
+	if e.meta&metaPointer == 0 || len(e.value) != pointerBytes {
+		return p, false
+	}
+	return valuePointer{
+		binary.LittleEndian.Uint32(e.value),
+		binary.LittleEndian.Uint32(e.value[4:]),
+		binary.LittleEndian.Uint32(e.value[8:]),
+	}, true
+}
+
+// logScan is what was found in one log.
+type logScan struct {
+	name          string
+	size, wholeTo int64  // bytes, and how many of them are sound
+	emptyTail     bool   // nothing but zeros follows
+	first, last   uint64 // commits, zero if none
+}
+
+// scanLog calls fn with each whole entry and returns where the first one starts that is not. e is valid during the call only.
+func scanLog(path string, fn func(e storedEntry) error) (s logScan, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return s, fmt.Errorf("persist: open log: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return s, fmt.Errorf("persist: open log: %w", err)
+	}
+	s = logScan{name: filepath.Base(path), size: info.Size(), wholeTo: min(logHeadBytes, info.Size())}
+	if err := checkLogHead(f, s.size); err != nil {
+		return s, err
+	}
+	if err := s.scan(f, fn); err != nil {
+		return s, err
+	}
+	s.emptyTail, err = onlyZeros(f, s.wholeTo, s.size)
+	return s, err
+}
+
+func checkLogHead(f *os.File, size int64) error {
+	var head [logHeadBytes]byte
+	if size < logHeadBytes {
+		return nil // cut while it was made: it has no entries
+	}
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return fmt.Errorf("persist: read log: %w", err)
+	}
+	if binary.BigEndian.Uint64(head[:]) != 0 {
+		return &DamageError{Path: f.Name(), Detail: "header names an encryption key, though none is used"}
+	}
+	return nil
+}
+
+func (s *logScan) scan(f *os.File, fn func(e storedEntry) error) error {
+	r := &entryReader{r: bufio.NewReaderSize(io.NewSectionReader(f, logHeadBytes, max(0, s.size-logHeadBytes)), logBufferSize)}
+	for {
+		e, err := r.next(s.size - s.wholeTo)
+		if errors.Is(err, errEntryTorn) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("persist: read %s: %w", f.Name(), err)
+		}
+		e.offset = s.wholeTo
+		if err := fn(e); err != nil {
+			if errors.Is(err, errEntryTorn) {
+				return nil
+			}
+			return err
+		}
+		s.wholeTo += e.size
+	}
+}
+
+var errEntryTorn = errors.New("no whole entry")
+
+type entryReader struct {
+	r   *bufio.Reader
+	buf []byte
+	sum uint32
+}
+
+// next reads one entry; left bounds what its lengths may claim.
+func (r *entryReader) next(left int64) (e storedEntry, err error) {
+	r.buf = r.buf[:0]
+	var fields [3]uint64 // key length, value length, expiry
+	if err := r.take(2); err != nil {
+		return e, err
+	}
+	for i := range fields {
+		if fields[i], err = r.uvarint(); err != nil {
+			return e, err
+		}
+	}
+	head := len(r.buf)
+	if fields[0] < 8 || fields[0] > uint64(left) || fields[1] > uint64(left)-fields[0] {
+		return e, errEntryTorn
+	}
+	keyLen, valueLen := int(fields[0]), int(fields[1])
+	if err := r.take(keyLen + valueLen); err != nil {
+		return e, err
+	}
+	sum := crc32.Checksum(r.buf, castagnoli)
+	if err := r.take(4); err != nil {
+		return e, err
+	}
+	if binary.BigEndian.Uint32(r.buf[len(r.buf)-4:]) != sum {
+		return e, errEntryTorn
+	}
+	e.meta, e.size = r.buf[0], int64(len(r.buf))
+	e.key, e.value = r.buf[head:head+keyLen], r.buf[head+keyLen:head+keyLen+valueLen]
+	return e, nil
+}
+
+func (r *entryReader) uvarint() (uint64, error) {
+	start := len(r.buf)
+	for range binary.MaxVarintLen64 {
+		if err := r.take(1); err != nil {
+			return 0, err
+		}
+		if r.buf[len(r.buf)-1] < 0x80 {
+			value, n := binary.Uvarint(r.buf[start:])
+			if n <= 0 {
+				return 0, errEntryTorn
+			}
+			return value, nil
+		}
+	}
+	return 0, errEntryTorn
+}
+
+// take appends n bytes of the file to buf.
+func (r *entryReader) take(n int) error {
+	start := len(r.buf)
+	if need := start + n; need > cap(r.buf) {
+		r.buf = append(make([]byte, 0, 2*need), r.buf...)
+	}
+	r.buf = r.buf[:start+n]
+	_, err := io.ReadFull(r.r, r.buf[start:])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errEntryTorn
+	}
+	return err
+}
+
+func onlyZeros(f *os.File, from, to int64) (bool, error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(f, from, to-from), logBufferSize)
+	for {
+		chunk, err := r.Peek(logBufferSize)
+		for _, b := range chunk {
+			if b != 0 {
+				return false, nil
+			}
+		}
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("persist: read %s: %w", f.Name(), err)
+		}
+		r.Discard(len(chunk))
+	}
+}
+
+// scanWAL follows a .mem file as Badger's recovery does. fn gets the entries of closed transactions.
+func scanWAL(path string, fn func(e storedEntry)) (s logScan, err error) {
+	var open []storedEntry // of the transaction that is not closed yet
+	var openCommit, first, last uint64
+	wholeTo := int64(-1)
+	s, err = scanLog(path, func(e storedEntry) error {
+		switch {
+		case e.meta&metaTxn != 0:
+			if openCommit == 0 {
+				openCommit = e.commit()
+			}
+			if openCommit != e.commit() {
+				return errEntryTorn
+			}
+			open = append(open, e.clone())
+			return nil
+		case e.meta&metaTxnEnd != 0:
+			number, err := strconv.ParseUint(string(e.value), 10, 64)
+			if err != nil || number != openCommit {
+				return errEntryTorn
+			}
+			for _, o := range open {
+				fn(o)
+			}
+			if first == 0 {
+				first = number
+			}
+			open, openCommit, last = open[:0], 0, number
+		case openCommit != 0:
+			return errEntryTorn
+		default:
+			fn(e) // moved by value-log collection, under its old number
+		}
+		wholeTo = e.offset + e.size
+		return nil
+	})
+	if wholeTo < 0 {
+		wholeTo = min(logHeadBytes, s.size)
+	}
+	if err == nil && wholeTo < s.wholeTo { // entries of a transaction without its end
+		s.wholeTo, s.emptyTail = wholeTo, false
+	}
+	s.first, s.last = first, last
+	return s, err
+}
+
+// clone keeps what recovery needs of an entry: pointers are kept, other values are not.
+func (e storedEntry) clone() storedEntry {
+	e.key = append([]byte(nil), e.key...)
+	e.value = append([]byte(nil), e.value...)
+	return e
+}

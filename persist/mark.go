@@ -1,0 +1,121 @@
+package persist
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	markFileName  = "MARK"
+	markMagic     = "emMARK1\n"
+	markSlotBytes = 77   // see encode
+	markSlotGap   = 4096 // the slots never share a sector: a torn write spoils one of them
+)
+
+// mark says how far the store had come. It lives beside Badger's files and is written after what it
+// vouches for was fsynced: a store that is behind its mark has lost acknowledged commits. A mark that
+// is behind its store is normal after a power cut, because commits rewrite it without an fsync of its own.
+type mark struct {
+	seq         uint64 // of this slot; the higher of the two counts
+	id          storeID
+	commit      uint64 // number of the last acknowledged commit
+	manifestLen uint64 // bytes of MANIFEST that were fsynced
+	manifestTag uint64 // length and checksum of MANIFEST's first record, see manifest.go
+	clean       bool   // written by Close
+}
+
+func (m mark) encode() []byte {
+	b := make([]byte, 0, markSlotBytes)
+	b = append(b, markMagic...)
+	b = binary.LittleEndian.AppendUint64(b, m.seq)
+	b = append(b, m.id[:]...)
+	for _, n := range []uint64{m.commit, m.manifestLen, m.manifestTag, 0, 0} {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	clean := byte(0)
+	if m.clean {
+		clean = 1
+	}
+	b = append(b, clean)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func decodeMark(b []byte) (m mark, ok bool) {
+	body := markSlotBytes - 4
+	if len(b) < markSlotBytes || string(b[:8]) != markMagic ||
+		binary.LittleEndian.Uint32(b[body:]) != crc32.Checksum(b[:body], castagnoli) {
+		return mark{}, false
+	}
+	m.seq = binary.LittleEndian.Uint64(b[8:])
+	copy(m.id[:], b[16:32])
+	m.commit = binary.LittleEndian.Uint64(b[32:])
+	m.manifestLen = binary.LittleEndian.Uint64(b[40:])
+	m.manifestTag = binary.LittleEndian.Uint64(b[48:])
+	m.clean = b[72] == 1
+	return m, true
+}
+
+// readMark returns nil where there is no mark yet.
+func readMark(dir string) (*mark, error) {
+	data, err := os.ReadFile(filepath.Join(dir, markFileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("persist: read mark: %w", err)
+	}
+	var best *mark
+	for _, at := range []int{0, markSlotGap} {
+		if len(data) < at {
+			break
+		}
+		if m, ok := decodeMark(data[at:]); ok && (best == nil || m.seq > best.seq) {
+			best = &m
+		}
+	}
+	if best == nil {
+		return nil, damaged(dir, markFileName, "neither of its two slots is whole")
+	}
+	return best, nil
+}
+
+// markFile writes marks, alternating between the slots.
+type markFile struct {
+	f    *os.File
+	last mark
+}
+
+// openMarkFile starts from the last mark, or makes the file, durably, with both slots filled.
+func openMarkFile(dir string, last mark) (*markFile, error) {
+	path := filepath.Join(dir, markFileName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		data := make([]byte, markSlotGap+markSlotBytes)
+		copy(data, last.encode())
+		copy(data[markSlotGap:], last.encode())
+		if err := replaceFile(dir, markFileName, data); err != nil {
+			return nil, fmt.Errorf("persist: create mark: %w", err)
+		}
+		f, err = os.OpenFile(path, os.O_RDWR, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("persist: open mark: %w", err)
+	}
+	return &markFile{f: f, last: last}, nil
+}
+
+func (mf *markFile) write(m mark) error {
+	m.seq = mf.last.seq + 1
+	if _, err := mf.f.WriteAt(m.encode(), int64(m.seq%2)*markSlotGap); err != nil {
+		return err
+	}
+	mf.last = m
+	return nil
+}
+
+func (mf *markFile) sync() error { return mf.f.Sync() }

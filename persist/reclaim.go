@@ -1,0 +1,81 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// reclaimLoop gives value-log space back on a schedule until the store closes.
+func (s *Store) reclaimLoop() {
+	ticks := s.config.ticks
+	if ticks == nil {
+		if s.config.ReclaimInterval < 0 {
+			return
+		}
+		ticker := time.NewTicker(s.config.ReclaimInterval)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-ticks:
+			if _, err := s.reclaim(); err != nil {
+				s.log.Warn("persist: reclaim", "dir", s.dir, "err", err)
+			}
+		}
+	}
+}
+
+// Reclaim rewrites value-log files that are mostly garbage, at once. It returns how many it freed. Garbage
+// counts from when a compaction finds it, so what was deleted a moment ago may not be freed yet.
+func (s *Store) Reclaim() (files int, err error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	return s.reclaim()
+}
+
+// reclaim needs no life lock: Close waits for the loop before it closes Badger.
+func (s *Store) reclaim() (files int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(s.sub, "", "Badger gave up: %v", r)
+		}
+		s.noteReclaim(files)
+	}()
+	for {
+		select {
+		case <-s.stop:
+			return files, nil
+		default:
+		}
+		err := s.db.RunValueLogGC(s.config.ReclaimRatio)
+		if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
+			return files, nil
+		}
+		if err != nil {
+			return files, fmt.Errorf("persist: reclaim %s: %w", s.sub, err)
+		}
+		files++
+	}
+}
+
+// noteReclaim also fsyncs the mark, so that even an idle store's is fresh.
+func (s *Store) noteReclaim(files int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.Reclaims++
+	s.counts.Reclaimed += uint64(files)
+	if s.failed != nil {
+		return
+	}
+	if err := s.putMark(false, true); err != nil {
+		s.log.Warn("persist: the mark lags behind", "commit", s.commits, "err", err)
+	}
+}

@@ -1,0 +1,64 @@
+package persist
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stats describes a store for metrics and for the doctor. Counters begin at Open, except Commit.
+type Stats struct {
+	Commit        uint64        // number of the last commit since the store was made; the store's own count too
+	Commits       uint64        // batches acknowledged
+	Records       uint64        // records in them, deletions included
+	SyncedBytes   uint64        // stored keys and sealed values in them
+	Refused       uint64        // batches refused with ErrFull
+	LastCommit    time.Duration // from taking a batch up to its fsync
+	LongestCommit time.Duration
+	Reclaims      uint64 // value-log collections run
+	Reclaimed     uint64 // value-log files freed by them
+	LSMBytes      int64  // disk blocks taken by tables
+	LogBytes      int64  // disk blocks taken by write-ahead logs
+	ValueLogBytes int64  // disk blocks taken by the value log
+	FreeBytes     int64  // left on the file system for this user
+	Failed        error  // why the store takes no more commits; nil: it does
+}
+
+// Stats reads counters, and the sizes of the files (one stat each).
+func (s *Store) Stats() (Stats, error) {
+	if err := s.enter(); err != nil {
+		return Stats{}, err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	st := s.counts
+	st.Commit, st.Failed = s.commits, s.failed
+	s.mu.Unlock()
+	var err error
+	if st.FreeBytes, err = freeBytes(s.dir); err != nil {
+		return st, err
+	}
+	return st, st.addFiles(s.sub)
+}
+
+func (st *Stats) addFiles(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("persist: stats: %w", err)
+	}
+	for _, e := range entries {
+		total := map[string]*int64{".sst": &st.LSMBytes, ".mem": &st.LogBytes, ".vlog": &st.ValueLogBytes}[filepath.Ext(e.Name())]
+		var info unix.Stat_t
+		if total == nil || unix.Lstat(filepath.Join(dir, e.Name()), &info) != nil {
+			continue // not ours to count, or just compacted away
+		}
+		*total += info.Blocks * blockBytes // the files are sparse: their length says nothing
+	}
+	return nil
+}
+
+// blockBytes is the unit of Stat_t.Blocks, on every file system.
+const blockBytes = 512

@@ -1,0 +1,300 @@
+package persist
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Keys of the store's own records, in spaceMeta.
+var (
+	idKey      = []byte{spaceMeta, 'i', 'd'}
+	counterKey = []byte{spaceMeta, 'n'}
+	redoKey    = []byte{spaceMeta, 'r', 'e', 'd', 'o'}
+)
+
+// Store is an open store. Its methods may be called concurrently; commits go one at a time.
+type Store struct {
+	dir    string // Config.Dir
+	sub    string // Badger's
+	config Config
+	log    *slog.Logger
+	lock   *dirLock
+	db     *badger.DB
+	badger *badgerLogger
+	id     storeID
+
+	life sync.RWMutex // held for reading by every call, for writing by Close
+	done bool         // under life
+
+	mu      sync.Mutex // one commit at a time; guards what follows
+	commits uint64     // number of the last commit, which is also its Badger version
+	failed  error
+	mark    *markFile
+	dirSync dirSync
+	counts  Stats
+
+	stop    chan struct{}
+	waiting sync.WaitGroup
+}
+
+// Open opens the store in c.Dir, or makes one. Before it touches anything it verifies every byte that it
+// will rely on, and that no acknowledged commit is missing; a log's torn tail is cut.
+// Errors: ErrConfig, ErrLocked, ErrVersion, ErrDamaged, ErrFull, or the file system's.
+func Open(c Config) (*Store, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("persist: make %s: %w", c.Dir, err)
+	}
+	lock, err := lockDir(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir: c.Dir, sub: filepath.Join(c.Dir, badgerDirName), config: c, log: c.Logger, lock: lock,
+		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}),
+	}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	s.waiting.Go(s.reclaimLoop)
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	if s.id, err = openIdentity(s.dir, s.config.Rand); err != nil {
+		return err
+	}
+	last, err := readMark(s.dir)
+	if err != nil {
+		return err
+	}
+	// Opening itself needs room for a new log and for flushing the old ones.
+	if err := checkSpace(s.dir, s.config.MinFreeBytes/4); err != nil {
+		return err
+	}
+	found, err := s.inspect(last)
+	if err != nil {
+		return err
+	}
+	if err := s.repair(found.repairs); err != nil {
+		return err
+	}
+	if s.db, err = openBadger(s.sub, s.config, s.badger); err != nil {
+		return err
+	}
+	return s.begin(found, last)
+}
+
+func (s *Store) inspect(last *mark) (*inspection, error) {
+	if last != nil && last.id != s.id {
+		return nil, damaged(s.dir, markFileName, "belongs to store %v, the directory is store %v", last.id, s.id)
+	}
+	if last == nil {
+		if err := os.MkdirAll(s.sub, 0o700); err != nil {
+			return nil, fmt.Errorf("persist: make %s: %w", s.sub, err)
+		}
+	}
+	found, err := inspect(s.sub, last)
+	if err == nil && last == nil && found.commit > 1 {
+		err = damaged(s.dir, markFileName, "missing, though the store has %d commits", found.commit)
+	}
+	return found, err
+}
+
+func (s *Store) repair(repairs []repair) error {
+	for _, r := range repairs {
+		s.log.Warn("persist: repair", "file", r.file, "why", r.why)
+		if err := r.do(filepath.Join(s.sub, r.file)); err != nil {
+			return fmt.Errorf("persist: repair %s: %w", r.file, err)
+		}
+	}
+	return nil
+}
+
+// begin compares what Badger came up with to what the inspection found, and finishes a batch that was under way.
+func (s *Store) begin(found *inspection, last *mark) error {
+	if got := s.db.MaxVersion(); got != found.commit {
+		return damaged(s.sub, "", "Badger reads commits up to %d, the files hold %d", got, found.commit)
+	}
+	s.commits = found.commit
+	m := mark{id: s.id, commit: s.commits}
+	if last != nil {
+		m.seq = last.seq
+	}
+	if err := s.checkOwnRecords(); err != nil {
+		return err
+	}
+	if _, err := observeManifest(s.sub, &m); err != nil {
+		return err
+	}
+	if last == nil && s.commits == 0 {
+		// The first commit is made before the first mark: a mark means that the id is on disk.
+		if err := s.write([]pair{{idKey, seal(nil, idKey, nil, s.id[:])}}); err != nil {
+			return err
+		}
+		m.commit = s.commits
+	}
+	var err error
+	if s.mark, err = openMarkFile(s.dir, m); err != nil {
+		return err
+	}
+	if err := s.finishRedo(); err != nil {
+		return err
+	}
+	return s.putMark(false, true)
+}
+
+// checkOwnRecords reads the id and the counter of a store that has commits.
+func (s *Store) checkOwnRecords() error {
+	if s.commits == 0 {
+		return nil
+	}
+	id, _, err := s.getOwn(idKey)
+	if err == nil && !bytes.Equal(id, s.id[:]) {
+		err = &DamageError{Path: s.sub, Key: idKey, Detail: fmt.Sprintf("belongs to store %x, the directory is store %v", id, s.id)}
+	}
+	if err != nil {
+		return err
+	}
+	counter, version, err := s.getOwn(counterKey)
+	if err != nil {
+		return err
+	}
+	if n := binary.BigEndian.Uint64(append(counter, make([]byte, 8)...)); n != s.commits || version != s.commits {
+		return &DamageError{Path: s.sub, Key: counterKey, Detail: fmt.Sprintf("counts %d commits, as number %d, of %d", n, version, s.commits)}
+	}
+	return nil
+}
+
+// getOwn reads a record of the store itself; its absence is damage.
+func (s *Store) getOwn(key []byte) (value []byte, version uint64, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &DamageError{Path: s.sub, Key: key, Detail: fmt.Sprintf("Badger gave up: %v", r)}
+		}
+	}()
+	err = s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if err != nil {
+			return err
+		}
+		version = item.Version()
+		return item.Value(func(sealed []byte) error {
+			_, v, err := unseal(key, sealed)
+			value = bytes.Clone(v)
+			return err
+		})
+	})
+	if err != nil && !errors.Is(err, ErrVersion) {
+		err = &DamageError{Path: s.sub, Key: key, Detail: "unreadable", Err: err}
+	}
+	return value, version, err
+}
+
+// putMark notes how far the store is. A failure only weakens what the next open can notice.
+func (s *Store) putMark(clean, sync bool) error {
+	m := s.mark.last
+	m.commit, m.clean = s.commits, clean
+	grew, err := observeManifest(s.sub, &m)
+	if err != nil {
+		return err
+	}
+	if err := s.mark.write(m); err != nil {
+		return fmt.Errorf("persist: write mark: %w", err)
+	}
+	if !sync && !grew {
+		return nil
+	}
+	if err := s.mark.sync(); err != nil {
+		return fmt.Errorf("persist: sync mark: %w", err)
+	}
+	return nil
+}
+
+// enter admits a call unless the store is closed; leave ends it.
+func (s *Store) enter() error {
+	s.life.RLock()
+	if s.done {
+		s.life.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.life.RUnlock() }
+
+// Close waits for calls under way, flushes and lets go of the directory. Closing again does nothing.
+func (s *Store) Close() error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.done {
+		return nil
+	}
+	s.done = true
+	close(s.stop)
+	s.waiting.Wait()
+	return s.release()
+}
+
+// release undoes whatever open did, in reverse.
+func (s *Store) release() (err error) {
+	if s.db != nil {
+		err = s.closeBadger()
+	}
+	if s.mark != nil {
+		if err == nil && s.failed == nil {
+			err = s.putMark(true, true)
+		}
+		err = errors.Join(err, s.mark.f.Close())
+	}
+	return errors.Join(err, s.lock.release())
+}
+
+func (s *Store) closeBadger() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("persist: close %s: Badger gave up: %v", s.sub, r)
+		}
+	}()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("persist: close %s: %w", s.sub, err)
+	}
+	return nil
+}
+
+// dirSync makes new log files findable after a power cut: Badger fsyncs their content but not their directory.
+type dirSync struct {
+	seen time.Time // modification time of the directory at the last fsync, if that was recent no longer
+}
+
+// mtimeGrain bounds how coarse a file system's clock is; two changes within it look like one.
+const mtimeGrain = 50 * time.Millisecond
+
+func (d *dirSync) sync(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.ModTime().Equal(d.seen) {
+		return nil
+	}
+	if err := syncPath(dir); err != nil {
+		return err
+	}
+	if time.Since(info.ModTime()) > mtimeGrain {
+		d.seen = info.ModTime()
+	}
+	return nil
+}

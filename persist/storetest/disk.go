@@ -1,0 +1,217 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/persist"
+)
+
+// Disk is a Place in memory, with faults on demand. The zero value is an empty one. Nonces are drawn from a
+// counter, so that runs replay; no two Disks may stand for one node.
+type Disk struct {
+	mu      sync.Mutex
+	durable map[string][]byte
+	starts  []crdt.NodeID
+	open    *Mem
+
+	refuse []error    // for the next commits, which leave no trace
+	fsync  *fsyncFail // for the next commit
+	gate   chan struct{}
+}
+
+type fsyncFail struct {
+	err  error
+	kept bool
+}
+
+// Refuse makes the next commit fail with err, as a full disk does: nothing is written, and the store works on.
+// Called n times, it does so for the next n commits. err should wrap persist.ErrFull.
+func (d *Disk) Refuse(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refuse = append(d.refuse, err)
+}
+
+// FailSync makes the next commit fail with err after it was written: the store takes no more until it is opened
+// again, and then the batch is there if kept says so.
+func (d *Disk) FailSync(err error, kept bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fsync = &fsyncFail{err, kept}
+}
+
+// Hold makes commits wait before they write, until release is called or the disk crashes.
+func (d *Disk) Hold() (release func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	gate := make(chan struct{})
+	d.gate = gate
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.gate == gate {
+			d.gate = nil
+			close(gate)
+		}
+	})
+}
+
+// Open implements Place. A second open without a close or crash is persist.ErrLocked.
+func (d *Disk) Open() (Store, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open != nil {
+		return nil, fmt.Errorf("%w: by this process", persist.ErrLocked)
+	}
+	if d.durable == nil {
+		d.durable = map[string][]byte{}
+	}
+	d.open = &Mem{disk: d, gone: make(chan struct{})}
+	return d.open, nil
+}
+
+// Crash implements Place. Commits that are held fail.
+func (d *Disk) Crash() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shut(persist.ErrClosed)
+	d.refuse, d.fsync, d.gate = nil, nil, nil
+	return nil
+}
+
+func (d *Disk) shut(why error) {
+	if d.open == nil {
+		return
+	}
+	d.open.failed = why
+	close(d.open.gone)
+	d.open = nil
+}
+
+// Mem is an open store of a Disk.
+type Mem struct {
+	disk   *Disk
+	failed error // under disk.mu
+	gone   chan struct{}
+	turn   sync.Mutex // one commit at a time
+}
+
+// Load implements Store.
+func (m *Mem) Load(fn func(key, value []byte) error) error {
+	m.disk.mu.Lock()
+	failed, image := m.failed, maps.Clone(m.disk.durable)
+	m.disk.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	for _, key := range slices.Sorted(maps.Keys(image)) {
+		if err := fn([]byte(key), bytes.Clone(image[key])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commit implements Store.
+func (m *Mem) Commit(recs []crdt.Record) error {
+	if err := persist.CheckBatch(recs); err != nil {
+		return err
+	}
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if err := m.pass(); err != nil {
+		return err
+	}
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	return m.commit(func() { m.disk.apply(recs) })
+}
+
+// pass waits at the gate.
+func (m *Mem) pass() error {
+	m.disk.mu.Lock()
+	gate, failed := m.disk.gate, m.failed
+	m.disk.mu.Unlock()
+	if failed != nil || gate == nil {
+		return failed
+	}
+	select {
+	case <-gate:
+		return nil
+	case <-m.gone:
+		return persist.ErrClosed
+	}
+}
+
+// commit is called with the disk locked; it meets the faults that were asked for.
+func (m *Mem) commit(apply func()) error {
+	d := m.disk
+	if m.failed != nil {
+		return m.failed
+	}
+	if len(d.refuse) > 0 {
+		err := d.refuse[0]
+		d.refuse = d.refuse[1:]
+		return err
+	}
+	if f := d.fsync; f != nil {
+		d.fsync = nil
+		if f.kept {
+			apply()
+		}
+		m.failed = fmt.Errorf("%w: %w", persist.ErrFailed, f.err)
+		return m.failed
+	}
+	apply()
+	return nil
+}
+
+func (d *Disk) apply(recs []crdt.Record) {
+	for _, r := range recs {
+		if r.Value == nil {
+			delete(d.durable, string(r.Key))
+			continue
+		}
+		d.durable[string(r.Key)] = append([]byte{}, r.Value...)
+	}
+}
+
+// NewIncarnation implements Store.
+func (m *Mem) NewIncarnation(ctx context.Context, node crdt.NodeID) (nonce crdt.Nonce, err error) {
+	if err := ctx.Err(); err != nil {
+		return nonce, err
+	}
+	d := m.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.starts); n > 0 && d.starts[n-1] != node {
+		return nonce, fmt.Errorf("%w: of %s, this node is %s", persist.ErrForeign, d.starts[n-1], node)
+	}
+	err = m.commit(func() { d.starts = append(d.starts, node) })
+	if err != nil {
+		return nonce, err
+	}
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(node), uint64(len(d.starts))))
+	copy(nonce[:], sum[:])
+	return nonce, nil
+}
+
+// Close implements Store.
+func (m *Mem) Close() error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	if m.disk.open == m {
+		m.disk.shut(persist.ErrClosed)
+	}
+	return nil
+}
