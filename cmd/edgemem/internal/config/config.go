@@ -1,0 +1,101 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Config is what one daemon runs with. Load fills it; Validate names the setting that is wrong.
+type Config struct {
+	// DataDir holds identity, entries, causal context and the control socket. Default: $STATE_DIRECTORY
+	// under systemd, else $XDG_STATE_HOME/edgemem, else ~/.local/state/edgemem.
+	DataDir string `mapstructure:"data-dir"`
+	// Name is what people call the node, 1 to 63 bytes; identity is the key, not the name. It goes into
+	// the certificate when the node founds or joins a fabric. Default: the host's name.
+	Name string `mapstructure:"name"`
+	// Tier says how near the consumer the node is: device, edge, regional or cloud. Default: edge, the
+	// tier that neither assumes a battery nor a data centre.
+	Tier string `mapstructure:"tier"`
+	// Listen holds libp2p multiaddrs. Default: port 7381 over TCP and QUIC on every interface, because a
+	// mesh that nobody can reach is none; membership is proven before any other protocol opens.
+	Listen []string `mapstructure:"listen"`
+	// Peer holds addresses of members to keep connected to, each ending in /p2p/PEER-ID, for networks
+	// where neither tickets nor mDNS lead to them. Default: none.
+	Peer []string `mapstructure:"peer"`
+	// RESP is the address of the Redis protocol: host:port, unix:PATH, or off. Default: 127.0.0.1:7379.
+	RESP string `mapstructure:"resp"`
+	// RESPPassword is what AUTH asks for; empty means none is asked. Needed when RESP is not loopback.
+	RESPPassword string `mapstructure:"resp-password"`
+	// RESPPasswordFile names a file whose first line is the password, so that it is in no environment.
+	RESPPasswordFile string `mapstructure:"resp-password-file"`
+	// HTTP is the address of health and metrics: host:port, unix:PATH, or off. Default: 127.0.0.1:7380.
+	HTTP string `mapstructure:"http"`
+	// HTTPToken is the bearer token that all but /healthz and /readyz ask for; needed when HTTP is not
+	// loopback.
+	HTTPToken string `mapstructure:"http-token"`
+	// HTTPTokenFile names a file whose first line is the token.
+	HTTPTokenFile string `mapstructure:"http-token-file"`
+	// Join is a ticket from `edgemem invite`. On a node that is a member already it changes nothing.
+	Join string `mapstructure:"join"`
+	// Memory is a soft limit in bytes for the Go heap ("64MB", "1GiB"); 0 means none. The collector works
+	// harder as it nears; nothing is refused or evicted on its account.
+	Memory string `mapstructure:"memory"`
+	// MDNS announces the node to, and finds members on, the local network. Default: true.
+	MDNS bool `mapstructure:"mdns"`
+	// LogLevel is debug, info, warn or error. Default: info.
+	LogLevel string `mapstructure:"log-level"`
+	// LogFormat is text or json. Default: text.
+	LogFormat string `mapstructure:"log-format"`
+}
+
+// Off is the value that turns a local interface off.
+const Off = "off"
+
+// DefaultDataDir is where the daemon keeps its data when nobody says otherwise; empty if the
+// environment names no home.
+func DefaultDataDir(getenv func(string) string) string {
+	if dirs := getenv("STATE_DIRECTORY"); dirs != "" {
+		first, _, _ := strings.Cut(dirs, ":")
+		return first
+	}
+	if xdg := getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "edgemem")
+	}
+	if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "state", "edgemem")
+	}
+	return ""
+}
+
+func defaultName() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "edgemem"
+	}
+	short, _, _ := strings.Cut(strings.ToValidUTF8(host, ""), ".")
+	return short[:min(len(short), maxNameBytes)]
+}
+
+// Secrets gives the password and the token, reading their files where files were named.
+func (c *Config) Secrets() (password, token string, err error) {
+	password, perr := secret("resp-password-file", c.RESPPassword, c.RESPPasswordFile)
+	token, terr := secret("http-token-file", c.HTTPToken, c.HTTPTokenFile)
+	return password, token, errors.Join(perr, terr)
+}
+
+func secret(setting, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", &FieldError{setting, err.Error()}
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	if line = strings.TrimRight(line, "\r"); line == "" {
+		return "", &FieldError{setting, "the first line of " + file + " is empty"}
+	}
+	return line, nil
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// envPrefix begins the name of every variable that sets a setting.
+const envPrefix = "EDGEMEM_"
+
+// configVariable names the file to read when --config is absent; it is no setting itself.
+const configVariable = envPrefix + "CONFIG"
+
+// A setting is one row: its key in files and as a flag, what it defaults to, and its line of help.
+type setting struct {
+	key    string
+	def    any
+	usage  string
+	secret bool // not a flag, and never printed
+}
+
+// flag gives the name of the flag, or "" where there is none.
+func (s setting) flag() string {
+	if s.secret {
+		return ""
+	}
+	return s.key
+}
+
+func (s setting) env() string { return EnvName(s.key) }
+
+// EnvName gives the variable that sets key.
+func EnvName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+}
+
+// settings lists every setting in the order in which people read them.
+func settings() []setting {
+	return []setting{
+		{key: "data-dir", def: DefaultDataDir(os.Getenv), usage: "`DIR` for identity, entries and the control socket"},
+		{key: "name", def: defaultName(), usage: "`NAME` that people know the node by"},
+		{key: "tier", def: "edge", usage: "`TIER` of the node: device, edge, regional or cloud"},
+		{key: "listen", def: []string{
+			"/ip4/0.0.0.0/tcp/7381", "/ip4/0.0.0.0/udp/7381/quic-v1", "/ip6/::/tcp/7381", "/ip6/::/udp/7381/quic-v1",
+		}, usage: "libp2p `MULTIADDR` to listen on (repeatable; port 0 picks a free one)"},
+		{key: "peer", def: []string{}, usage: "`MULTIADDR` of a member to keep connected to, ending in /p2p/PEER-ID (repeatable)"},
+		{key: "resp", def: "127.0.0.1:7379", usage: "`ADDR` of the Redis protocol: host:port, unix:PATH or off"},
+		{key: "resp-password", def: "", secret: true},
+		{key: "resp-password-file", def: "", usage: "`FILE` whose first line is the password that AUTH asks for"},
+		{key: "http", def: "127.0.0.1:7380", usage: "`ADDR` of health and metrics: host:port, unix:PATH or off"},
+		{key: "http-token", def: "", secret: true},
+		{key: "http-token-file", def: "", usage: "`FILE` whose first line is the bearer token for HTTP (/healthz and /readyz stay open)"},
+		{key: "join", def: "", usage: "`TICKET` from 'edgemem invite'; no effect on a node that is a member already"},
+		{key: "memory", def: "0", usage: "soft limit `SIZE` of the Go heap, such as 64MB or 1GiB; 0 is none. The collector works harder near it; nothing is refused or evicted"},
+		{key: "mdns", def: true, usage: "find members on the local network"},
+		{key: "log-level", def: "info", usage: "`LEVEL` of the log: debug, info, warn or error"},
+		{key: "log-format", def: "text", usage: "`FORMAT` of the log: text or json"},
+	}
+}
+
+// AddFlags declares a flag for every setting that may be one. Flags carry no default of their own, so
+// that Load can tell a flag that was given from one that was not.
+func AddFlags(fs *pflag.FlagSet) {
+	for _, s := range settings() {
+		if s.secret || fs.Lookup(s.key) != nil {
+			continue
+		}
+		switch def := s.def.(type) {
+		case bool:
+			fs.Bool(s.key, def, s.usage)
+		case []string:
+			fs.StringArray(s.key, def, s.usage)
+		case string:
+			fs.String(s.key, def, s.usage)
+		}
+	}
+}
+
+// AddClientFlags declares what a command needs to find its daemon: the data directory.
+func AddClientFlags(fs *pflag.FlagSet) {
+	for _, s := range settings() {
+		if s.key == "data-dir" {
+			fs.String(s.key, s.def.(string), s.usage)
+		}
+	}
+}
+
+func keys() []string {
+	var ks []string
+	for _, s := range settings() {
+		ks = append(ks, s.key)
+	}
+	return ks
+}

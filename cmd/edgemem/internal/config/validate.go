@@ -1,0 +1,178 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+	"github.com/multiformats/go-multiaddr"
+)
+
+const (
+	// maxNameBytes is what a certificate holds.
+	maxNameBytes = 63
+	// minMemoryBytes is what a node needs before it holds one entry: below it the collector never rests.
+	minMemoryBytes = 24 << 20
+)
+
+// Tiers lists the tiers from the consumer outwards.
+var Tiers = []string{"device", "edge", "regional", "cloud"}
+
+// FieldError names the setting that is wrong.
+type FieldError struct{ Field, Problem string }
+
+func (e *FieldError) Error() string { return "config: " + e.Field + ": " + e.Problem }
+
+// Validate checks every setting and gives all that is wrong, each error naming its setting.
+func (c *Config) Validate() error {
+	_, memoryErr := c.MemoryBytes()
+	return errors.Join(
+		field("data-dir", c.checkDataDir()),
+		field("name", checkName(c.Name)),
+		field("tier", oneOf(c.Tier, Tiers)),
+		field("listen", checkListen(c.Listen)),
+		field("peer", checkPeers(c.Peer)),
+		field("resp", checkLocal(c.RESP, c.RESPPassword+c.RESPPasswordFile,
+			"a password: set resp-password-file or "+EnvName("resp-password"))),
+		field("resp-password", bothSet(c.RESPPassword, c.RESPPasswordFile)),
+		field("http", checkLocal(c.HTTP, c.HTTPToken+c.HTTPTokenFile,
+			"a token: set http-token-file or "+EnvName("http-token"))),
+		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
+		field("memory", memoryErr),
+		field("log-level", oneOf(c.LogLevel, []string{"debug", "info", "warn", "error"})),
+		field("log-format", oneOf(c.LogFormat, []string{"text", "json"})),
+	)
+}
+
+func field(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &FieldError{name, err.Error()}
+}
+
+func (c *Config) checkDataDir() error {
+	if c.DataDir == "" {
+		return errors.New("not set, and neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME says where: give --data-dir")
+	}
+	return nil
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > maxNameBytes {
+		return fmt.Errorf("%q: want 1 to %d bytes", name, maxNameBytes)
+	}
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%q: want printable characters without spaces", name)
+	}
+	return nil
+}
+
+func oneOf(value string, allowed []string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%q: want one of %s%s", value, strings.Join(allowed, ", "), didYouMean(value, allowed))
+}
+
+func bothSet(value, file string) error {
+	if value != "" && file != "" {
+		return errors.New("set both directly and through a file: keep one")
+	}
+	return nil
+}
+
+func checkListen(addrs []string) error {
+	if len(addrs) == 0 {
+		return errors.New("empty: want at least one multiaddr, such as /ip4/0.0.0.0/tcp/7381")
+	}
+	for _, a := range addrs {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return fmt.Errorf("%q is no multiaddr such as /ip4/0.0.0.0/tcp/7381 or /ip4/0.0.0.0/udp/7381/quic-v1: %w", a, err)
+		}
+	}
+	return nil
+}
+
+func checkPeers(addrs []string) error {
+	for _, a := range addrs {
+		m, err := multiaddr.NewMultiaddr(a)
+		if err == nil {
+			_, err = m.ValueForProtocol(multiaddr.P_P2P)
+		}
+		if err != nil {
+			return fmt.Errorf("%q is no address such as /ip4/192.0.2.7/tcp/7381/p2p/PEER-ID: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// checkLocal holds the rule of local interfaces: loopback or a unix socket, or else a secret.
+func checkLocal(addr, secret, wanted string) error {
+	if err := checkAddr(addr); err != nil {
+		return err
+	}
+	if !IsLoopback(addr) && secret == "" {
+		return fmt.Errorf("%s can be reached from other machines, so it needs %s", addr, wanted)
+	}
+	return nil
+}
+
+func checkAddr(addr string) error {
+	if addr == Off {
+		return nil
+	}
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		if path == "" {
+			return errors.New("unix: names no path")
+		}
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q: want host:port, unix:PATH or off", addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535", addr)
+	}
+	return nil
+}
+
+// IsLoopback says whether only this machine can reach addr. A name other than localhost is taken to be
+// reachable, because what it resolves to may change.
+func IsLoopback(addr string) bool {
+	if addr == Off || strings.HasPrefix(addr, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// MemoryBytes gives the soft limit of the heap in bytes; 0 means none.
+func (c *Config) MemoryBytes() (int64, error) {
+	if c.Memory == "" || c.Memory == "0" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(c.Memory)
+	if err != nil {
+		return 0, fmt.Errorf("%q: want a size such as 64MB or 1GiB, or 0 for no limit", c.Memory)
+	}
+	if n < minMemoryBytes || n > 1<<62 {
+		return 0, fmt.Errorf("%s: want at least %s", c.Memory, humanize.IBytes(minMemoryBytes))
+	}
+	return int64(n), nil
+}

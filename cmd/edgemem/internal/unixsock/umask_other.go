@@ -1,0 +1,5 @@
+//go:build !unix
+
+package unixsock
+
+func restrictNewFiles() (undo func()) { return func() {} }
