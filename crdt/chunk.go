@@ -135,6 +135,23 @@ func (r *Region) NewReceiver() *Receiver {
 	return &Receiver{r: r, cut: r.Context(), from: map[Origin]Seq{}}
 }
 
+// NewEmptyReceiver prepares to merge the answer to no Hello at all: the peer assumes that nothing was seen.
+func (r *Region) NewEmptyReceiver() *Receiver {
+	return &Receiver{r: r, cut: Context{}, from: map[Origin]Seq{}}
+}
+
+// Cut is the sender's context as of the last chunk.
+func (rc *Receiver) Cut() Context { return rc.cut }
+
+// ChunkRegion tells which region a chunk is for, without decoding the rest.
+func ChunkRegion(msg []byte) (RegionID, error) {
+	d := decoder{b: msg}
+	d.version("a chunk")
+	var id RegionID
+	copy(id[:], d.take(16))
+	return id, d.err
+}
+
 // Done reports whether the last chunk was merged.
 func (rc *Receiver) Done() bool { return rc.last }
 

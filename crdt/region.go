@@ -419,3 +419,26 @@ func (r *Region) winner(c *cell) *sibling {
 	}
 	return best
 }
+
+// Version grows whenever the replica has seen something new.
+func (r *Region) Version() uint64 { return r.version }
+
+// OverBudget reports whether there are more ghosts than Config.MaxGhosts: Tick forgets some.
+func (r *Region) OverBudget() bool { return r.ghosts > r.cfg.MaxGhosts }
+
+// DropPush forgets the local writes that were not pushed yet, and reports whether there were any. Peers get
+// them by a pull.
+func (r *Region) DropPush() bool {
+	had := len(r.out.ops) > 0
+	r.out = outbox{}
+	return had
+}
+
+// Seen counts the dots that were seen everywhere in the replica.
+func (r *Region) Seen() uint64 {
+	var n uint64
+	for i := range r.origins {
+		n += r.origins[i].runs.Count()
+	}
+	return n
+}

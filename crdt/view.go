@@ -237,3 +237,17 @@ func (v *View) KeysWithPrefix(prefix string, fn func(key string, kind Kind) bool
 		return !v.shows(e) || !strings.HasPrefix(e.key, prefix) || fn(e.key, e.kind())
 	})
 }
+
+// Int reads the counter, or the register that holds an integer, at key; 0 if it is absent. Errors:
+// ErrWrongType, ErrNotInteger.
+func (v *View) Int(key string) (int64, error) {
+	e, err := v.of(key, KindString)
+	if e == nil {
+		return 0, err
+	}
+	n, err := v.r.number(e.cell(CellValue, ""))
+	if err != nil || !n.isInt64() {
+		return 0, ErrNotInteger
+	}
+	return n.small, nil
+}

@@ -1,0 +1,229 @@
+package fabric
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// Commit is a write on its way to the disk.
+type Commit struct {
+	c       *committer
+	epoch   uint64
+	durable bool
+}
+
+// Wait returns when the write is acknowledged as its region's configuration says: at once for memory.
+// Errors: ErrNotDurable with the cause, or the context's.
+func (c Commit) Wait(ctx context.Context) error {
+	if c.c == nil || !c.durable {
+		return nil
+	}
+	return c.c.wait(ctx, c.epoch)
+}
+
+// Sync waits until the write is on disk, whatever the region's configuration says.
+func (c Commit) Sync(ctx context.Context) error {
+	if c.c == nil {
+		return nil
+	}
+	return c.c.wait(ctx, c.epoch)
+}
+
+// committer commits what changed in all regions, one batch after the other. Writers that come while a
+// batch is under way share the next one (group commit). A batch takes, under each region's lock, all
+// that is dirty there, so its records are one consistent image: entries, context and floors.
+type committer struct {
+	f    *Fabric
+	wake chan struct{} // capacity 1: one signal stands for any number
+
+	mu     sync.Mutex
+	dirty  map[*Region]struct{}
+	epoch  uint64        // of the batch that is being gathered
+	done   uint64        // the last epoch that is durable
+	failed uint64        // the last epoch whose commit failed
+	cause  error         // why
+	urgent bool          // somebody waits
+	turn   chan struct{} // closed when an epoch ends
+
+	unsaved []crdt.Record // of the committing goroutine: taken, but not committed yet
+	lastAt  time.Time
+}
+
+func newCommitter(f *Fabric) *committer {
+	return &committer{f: f, wake: make(chan struct{}, 1), dirty: map[*Region]struct{}{}, epoch: 1, turn: make(chan struct{})}
+}
+
+// mark notes that the region changed. The change must have been made before.
+func (c *committer) mark(r *Region) Commit {
+	if c.f.cfg.Storage == nil {
+		return Commit{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.dirty) == 0 {
+		c.signal()
+	}
+	c.dirty[r] = struct{}{}
+	return Commit{c: c, epoch: c.epoch}
+}
+
+func (c *committer) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *committer) wait(ctx context.Context, epoch uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.done < epoch {
+		if c.failed >= epoch {
+			return fmt.Errorf("%w: %w", ErrNotDurable, c.cause)
+		}
+		if !c.urgent {
+			c.urgent = true
+			c.signal()
+		}
+		turn := c.turn
+		c.mu.Unlock()
+		select {
+		case <-turn:
+			c.mu.Lock()
+		case <-ctx.Done():
+			c.mu.Lock()
+			return fmt.Errorf("%w: %w", ErrNotDurable, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// retryEvery is how long a failed commit waits before the next try, unless a writer waits.
+const retryEvery = time.Second
+
+func (c *committer) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.f.ctx.Done():
+			return
+		case <-c.wake:
+		case <-timer.C:
+		}
+		wait, work := c.pause()
+		if !work {
+			continue
+		}
+		if wait > 0 {
+			timer.Reset(wait)
+			continue
+		}
+		if err := c.commit(); err != nil {
+			c.f.cfg.Logger.Error("commit failed; the writes stay in memory and are tried again", "err", err)
+			timer.Reset(retryEvery)
+		}
+	}
+}
+
+// pause says how long the next batch may still gather.
+func (c *committer) pause() (wait time.Duration, work bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.dirty) == 0 && len(c.unsaved) == 0 {
+		return 0, false
+	}
+	if c.urgent {
+		return 0, true
+	}
+	return c.f.cfg.CommitEvery - time.Since(c.lastAt), true
+}
+
+// commit takes what is dirty and commits it.
+func (c *committer) commit() error {
+	c.mu.Lock()
+	regions, epoch := c.dirty, c.epoch
+	c.dirty = make(map[*Region]struct{}, 1)
+	c.epoch++
+	c.urgent = false
+	c.mu.Unlock()
+	recs := c.unsaved
+	for _, r := range sortedRegions(regions) {
+		r.mu.Lock()
+		recs = append(recs, r.core.TakeDirty()...)
+		r.mu.Unlock()
+	}
+	if len(c.unsaved) > 0 {
+		recs = latest(recs)
+	}
+	var err error
+	if len(recs) > 0 {
+		err = c.f.cfg.Storage.Commit(recs)
+	}
+	c.lastAt = time.Now()
+	c.unsaved = nil
+	if err != nil {
+		c.unsaved = recs
+	}
+	c.settle(epoch, err)
+	return err
+}
+
+// settle ends an epoch and wakes those who wait for it.
+func (c *committer) settle(epoch uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed, c.cause = epoch, err
+	} else {
+		c.done = epoch
+	}
+	close(c.turn)
+	c.turn = make(chan struct{})
+	if len(c.dirty) > 0 {
+		c.signal()
+	}
+}
+
+// latest keeps the last record of each key, so that a disk that stays full costs a record a key.
+func latest(recs []crdt.Record) []crdt.Record {
+	at := make(map[string]int, len(recs))
+	out := recs[:0:0]
+	for _, rec := range recs {
+		if i, ok := at[string(rec.Key)]; ok {
+			out[i] = rec
+			continue
+		}
+		at[string(rec.Key)] = len(out)
+		out = append(out, rec)
+	}
+	return out
+}
+
+// last commits what is left when nothing else runs any more.
+func (c *committer) last() error {
+	if len(c.dirty) == 0 && len(c.unsaved) == 0 {
+		return nil
+	}
+	if err := c.commit(); err != nil {
+		return fmt.Errorf("fabric: last commit: %w", err)
+	}
+	return nil
+}
+
+func sortedRegions(set map[*Region]struct{}) []*Region {
+	out := make([]*Region, 0, len(set))
+	for r := range set {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, byName)
+	return out
+}
+
+func byName(a, b *Region) int { return strings.Compare(a.name, b.name) }

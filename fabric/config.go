@@ -1,0 +1,188 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// Sentinel errors. The text around them names the region, key or peer.
+var (
+	ErrClosed     = errors.New("fabric: closed")
+	ErrNoRegion   = errors.New("fabric: no such region")
+	ErrRegionName = errors.New("fabric: bad region name")
+	ErrTooLarge   = errors.New("fabric: key or value too large")
+	ErrNotFound   = errors.New("fabric: no such key")
+	ErrNotDurable = errors.New("fabric: write is in memory, but not on disk")
+	ErrTooMany    = errors.New("fabric: too many regions")
+)
+
+// Storage keeps the durable image. persist.Store is one.
+type Storage interface {
+	// Load gives every record in ascending key order. The slices are valid only during the call.
+	Load(fn func(key, value []byte) error) error
+	// Commit makes the records durable: all or none, fsynced before it returns.
+	Commit(recs []crdt.Record) error
+	// NewIncarnation gives 128 fresh random bits, durable before it returns.
+	NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonce, error)
+	Close() error
+}
+
+// Transport reaches the other members. p2p.Host is one, and Mesh makes others for tests.
+type Transport interface {
+	Self() crdt.NodeID
+	// Serve begins to deliver. onPeer tells when a member becomes reachable and when it is lost.
+	// onGossip gives frames, with the neighbour that handed them over; the callee owns the frame.
+	// onStream gives streams that peers opened; the callee owns and closes them. The callbacks
+	// return soon and are not called after Close returned.
+	Serve(onPeer func(peer crdt.NodeID, name, tier string, up bool),
+		onGossip func(from crdt.NodeID, frame []byte),
+		onStream func(peer crdt.NodeID, s io.ReadWriteCloser)) error
+	// Publish sends a frame to every member, at most once each, without a promise.
+	Publish(ctx context.Context, frame []byte) error
+	// OpenStream opens a stream to a connected member. If it has SetDeadline, deadlines are set.
+	OpenStream(ctx context.Context, peer crdt.NodeID) (io.ReadWriteCloser, error)
+	Close() error
+}
+
+// Ack says what a write waits for.
+type Ack string
+
+// The acknowledgements of a region's writes.
+const (
+	AckMemory Ack = "memory" // applied here; on disk within CommitEvery
+	AckDisk   Ack = "disk"   // its batch is fsynced
+)
+
+// ParseAck reads an Ack.
+func ParseAck(s string) (Ack, error) {
+	if a := Ack(s); a == AckMemory || a == AckDisk {
+		return a, nil
+	}
+	return "", fmt.Errorf("fabric: acknowledgement %q: want memory or disk", s)
+}
+
+// DefaultRegion exists on every node.
+const DefaultRegion = "default"
+
+// catalogueRegion holds the configuration of the other regions. Names that begin with its prefix are reserved.
+const (
+	reservedPrefix  = "edgemem."
+	catalogueRegion = reservedPrefix + "catalogue"
+)
+
+// RegionConfig is what a region is created with.
+type RegionConfig struct {
+	// Ack is what its writes wait for. Default memory.
+	Ack Ack
+}
+
+// Config makes a Fabric. The zero value is a memory that is shared with nobody and kept nowhere.
+type Config struct {
+	// Name and Tier of this node, for status. Tier is device, edge, regional or cloud.
+	Name, Tier string
+	// Node names this node. Default: what Transport says, else Name, else "local".
+	Node crdt.NodeID
+	// Storage keeps the state. Nil: memory only. A successful Open takes it over: Close closes it.
+	Storage Storage
+	// Transport reaches the other members. Nil: alone. A successful Open takes it over.
+	Transport Transport
+	// Logger. Default: discard.
+	Logger *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+	// PushWindow is the least time between two pushes of one region; the first write after a quiet
+	// window leaves at once. Default 2 ms: at 10,000 writes/s twenty share a frame.
+	PushWindow time.Duration
+	// HelloEvery is how often a quiet peer is asked whether it has something; doubled while nothing
+	// changes, up to HelloMax. Defaults 30 s and 5 min: about 1 B/s a peer.
+	HelloEvery, HelloMax time.Duration
+	// CommitEvery is the longest that a write of a memory region stays off the disk. Default 200 ms:
+	// five fsyncs a second while something is written, none otherwise.
+	CommitEvery time.Duration
+	// MaxGhosts is how many removes a region remembers. Default 65,536, about 3 MB.
+	MaxGhosts int
+	// Seed makes jitter repeatable in tests. Default: random.
+	Seed uint64
+}
+
+var tierNames = []string{"device", "edge", "regional", "cloud"}
+
+func (c *Config) validate() error {
+	if c.Tier == "" {
+		c.Tier = "device"
+	}
+	if !slices.Contains(tierNames, c.Tier) {
+		return fmt.Errorf("fabric: Tier %q: want device, edge, regional or cloud", c.Tier)
+	}
+	if c.Node == "" && c.Transport != nil {
+		c.Node = c.Transport.Self()
+	}
+	if c.Node == "" {
+		c.Node = crdt.NodeID(c.Name)
+	}
+	if c.Node == "" {
+		c.Node = "local"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	for _, f := range []struct {
+		name string
+		d    *time.Duration
+		def  time.Duration
+	}{
+		{"PushWindow", &c.PushWindow, 2 * time.Millisecond},
+		{"HelloEvery", &c.HelloEvery, 30 * time.Second},
+		{"HelloMax", &c.HelloMax, 5 * time.Minute},
+		{"CommitEvery", &c.CommitEvery, 200 * time.Millisecond},
+	} {
+		if *f.d < 0 {
+			return fmt.Errorf("fabric: %s is %v: want more than 0, or 0 for the default of %v", f.name, *f.d, f.def)
+		}
+		if *f.d == 0 {
+			*f.d = f.def
+		}
+	}
+	if c.MaxGhosts < 0 {
+		return fmt.Errorf("fabric: MaxGhosts is %d: want more than 0, or 0 for the default", c.MaxGhosts)
+	}
+	return nil
+}
+
+const (
+	maxRegionName = 255
+	maxRegions    = 1 << 17
+)
+
+// CheckRegionName says why a name cannot name a region, or nil.
+func CheckRegionName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrRegionName)
+	case len(name) > maxRegionName:
+		return fmt.Errorf("%w: %.32q… has %d bytes, at most %d", ErrRegionName, name, len(name), maxRegionName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: %q is not UTF-8", ErrRegionName, name)
+	}
+	for _, c := range name {
+		if !unicode.IsPrint(c) || c == ' ' {
+			return fmt.Errorf("%w: %q holds %q", ErrRegionName, name, c)
+		}
+	}
+	if len(name) > len(reservedPrefix) && name[:len(reservedPrefix)] == reservedPrefix {
+		return fmt.Errorf("%w: %q: names in %s* are reserved", ErrRegionName, name, reservedPrefix)
+	}
+	return nil
+}

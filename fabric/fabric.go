@@ -1,0 +1,318 @@
+package fabric
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mrand "math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// Fabric is this node's part of the shared memory.
+type Fabric struct {
+	cfg    Config
+	origin crdt.Origin
+
+	mu      sync.RWMutex
+	regions map[crdt.RegionID]*Region
+	byName  map[string]*Region
+
+	catalogue *Region
+	commits   *committer
+	pushes    *pusher
+	mesh      *mesh
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine of the fabric
+	closed atomic.Bool
+	once   sync.Once
+	err    error
+}
+
+// Open starts a node: it loads the durable image, takes a new incarnation and begins to serve peers. It
+// does not wait for any. After an error the caller still owns Storage and Transport.
+func Open(ctx context.Context, c Config) (*Fabric, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	f := &Fabric{cfg: c, regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
+	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	f.commits, f.pushes = newCommitter(f), newPusher(f)
+	f.mesh = newMesh(f)
+	if err := f.start(ctx); err != nil {
+		f.cancel()
+		f.wg.Wait()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Fabric) start(ctx context.Context) error {
+	if err := f.incarnate(ctx); err != nil {
+		return err
+	}
+	if err := f.load(); err != nil {
+		return err
+	}
+	var err error
+	if f.catalogue, err = f.region(catalogueRegion); err != nil {
+		return err
+	}
+	f.catalogue.ack.Store(ackDisk)
+	if _, err = f.region(DefaultRegion); err != nil {
+		return err
+	}
+	f.readCatalogue()
+	f.goDo(f.tick)
+	if f.cfg.Storage != nil {
+		f.goDo(f.commits.run)
+	}
+	if f.cfg.Transport == nil {
+		return nil
+	}
+	f.goDo(f.pushes.run)
+	return f.cfg.Transport.Serve(f.mesh.onPeer, f.mesh.onGossip, f.mesh.onStream)
+}
+
+// goDo runs fn until it returns; Close waits for it.
+func (f *Fabric) goDo(fn func()) {
+	f.wg.Add(1)
+	go func() {
+		defer f.wg.Done()
+		fn()
+	}()
+}
+
+func (f *Fabric) incarnate(ctx context.Context) error {
+	var nonce crdt.Nonce
+	var err error
+	if f.cfg.Storage != nil {
+		nonce, err = f.cfg.Storage.NewIncarnation(ctx, f.cfg.Node)
+	} else {
+		_, err = rand.Read(nonce[:])
+	}
+	if err != nil {
+		return fmt.Errorf("fabric: new incarnation: %w", err)
+	}
+	f.origin = crdt.NewOrigin(f.cfg.Node, nonce)
+	return nil
+}
+
+// load builds the regions from the durable image. Records of a region follow its meta record.
+func (f *Fabric) load() error {
+	if f.cfg.Storage == nil {
+		return nil
+	}
+	var r *Region
+	err := f.cfg.Storage.Load(func(key, value []byte) error {
+		rec := crdt.Record{Key: key, Value: value}
+		name, isMeta, err := crdt.RecordName(rec)
+		if err != nil {
+			return err
+		}
+		id, ok := crdt.RecordRegion(key)
+		switch {
+		case isMeta:
+			if r, err = f.region(name); err != nil {
+				return err
+			}
+		case !ok || r == nil || r.id != id:
+			return fmt.Errorf("%w: key %.40x follows no meta record of its region", crdt.ErrDamaged, key)
+		}
+		return r.core.Load(rec)
+	})
+	if err != nil {
+		return fmt.Errorf("fabric: load: %w", err)
+	}
+	for _, r := range f.regions {
+		r.core.Loaded(f.now())
+		r.due()
+	}
+	return nil
+}
+
+func (f *Fabric) now() int64 { return f.cfg.Now().UnixMilli() }
+
+// Node names this node.
+func (f *Fabric) Node() crdt.NodeID { return f.cfg.Node }
+
+// Origin is the origin of this incarnation's writes.
+func (f *Fabric) Origin() crdt.Origin { return f.origin }
+
+// Region gives the region called name. Any name that is allowed names a region: the first write makes it
+// exist. Errors: ErrRegionName, ErrTooMany, ErrClosed.
+func (f *Fabric) Region(name string) (*Region, error) {
+	f.mu.RLock()
+	r := f.byName[name]
+	f.mu.RUnlock()
+	if r != nil && name != catalogueRegion {
+		return r, nil
+	}
+	if f.closed.Load() {
+		return nil, ErrClosed
+	}
+	if err := CheckRegionName(name); err != nil {
+		return nil, err
+	}
+	return f.region(name)
+}
+
+// region finds or makes a replica.
+func (f *Fabric) region(name string) (*Region, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r := f.byName[name]; r != nil {
+		return r, nil
+	}
+	if len(f.byName) >= maxRegions {
+		return nil, fmt.Errorf("%w: %d, region %q is one more", ErrTooMany, maxRegions, name)
+	}
+	r := newRegion(f, name)
+	f.byName[name], f.regions[r.id] = r, r
+	return r, nil
+}
+
+func (f *Fabric) regionByID(id crdt.RegionID) *Region {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.regions[id]
+}
+
+// all lists the replicas by name.
+func (f *Fabric) all() []*Region {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	out := make([]*Region, 0, len(f.byName))
+	for _, r := range f.byName {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, byName)
+	return out
+}
+
+// CreateRegion writes a region's configuration where every member sees it. An existing region takes over
+// the configuration. Errors: ErrRegionName, ErrTooMany, ErrClosed, ErrNotDurable.
+func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig) (*Region, error) {
+	if rc.Ack == "" {
+		rc.Ack = AckMemory
+	}
+	if _, err := ParseAck(string(rc.Ack)); err != nil {
+		return nil, err
+	}
+	r, err := f.Region(name)
+	if err != nil {
+		return nil, err
+	}
+	return r, f.catalogue.Update(ctx, func(tx *crdt.Tx) error {
+		_, err := tx.MapSet(name, "ack", []byte(rc.Ack))
+		return err
+	})
+}
+
+// DeleteRegion removes a region's entries, as far as they were seen here, and its configuration. What others
+// write to it meanwhile survives, and with it the region. Errors: ErrNoRegion, ErrClosed, ErrNotDurable.
+func (f *Fabric) DeleteRegion(ctx context.Context, name string) error {
+	if name == DefaultRegion {
+		return fmt.Errorf("%w: %q always exists; flush it instead", ErrRegionName, name)
+	}
+	if _, err := f.RegionStatus(name); err != nil {
+		return err
+	}
+	r, err := f.Region(name)
+	if err != nil {
+		return err
+	}
+	if err := r.Update(ctx, func(tx *crdt.Tx) error { tx.Flush(); return nil }); err != nil {
+		return err
+	}
+	return f.catalogue.Update(ctx, func(tx *crdt.Tx) error { tx.Del(name); return nil })
+}
+
+// readCatalogue takes over the configuration of the regions.
+func (f *Fabric) readCatalogue() {
+	acks := map[string]string{}
+	f.catalogue.View(func(v *crdt.View) {
+		v.KeysWithPrefix("", func(name string, _ crdt.Kind) bool {
+			if ack, ok, _ := v.MapGet(name, "ack"); ok {
+				acks[name] = string(ack)
+			}
+			return true
+		})
+	})
+	for _, r := range f.all() {
+		if r != f.catalogue {
+			r.configure(acks[r.name])
+			delete(acks, r.name)
+		}
+	}
+	for name, ack := range acks {
+		if r, err := f.Region(name); err != nil {
+			f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
+		} else {
+			r.configure(ack)
+		}
+	}
+}
+
+// tickEvery is how often expiries and ghost budgets are looked at. Readers do not depend on it.
+const tickEvery = time.Second
+
+func (f *Fabric) tick() {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := f.now()
+		for _, r := range f.all() {
+			if at := r.nextDue.Load(); at <= now {
+				r.tick()
+			}
+		}
+	}
+}
+
+// closeTimeout bounds what Close waits for: the last pushes. The last commit is not bounded.
+const closeTimeout = time.Second
+
+// Close pushes and commits what is left, says goodbye and waits until nothing of the fabric runs. Then it
+// closes Transport and Storage. It may be called more than once.
+func (f *Fabric) Close() error {
+	f.once.Do(func() {
+		f.closed.Store(true)
+		if f.cfg.Transport != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+			f.pushes.flush(ctx)
+			cancel()
+		}
+		f.cancel()
+		if f.cfg.Transport != nil {
+			f.err = f.cfg.Transport.Close()
+		}
+		f.wg.Wait()
+		if f.cfg.Storage != nil {
+			f.err = errors.Join(f.err, f.commits.last(), f.cfg.Storage.Close())
+		}
+		for _, r := range f.all() {
+			r.closeWatchers()
+		}
+	})
+	return f.err
+}
+
+func (f *Fabric) random() *mrand.Rand {
+	if f.cfg.Seed != 0 {
+		return mrand.New(mrand.NewPCG(f.cfg.Seed, 1))
+	}
+	return mrand.New(mrand.NewPCG(mrand.Uint64(), mrand.Uint64()))
+}

@@ -1,0 +1,228 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// Mesh is an in-memory network for tests: every node reaches every other, until a link is cut or loses
+// frames. Its random choices come from one seed.
+type Mesh struct {
+	mu    sync.Mutex
+	nodes map[crdt.NodeID]*MeshNode
+	cut   map[[2]crdt.NodeID]bool
+	loss  float64
+	rnd   *rand.Rand
+}
+
+// errCut is what a dial over a cut link gives.
+var errCut = errors.New("fabric: mesh: no link")
+
+// NewMesh makes an empty network.
+func NewMesh(seed uint64) *Mesh {
+	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
+}
+
+// Node makes the transport of one node.
+func (m *Mesh) Node(id crdt.NodeID) *MeshNode {
+	return &MeshNode{m: m, id: id, streams: map[net.Conn]crdt.NodeID{}, inbox: make(chan meshFrame, meshInbox)}
+}
+
+// SetLoss makes every pushed frame get lost with probability p.
+func (m *Mesh) SetLoss(p float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loss = p
+}
+
+// Cut takes the link between two nodes down; streams over it break.
+func (m *Mesh) Cut(a, b crdt.NodeID) { m.link(a, b, false) }
+
+// Heal brings the link between two nodes back.
+func (m *Mesh) Heal(a, b crdt.NodeID) { m.link(a, b, true) }
+
+func linkOf(a, b crdt.NodeID) [2]crdt.NodeID {
+	if b < a {
+		a, b = b, a
+	}
+	return [2]crdt.NodeID{a, b}
+}
+
+func (m *Mesh) link(a, b crdt.NodeID, up bool) {
+	m.mu.Lock()
+	l := linkOf(a, b)
+	was := !m.cut[l]
+	m.cut[l] = !up
+	x, y := m.nodes[a], m.nodes[b]
+	m.mu.Unlock()
+	if was == up || x == nil || y == nil {
+		return
+	}
+	x.peer(y, up)
+	y.peer(x, up)
+}
+
+func (m *Mesh) linked(a, b crdt.NodeID) *MeshNode {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cut[linkOf(a, b)] {
+		return nil
+	}
+	return m.nodes[b]
+}
+
+// neighbours lists the nodes that one is linked to, without those that lose this frame.
+func (m *Mesh) neighbours(id crdt.NodeID, lossy bool) []*MeshNode {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*MeshNode
+	for other, n := range m.nodes {
+		if other != id && !m.cut[linkOf(id, other)] && (!lossy || m.rnd.Float64() >= m.loss) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// meshInbox is how many pushed frames may wait at a node; more are lost, as in a real network.
+const meshInbox = 1024
+
+type meshFrame struct {
+	from crdt.NodeID
+	b    []byte
+}
+
+// MeshNode is a Transport in a Mesh.
+type MeshNode struct {
+	m        *Mesh
+	id       crdt.NodeID
+	onPeer   func(crdt.NodeID, string, string, bool)
+	onGossip func(crdt.NodeID, []byte)
+	onStream func(crdt.NodeID, io.ReadWriteCloser)
+	inbox    chan meshFrame
+	stop     chan struct{}
+	stopped  chan struct{}
+
+	mu      sync.Mutex
+	streams map[net.Conn]crdt.NodeID
+	closed  bool
+}
+
+// Self names the node.
+func (n *MeshNode) Self() crdt.NodeID { return n.id }
+
+// Serve joins the network.
+func (n *MeshNode) Serve(onPeer func(crdt.NodeID, string, string, bool), onGossip func(crdt.NodeID, []byte),
+	onStream func(crdt.NodeID, io.ReadWriteCloser)) error {
+	n.onPeer, n.onGossip, n.onStream = onPeer, onGossip, onStream
+	n.stop, n.stopped = make(chan struct{}), make(chan struct{})
+	n.m.mu.Lock()
+	if n.m.nodes[n.id] != nil {
+		n.m.mu.Unlock()
+		return fmt.Errorf("fabric: mesh: node %q is there already", n.id)
+	}
+	n.m.nodes[n.id] = n
+	n.m.mu.Unlock()
+	go n.deliver()
+	for _, other := range n.m.neighbours(n.id, false) {
+		n.peer(other, true)
+		other.peer(n, true)
+	}
+	return nil
+}
+
+func (n *MeshNode) deliver() {
+	defer close(n.stopped)
+	for {
+		select {
+		case <-n.stop:
+			return
+		case f := <-n.inbox:
+			n.onGossip(f.from, f.b)
+		}
+	}
+}
+
+func (n *MeshNode) peer(other *MeshNode, up bool) {
+	n.mu.Lock()
+	closed := n.closed
+	if !up {
+		for s, id := range n.streams {
+			if id == other.id {
+				_ = s.Close()
+				delete(n.streams, s)
+			}
+		}
+	}
+	n.mu.Unlock()
+	if !closed {
+		n.onPeer(other.id, string(other.id), "edge", up)
+	}
+}
+
+// Publish gives the frame to every neighbour whose link does not lose it.
+func (n *MeshNode) Publish(_ context.Context, frame []byte) error {
+	for _, other := range n.m.neighbours(n.id, true) {
+		select {
+		case other.inbox <- meshFrame{n.id, append([]byte(nil), frame...)}:
+		default:
+		}
+	}
+	return nil
+}
+
+// OpenStream opens a stream to a neighbour.
+func (n *MeshNode) OpenStream(_ context.Context, id crdt.NodeID) (io.ReadWriteCloser, error) {
+	other := n.m.linked(n.id, id)
+	if other == nil {
+		return nil, fmt.Errorf("%w from %q to %q", errCut, n.id, id)
+	}
+	a, b := net.Pipe()
+	n.track(a, id)
+	other.track(b, n.id)
+	other.onStream(n.id, b)
+	return a, nil
+}
+
+func (n *MeshNode) track(s net.Conn, id crdt.NodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		_ = s.Close()
+		return
+	}
+	n.streams[s] = id
+}
+
+// Close leaves the network.
+func (n *MeshNode) Close() error {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closed = true
+	for s := range n.streams {
+		_ = s.Close()
+	}
+	n.mu.Unlock()
+	if n.stop == nil {
+		return nil
+	}
+	n.m.mu.Lock()
+	delete(n.m.nodes, n.id)
+	n.m.mu.Unlock()
+	for _, other := range n.m.neighbours(n.id, false) {
+		other.peer(n, false)
+	}
+	close(n.stop)
+	<-n.stopped
+	return nil
+}

@@ -1,0 +1,264 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// mesh keeps this node in step with the members it is connected to. Pushes spread news at once and may be
+// lost; pulls make delivery certain. Each peer has one goroutine that decides when to pull from it:
+// on connect, when a push left a gap, when the peer's own pull showed that it has more, when
+// something changed, and now and then.
+type mesh struct {
+	f  *Fabric
+	up atomic.Int32 // connected peers
+
+	mu    sync.Mutex
+	peers map[crdt.NodeID]*peer
+
+	pulling chan struct{} // a token: one pull at a time, so that no two peers send the same
+	serving chan struct{} // tokens: pulls that are answered at the same time
+
+	pulls, rounds, chunks, pulledBytes, servedBytes, failures atomic.Uint64
+	lastPull                                                  atomic.Pointer[PullReport]
+}
+
+// servingMax bounds the pulls that are answered at once; the next wait in their streams.
+const servingMax = 8
+
+func newMesh(f *Fabric) *mesh {
+	return &mesh{f: f, peers: map[crdt.NodeID]*peer{}, pulling: make(chan struct{}, 1), serving: make(chan struct{}, servingMax)}
+}
+
+// peer is a member that we are, or were, connected to.
+type peer struct {
+	id         crdt.NodeID
+	name, tier string
+	cancel     context.CancelFunc // ends its goroutine; nil while it is away
+
+	want chan reason // capacity 1, see ask
+
+	mu    sync.Mutex
+	known map[crdt.RegionID]knowledge
+	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer
+}
+
+// knowledge is what a peer was last known to have seen of a region.
+type knowledge struct {
+	context crdt.Context
+	at      time.Time
+}
+
+// reason says why a pull is due. A larger one is more urgent.
+type reason uint8
+
+const (
+	becauseTime reason = iota
+	becauseChanged
+	becauseGap
+	becauseBehind
+	becauseConnected
+)
+
+// ask requests a pull. The channel holds one request; a more urgent one replaces it.
+func (p *peer) ask(why reason) {
+	for {
+		select {
+		case p.want <- why:
+			return
+		default:
+		}
+		select {
+		case old := <-p.want:
+			why = max(why, old)
+		default:
+		}
+	}
+}
+
+func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	if p == nil {
+		p = &peer{id: id, want: make(chan reason, 1), known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}}
+		m.peers[id] = p
+	}
+	if up == (p.cancel != nil) || up && m.f.ctx.Err() != nil {
+		return
+	}
+	if !up {
+		p.cancel()
+		p.cancel = nil
+		m.up.Add(-1)
+		return
+	}
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(m.f.ctx)
+	p.name, p.tier = name, tier
+	m.up.Add(1)
+	p.ask(becauseConnected)
+	m.f.goDo(func() { m.follow(ctx, p) })
+}
+
+func (m *mesh) connected() []*peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]*peer, 0, len(m.peers))
+	for _, p := range m.peers {
+		if p.cancel != nil {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b *peer) int { return strings.Compare(string(a.id), string(b.id)) })
+	return out
+}
+
+func (m *mesh) peer(id crdt.NodeID) *peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.peers[id]
+}
+
+// changed tells the peers' goroutines that there is news that they may have to confirm.
+func (m *mesh) changed() {
+	for _, p := range m.connected() {
+		p.ask(becauseChanged)
+	}
+}
+
+// nudge asks the peers to look soon: some push did not go out.
+func (m *mesh) nudge() { m.changed() }
+
+// How long a pull waits for its reason to go away by itself, or for others to join it.
+const (
+	gapDelay     = 20 * time.Millisecond // a push that comes late closes the gap
+	changedDelay = time.Second           // pushes bring the change; the pull confirms it
+	retryMin     = 200 * time.Millisecond
+	retryMax     = 30 * time.Second
+)
+
+// follow pulls from a peer whenever it is due, until ctx ends.
+func (m *mesh) follow(ctx context.Context, p *peer) {
+	rnd := m.f.random()
+	quiet, retry := m.f.cfg.HelloEvery, time.Duration(0)
+	idle := time.NewTimer(jitter(rnd, quiet))
+	defer idle.Stop()
+	for {
+		why := becauseTime
+		select {
+		case <-ctx.Done():
+			return
+		case why = <-p.want:
+		case <-idle.C:
+		}
+		if !m.hold(ctx, p, why) {
+			return
+		}
+		news, err := m.pullFrom(ctx, p, why)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			m.failures.Add(1)
+			retry = min(max(2*retry, retryMin), retryMax)
+			m.f.cfg.Logger.Debug("pull failed", "peer", p.name, "id", p.id, "err", err, "again", retry)
+			idle.Reset(jitter(rnd, retry))
+			continue
+		case news || why != becauseTime:
+			quiet = m.f.cfg.HelloEvery
+		default:
+			quiet = min(2*quiet, m.f.cfg.HelloMax)
+		}
+		retry = 0
+		idle.Reset(jitter(rnd, quiet))
+	}
+}
+
+// jitter spreads d over ¾ d … 1¼ d.
+func jitter(rnd *rand.Rand, d time.Duration) time.Duration {
+	return d*3/4 + time.Duration(rnd.Int64N(int64(d)/2+1))
+}
+
+// hold waits as long as the reason allows; a more urgent one cuts it short.
+func (m *mesh) hold(ctx context.Context, p *peer, why reason) bool {
+	var d time.Duration
+	switch why {
+	case becauseChanged:
+		d = changedDelay
+	case becauseGap:
+		d = gapDelay
+	}
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-t.C:
+			return true
+		case more := <-p.want:
+			if more > becauseGap {
+				return true
+			}
+			if more == becauseGap && why == becauseChanged {
+				why = becauseGap
+				t.Reset(gapDelay)
+			}
+		}
+	}
+}
+
+// onGossip merges a pushed frame. A region that is not known here yet, or a gap, is for a pull from the
+// neighbour that handed the frame over: it has what came before.
+func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
+	p := m.peer(from)
+	id, err := crdt.PushRegion(frame)
+	if err != nil {
+		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
+		return
+	}
+	r := m.f.regionByID(id)
+	if r == nil {
+		if p != nil {
+			p.ask(becauseBehind)
+		}
+		return
+	}
+	gap := false
+	r.changed(func(now int64) { gap, err = r.core.Push(frame, now) })
+	if err != nil {
+		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
+	}
+	if p == nil {
+		return
+	}
+	if gap {
+		p.ask(becauseGap)
+	}
+}
+
+func (m *mesh) onStream(id crdt.NodeID, s io.ReadWriteCloser) {
+	if m.f.closed.Load() {
+		_ = s.Close()
+		return
+	}
+	m.f.goDo(func() {
+		err := m.serve(m.f.ctx, id, s)
+		if err != nil && !errors.Is(err, io.EOF) && m.f.ctx.Err() == nil {
+			m.f.cfg.Logger.Debug("pull by a peer ended early", "peer", id, "err", err)
+		}
+	})
+}

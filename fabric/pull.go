@@ -1,0 +1,272 @@
+package fabric
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// PullReport says what one pull took.
+type PullReport struct {
+	Peer     crdt.NodeID   `json:"peer"`
+	At       time.Time     `json:"at"`
+	Took     time.Duration `json:"took_ns"`
+	Rounds   int           `json:"round_trips"`
+	Chunks   int           `json:"chunks"`
+	BytesIn  uint64        `json:"bytes_in"`
+	BytesOut uint64        `json:"bytes_out"`
+	News     uint64        `json:"news"` // dots that were new here
+}
+
+// puller is the asking side of one session.
+type puller struct {
+	m      *mesh
+	p      *peer
+	c      *conn
+	open   map[crdt.RegionID]*crdt.Receiver
+	named  map[crdt.RegionID]*Region
+	report PullReport
+}
+
+// pullFrom runs one session. news tells whether it brought something.
+func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, err error) {
+	select {
+	case m.pulling <- struct{}{}:
+		defer func() { <-m.pulling }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	start := m.f.cfg.Now()
+	dial, cancel := context.WithTimeout(ctx, stallTimeout)
+	s, err := m.f.cfg.Transport.OpenStream(dial, p.id)
+	cancel()
+	if err != nil {
+		return false, err
+	}
+	c := newConn(s)
+	stop := c.watchContext(ctx)
+	x := &puller{m: m, p: p, c: c, open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+	err = x.run(why)
+	stop()
+	c.close(err)
+	m.pulledBytes.Add(c.in)
+	m.rounds.Add(uint64(x.report.Rounds))
+	m.pulls.Add(1)
+	if x.report.News > 0 {
+		x.report.Peer, x.report.At, x.report.Took = p.id, start, m.f.cfg.Now().Sub(start)
+		x.report.BytesIn, x.report.BytesOut = c.in, c.out
+		m.lastPull.Store(&x.report)
+	}
+	return x.report.News > 0, err
+}
+
+func (x *puller) run(why reason) error {
+	list, all := x.m.f.summaries()
+	if why == becauseTime || why == becauseChanged || len(list) > inlineHellos {
+		same, err := x.check(all)
+		if err != nil {
+			return err
+		}
+		if same {
+			x.p.inStep(x.m.f, x.m.f.cfg.Now())
+			return nil
+		}
+	}
+	if err := x.ask(list); err != nil {
+		return err
+	}
+	for {
+		kind, b, err := x.c.read()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case frameName:
+			err = x.name(b)
+		case frameChunk:
+			err = x.chunk(b)
+		case frameWant:
+			err = x.answer(b)
+		case frameEnd:
+			return x.end(b)
+		default:
+			err = fmt.Errorf("%w: frame of kind %d in an answer", errProtocol, kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// check asks whether both sides have seen the same.
+func (x *puller) check(all uint64) (same bool, err error) {
+	if err := x.c.send(frameCheck, binary.BigEndian.AppendUint64(nil, all)); err != nil {
+		return false, err
+	}
+	if err := x.turn(); err != nil {
+		return false, err
+	}
+	kind, _, err := x.c.read()
+	if err == nil && kind != frameSame && kind != frameDiffer {
+		err = fmt.Errorf("%w: frame of kind %d answers a check", errProtocol, kind)
+	}
+	return kind == frameSame, err
+}
+
+// turn hands the word to the peer: one round trip.
+func (x *puller) turn() error {
+	x.report.Rounds++
+	return x.c.flush()
+}
+
+// ask lists all regions, with what was seen of those that changed since the peer was asked last.
+func (x *puller) ask(list []summary) error {
+	if err := x.c.send(frameAsk, appendSummary(nil, list)); err != nil {
+		return err
+	}
+	n := 0
+	for _, s := range list {
+		r := x.m.f.regionByID(s.id)
+		if n == inlineHellos {
+			break
+		}
+		if len(list) > inlineHellos && !x.p.newSince(r) {
+			continue
+		}
+		n++
+		if err := x.hello(r); err != nil {
+			return err
+		}
+	}
+	if err := x.c.send(frameOver, nil); err != nil {
+		return err
+	}
+	return x.turn()
+}
+
+// newSince reports whether the region changed since this peer was asked for it.
+func (p *peer) newSince(r *Region) bool {
+	r.mu.RLock()
+	v := r.core.Version()
+	r.mu.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pulls[r.id] != v
+}
+
+// hello sends what was seen of a region and prepares for the answer.
+func (x *puller) hello(r *Region) error {
+	r.mu.RLock()
+	msg, rc, v := r.core.Hello(), r.core.NewReceiver(), r.core.Version()
+	r.mu.RUnlock()
+	x.open[r.id], x.named[r.id] = rc, r
+	x.p.mu.Lock()
+	x.p.pulls[r.id] = v
+	x.p.mu.Unlock()
+	return x.c.send(frameHello, msg)
+}
+
+// name announces chunks of a region, which may be new here.
+func (x *puller) name(b []byte) error {
+	name := string(b)
+	if name != catalogueRegion {
+		if err := CheckRegionName(name); err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+	}
+	r, err := x.m.f.region(name)
+	if err != nil {
+		return err
+	}
+	if x.open[r.id] == nil {
+		r.mu.RLock()
+		x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
+		r.mu.RUnlock()
+	}
+	return nil
+}
+
+func (x *puller) chunk(b []byte) error {
+	id, err := crdt.ChunkRegion(b)
+	if err != nil {
+		return err
+	}
+	rc, r := x.open[id], x.named[id]
+	if rc == nil {
+		return fmt.Errorf("%w: a chunk of region %v, which was not asked for", errProtocol, id)
+	}
+	r.changed(func(now int64) {
+		before := r.core.Seen()
+		err = rc.Merge(b, now)
+		x.report.News += r.core.Seen() - before
+	})
+	x.report.Chunks++
+	x.m.chunks.Add(1)
+	if err == nil {
+		x.p.learn(id, rc.Cut(), x.m.f.cfg.Now())
+	}
+	return err
+}
+
+// answer sends the hellos that the peer wants.
+func (x *puller) answer(b []byte) error {
+	ids, err := decodeIDs(b)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r := x.m.f.regionByID(id)
+		if r == nil {
+			return fmt.Errorf("%w: it wants region %v, which was not listed", errProtocol, id)
+		}
+		if err := x.hello(r); err != nil {
+			return err
+		}
+	}
+	if err := x.c.send(frameOver, nil); err != nil {
+		return err
+	}
+	return x.turn()
+}
+
+// end notes which regions the peer has exactly as we do now.
+func (x *puller) end(b []byte) error {
+	list, err := decodeSummary(b)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if r := x.m.f.regionByID(s.id); r != nil {
+			r.mu.RLock()
+			same, ctx := r.core.ContextHash() == s.hash, crdt.Context(nil)
+			if same {
+				ctx = r.core.Context()
+			}
+			r.mu.RUnlock()
+			if same {
+				x.p.learn(s.id, ctx, x.m.f.cfg.Now())
+			}
+		}
+	}
+	return nil
+}
+
+// learn notes what the peer has seen of a region.
+func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[id] = knowledge{c, at}
+}
+
+// inStep notes that the peer has seen exactly what we have, everywhere.
+func (p *peer) inStep(f *Fabric, at time.Time) {
+	for _, r := range f.all() {
+		r.mu.RLock()
+		ctx := r.core.Context()
+		r.mu.RUnlock()
+		p.learn(r.id, ctx, at)
+	}
+}

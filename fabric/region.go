@@ -1,0 +1,164 @@
+package fabric
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// Region is this node's replica of one region. Reads and writes are local and never wait for a peer.
+type Region struct {
+	f    *Fabric
+	id   crdt.RegionID
+	name string
+
+	mu       sync.RWMutex
+	core     *crdt.Region
+	watchers []*watcher
+
+	ack      atomic.Int32
+	declared atomic.Bool  // in the catalogue
+	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
+	pushed   time.Time    // of the pusher: when a push left last
+}
+
+const (
+	ackMemory int32 = iota
+	ackDisk
+)
+
+func newRegion(f *Fabric, name string) *Region {
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.origin, Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts})
+	r := &Region{f: f, id: core.ID(), name: name, core: core}
+	r.nextDue.Store(math.MaxInt64)
+	return r
+}
+
+// Name is the region's name.
+func (r *Region) Name() string { return r.name }
+
+// ID is the region's name on the wire.
+func (r *Region) ID() crdt.RegionID { return r.id }
+
+// Ack is what writes wait for.
+func (r *Region) Ack() Ack {
+	if r.ack.Load() == ackDisk {
+		return AckDisk
+	}
+	return AckMemory
+}
+
+// configure takes over what the catalogue says; "" means that the region is not in it.
+func (r *Region) configure(ack string) {
+	r.declared.Store(ack != "")
+	r.ack.Store(ackMemory)
+	if Ack(ack) == AckDisk {
+		r.ack.Store(ackDisk)
+	}
+}
+
+// View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
+// it reads is valid only until it returns.
+func (r *Region) View(fn func(v *crdt.View)) {
+	now := r.f.now()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	fn(r.core.View(now))
+}
+
+// Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
+// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed,
+// ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
+func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
+	c, err := r.Apply(fn)
+	if err != nil {
+		return err
+	}
+	return c.Wait(ctx)
+}
+
+// Apply writes in memory. The Commit it returns waits for the acknowledgement, so that a caller can apply
+// many writes and wait once. It waits itself only when the disk falls far behind.
+func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
+	f := r.f
+	if f.closed.Load() {
+		return Commit{}, ErrClosed
+	}
+	now := f.now()
+	r.mu.Lock()
+	before := r.core.Stats().LocalWrites
+	err := r.core.Update(now, fn)
+	wrote := r.core.Stats().LocalWrites != before
+	backlog, outbound := r.core.DirtyCells(), r.core.Outbound()
+	r.due()
+	r.notify(true)
+	r.mu.Unlock()
+	if !wrote {
+		return Commit{}, err
+	}
+	if outbound > 0 {
+		f.pushes.mark(r, outbound)
+	}
+	if r == f.catalogue {
+		f.readCatalogue()
+	}
+	c := f.commits.mark(r)
+	if c.c != nil && backlog > backlogMax {
+		_ = c.c.wait(f.ctx, c.epoch)
+	}
+	c.durable = r.ack.Load() == ackDisk
+	return c, err
+}
+
+// backlogMax is how many changed cells may wait for the disk before writers wait too.
+const backlogMax = 8192
+
+// due notes when the region wants its next tick. The caller holds mu.
+func (r *Region) due() {
+	at, ok := r.core.NextExpiry()
+	if r.core.OverBudget() {
+		at, ok = 0, true
+	}
+	if !ok {
+		at = math.MaxInt64
+	}
+	if r.nextDue.Load() != at {
+		r.nextDue.Store(at)
+	}
+}
+
+func (r *Region) tick() {
+	r.changed(func(now int64) { r.core.Tick(now) })
+}
+
+// changed runs fn, which may change the replica other than by a local transaction, and passes on what
+// follows from it.
+func (r *Region) changed(fn func(now int64)) {
+	now := r.f.now()
+	r.mu.Lock()
+	before := r.core.Version()
+	fn(now)
+	grew := r.core.Version() != before
+	outbound := r.core.Outbound()
+	dirty := r.core.DirtyCells() > 0 || grew
+	r.due()
+	r.notify(false)
+	r.mu.Unlock()
+	if outbound > 0 {
+		r.f.pushes.mark(r, outbound)
+	}
+	if dirty {
+		r.f.commits.mark(r)
+	}
+	if !grew {
+		return
+	}
+	r.f.mesh.changed()
+	if r == r.f.catalogue {
+		r.f.readCatalogue()
+	}
+}
