@@ -1,0 +1,340 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/multiformats/go-multistream"
+)
+
+// closeTimeout is how long Close waits for callbacks that are under way.
+const closeTimeout = 2 * time.Second
+
+// Host is a node's place in the mesh. All methods may be called at any time from any goroutine.
+type Host struct {
+	cfg    Config
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	goes   *goes
+
+	id      peer.ID
+	fabric  FabricID
+	member  *membership
+	invites *invites // nil unless this node holds the authority
+
+	gate    *gate
+	traffic *traffic
+	quic    counter // QUIC connections that have ended
+	metrics *hostMetrics
+	book    *book
+	net     *fabricNet
+	conns   *connmgr.BasicConnMgr
+	mux     *multistream.MultistreamMuxer[protocol.ID]
+	links   *links
+	spans   *spans
+	members *members
+	keeper  *keeper
+	view    *hostView
+	gossip  *gossip
+
+	hello   atomic.Pointer[[]byte] // what we show in a proof
+	contact contact                // guarded by mu
+
+	mu      sync.Mutex
+	serving bool
+	closed  bool
+	offline bool
+	mdns    io.Closer // nil while off
+	stop    sync.Once
+	stopErr error
+}
+
+// Open makes this node a member and opens its listeners. A node without membership joins the fabric of
+// Config.Ticket, or founds one if there is no ticket. Nobody connects, either way, before Serve.
+//
+// The error is one of the sentinels of this package, with the field, file, address or peer that it is about.
+func Open(ctx context.Context, c Config) (*Host, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	h := &Host{cfg: c, log: c.Logger, gate: newGate(), traffic: newTraffic(), mux: multistream.NewMultistreamMuxer[protocol.ID]()}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.goes = &goes{ctx: h.ctx}
+	h.metrics = newHostMetrics(h)
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+func (h *Host) open(ctx context.Context) (err error) {
+	var t *ticket
+	if h.cfg.Ticket != "" {
+		parsed, err := parseTicket(h.cfg.Ticket)
+		if err != nil {
+			return err
+		}
+		t = &parsed
+	}
+	if h.member, err = loadMembership(filepath.Join(h.cfg.Dir, folderName)); err != nil {
+		return err
+	}
+	h.id = h.member.id
+	if err := h.openNet(); err != nil {
+		return err
+	}
+	if err := h.becomeMember(ctx, t); err != nil {
+		return err
+	}
+	h.fabric = h.member.fabric()
+	h.warnOfExpiry()
+	if err := h.openProtocols(); err != nil {
+		return err
+	}
+	h.offline, err = h.loadOffline()
+	return errors.Join(err, h.metrics.register(h.cfg.Registerer))
+}
+
+// openNet opens the peerstore and the listeners, behind a closed gate.
+func (h *Host) openNet() (err error) {
+	if h.book, err = openBook(h.ctx, h.member.path(peersFolder), h.log); err != nil {
+		return err
+	}
+	key, err := libp2pKey(h.member.key)
+	if err != nil {
+		return err
+	}
+	h.net, err = newNet(netParts{key: key, id: h.id, book: h.book, gate: h.gate, traffic: h.traffic, peersHigh: h.cfg.PeersHigh})
+	if err != nil {
+		return fmt.Errorf("p2p: start libp2p: %w", err)
+	}
+	h.spans, h.members, h.keeper = newSpans(h), newMembers(h), newKeeper(h)
+	h.links = &links{h: h, m: map[network.Conn]*link{}}
+	h.conns, err = connmgr.NewConnManager(h.cfg.PeersLow, h.cfg.PeersHigh, connmgr.WithGracePeriod(dialTimeout))
+	if err != nil {
+		return err
+	}
+	h.net.Notify(h.conns.Notifee())
+	h.net.Notify(h.links)
+	h.net.SetStreamHandler(h.links.onStream)
+	return h.net.listen(h.cfg.listen, len(h.cfg.Listen) == 0)
+}
+
+// becomeMember founds or joins a fabric, unless the node belongs to one already.
+func (h *Host) becomeMember(ctx context.Context, t *ticket) error {
+	m := h.member
+	if err := m.compatible(t); err != nil {
+		return err
+	}
+	switch {
+	case m.cert != nil && t != nil:
+		h.log.Info("p2p: this node is a member of the fabric already; the ticket is not needed", "fabric", t.fabric)
+	case m.cert == nil && t != nil:
+		if err := h.join(ctx, *t); err != nil {
+			return err
+		}
+		h.log.Info("p2p: joined the fabric", "fabric", t.fabric, "through", t.issuer)
+	case m.cert == nil:
+		if err := m.found(h.cfg.Name, h.cfg.Tier, h.cfg.Now()); err != nil {
+			return err
+		}
+		h.log.Info("p2p: founded a fabric; this node holds its authority", "fabric", m.fabric())
+	}
+	if m.authority == nil {
+		return nil
+	}
+	var err error
+	h.invites, err = loadInvites(m, h.cfg.Now, h.log)
+	return err
+}
+
+// certificateWarning is how long before its end a certificate is warned of.
+const certificateWarning = 30 * 24 * time.Hour
+
+func (h *Host) warnOfExpiry() {
+	left := h.member.cert.Expiry.Sub(h.cfg.Now())
+	switch {
+	case left <= 0:
+		h.log.Error("p2p: this node's certificate has expired, or its clock is wrong: no member will accept it; join again with a new ticket", "expired", h.member.cert.Expiry)
+	case left < certificateWarning:
+		h.log.Warn("p2p: this node's certificate expires soon; join again with a new ticket", "expires", h.member.cert.Expiry)
+	}
+}
+
+// openProtocols starts what runs over proven connections.
+func (h *Host) openProtocols() (err error) {
+	if h.view, err = newHostView(h, h.conns); err != nil {
+		return err
+	}
+	if h.gossip, err = newGossip(h.ctx, h, h.view); err != nil {
+		return err
+	}
+	h.refreshContact()
+	if err := h.members.load(); err != nil {
+		h.log.Warn("p2p: cannot read the known members; they will be learned anew", "err", err)
+	}
+	h.addSeeds()
+	return nil
+}
+
+// addSeeds are the peers known by configuration: static addresses, and the issuer of our certificate.
+func (h *Host) addSeeds() {
+	seeds := h.cfg.static
+	if h.member.issuer.ID != "" {
+		seeds = append(seeds, h.member.issuer)
+	}
+	for _, seed := range seeds {
+		if seed.ID == h.id {
+			continue
+		}
+		h.book.Peerstore.AddAddrs(seed.ID, seed.Addrs, peerstore.PermanentAddrTTL)
+		h.conns.Protect(seed.ID, "seed")
+		h.keeper.stick(seed.ID)
+	}
+}
+
+// Self is this node's id: the text of its libp2p peer id.
+func (h *Host) Self() crdt.NodeID { return nodeID(h.id) }
+
+// Name and Tier are what the certificate says: what Config said when the node became a member.
+func (h *Host) Name() string { return h.member.cert.Name }
+
+// Tier is the tier in the certificate.
+func (h *Host) Tier() string { return h.member.cert.Tier }
+
+// FabricID names the fabric that this node is a member of.
+func (h *Host) FabricID() FabricID { return h.fabric }
+
+// Serve installs the callbacks and opens the gate: from now on this node dials, and is dialled. It may be
+// called once. No callback is called after Close has returned.
+//
+// onPeer comes once for the beginning and once for the end of a peer's span, in order, from one goroutine; up
+// only after the peer has proven membership. onGossip receives frames from members, from one other
+// goroutine; from is the neighbour that handed the frame on, which has the data, not its author. The frame
+// is the callee's. A frame can come shortly before its neighbour's onPeer, or after its end. onStream is
+// called in a goroutine of its own for every sync stream that a member opens; the callee closes it. Its
+// concrete type satisfies Stream.
+func (h *Host) Serve(
+	onPeer func(peer crdt.NodeID, name, tier string, up bool),
+	onGossip func(from crdt.NodeID, frame []byte),
+	onStream func(peer crdt.NodeID, s io.ReadWriteCloser),
+) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrClosed
+	}
+	if h.serving {
+		return ErrServing
+	}
+	sub, err := h.gossip.topic.Subscribe(pubsub.WithBufferSize(gossipInbound))
+	if err != nil {
+		return fmt.Errorf("p2p: subscribe: %w", err)
+	}
+	h.serving = true
+	h.view.SetStreamHandler(syncProtocol, func(s network.Stream) {
+		if !h.goes.run(func() { onStream(h.spans.node(s.Conn().RemotePeer()), s) }) {
+			s.Reset()
+		}
+	})
+	h.goes.run(func() { h.spans.deliver(onPeer) })
+	h.goes.run(func() { h.gossip.receive(sub, onGossip) })
+	h.goes.run(h.keeper.loop)
+	h.goes.run(h.maintain)
+	if h.offline {
+		h.gate.set(modeOffline)
+		return nil
+	}
+	h.goOnline()
+	return nil
+}
+
+// Publish gossips a frame of at most MaxFrameBytes to the whole fabric. It returns once the frame is queued;
+// gossip may lose it, see the package documentation. Off line it goes nowhere, without an error. The frame
+// may be reused.
+func (h *Host) Publish(ctx context.Context, frame []byte) error {
+	if h.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return h.gossip.publish(ctx, frame)
+}
+
+// Invite makes a ticket with which other nodes can join, one line of lower-case letters and digits. It is
+// valid as soon as Invite returns, over restarts of this node, until it is used up or expires. Who has it
+// can join: it is to be treated as a password. ErrNotAuthority names the node to ask instead.
+func (h *Host) Invite(o InviteOptions) (string, error) {
+	if err := o.validate(); err != nil {
+		return "", err
+	}
+	if h.invites == nil {
+		return "", fmt.Errorf("%w; ask %s, which does", ErrNotAuthority, h.members.describe(h.member.issuer.ID))
+	}
+	s, expiry, err := h.invites.add(o)
+	if err != nil {
+		return "", err
+	}
+	t := ticket{fabric: h.fabric, issuer: h.id, addrs: h.net.dialable(), secret: s, expiry: expiry}
+	return t.String(), nil
+}
+
+// Close says goodbye to every peer, ends all connections and waits for what runs. Within about two seconds,
+// unless a callback does not return; then the error says so. It may be called again.
+func (h *Host) Close() error {
+	h.stop.Do(func() { h.stopErr = h.shutDown() })
+	return h.stopErr
+}
+
+func (h *Host) shutDown() error {
+	h.mu.Lock()
+	h.closed = true
+	h.stopMDNS()
+	h.mu.Unlock()
+	h.gate.set(modeClosed)
+	if h.spans != nil {
+		h.farewell(leaving)
+	}
+	h.goes.refuse()
+	h.cancel()
+	h.metrics.unregister(h.cfg.Registerer)
+	var err error
+	if h.net != nil {
+		err = h.net.Close()
+	}
+	if h.conns != nil {
+		err = errors.Join(err, h.conns.Close())
+	}
+	err = errors.Join(err, h.waitForGoroutines())
+	if h.book != nil {
+		err = errors.Join(err, h.book.Close())
+	}
+	return err
+}
+
+func (h *Host) waitForGoroutines() error {
+	done := make(chan struct{})
+	go func() {
+		h.goes.wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(closeTimeout):
+		return fmt.Errorf("p2p: close: a callback has not returned within %v", closeTimeout)
+	}
+}

@@ -1,0 +1,258 @@
+package p2p
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	dialTimeout     = 10 * time.Second
+	dialsMax        = 8 // at once
+	backoffMin      = time.Second
+	backoffMax      = 60 * time.Second
+	spanHealthy     = 5 * time.Second // a span this long makes the next attempt count as the first
+	secondDialler   = 150 * time.Millisecond
+	candidatesMax   = 256 // peers known by an address only, found by mDNS; a further one is ignored until some end
+	candidateLife   = 10 * time.Minute
+	networkInterval = 10 * time.Second // how often the interfaces are looked at
+)
+
+// target is a peer that the keeper tries to stay connected to.
+type target struct {
+	sticky   bool      // dialled even when there are PeersLow connections: static addresses, the issuer
+	lapse    time.Time // a candidate's end; zero: never
+	next     time.Time // not before
+	backoff  time.Duration
+	dialling bool
+}
+
+// keeper dials: every known member, static addresses and candidates, each with a backoff of its own, as long
+// as there are fewer than PeersLow connections. While everyone is connected it sleeps without a timer.
+type keeper struct {
+	h       *Host
+	mu      sync.Mutex // a leaf
+	targets map[peer.ID]*target
+	dialing int
+	wake    chan struct{} // room for one: a wake-up that finds one pending has nothing to add
+}
+
+func newKeeper(h *Host) *keeper {
+	return &keeper{h: h, targets: map[peer.ID]*target{}, wake: make(chan struct{}, 1)}
+}
+
+// watch makes a member a target for good.
+func (k *keeper) watch(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.target(id).lapse = time.Time{}
+	k.kick()
+}
+
+// stick makes a peer a target that is always dialled.
+func (k *keeper) stick(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.target(id).sticky = true
+	k.kick()
+}
+
+// candidate makes a peer a target for a while: it says that it is of this fabric, unproven.
+func (k *keeper) candidate(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, known := k.targets[id]; known || id == k.h.id || k.candidates() >= candidatesMax {
+		return
+	}
+	k.target(id).lapse = time.Now().Add(candidateLife)
+	k.kick()
+}
+
+func (k *keeper) candidates() (n int) {
+	for _, t := range k.targets {
+		if !t.lapse.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// target finds or makes one. Of two nodes that know each other the one with the larger id waits a little,
+// so that they do not dial each other at the same time.
+func (k *keeper) target(id peer.ID) *target {
+	t, ok := k.targets[id]
+	if !ok {
+		t = &target{backoff: backoffMin}
+		if k.h.id > id {
+			t.next = time.Now().Add(secondDialler)
+		}
+		k.targets[id] = t
+	}
+	return t
+}
+
+func (k *keeper) forget(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.targets, id)
+}
+
+// kick wakes the loop; called with or without mu.
+func (k *keeper) kick() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reset makes every target due at once: the network has changed, or the node is on line again.
+func (k *keeper) reset() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range k.targets {
+		t.next, t.backoff = time.Time{}, backoffMin
+	}
+	k.kick()
+}
+
+// ended schedules the next attempt after a span.
+func (k *keeper) ended(id peer.ID, lasted time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t, ok := k.targets[id]
+	if !ok {
+		return
+	}
+	if lasted >= spanHealthy {
+		t.backoff = backoffMin
+	}
+	t.postpone()
+	k.kick()
+}
+
+// snooze puts a peer off that said it will be gone for a while.
+func (k *keeper) snooze(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t, ok := k.targets[id]; ok {
+		t.backoff = backoffMax
+		t.postpone()
+	}
+}
+
+// postpone sets the next attempt after the backoff ± 50 %, and doubles the backoff.
+func (t *target) postpone() {
+	next := time.Now().Add(time.Duration((0.5 + rand.Float64()) * float64(t.backoff)))
+	if next.After(t.next) {
+		t.next = next
+	}
+	t.backoff = min(2*t.backoff, backoffMax)
+}
+
+// loop dials until the host closes.
+func (k *keeper) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-k.h.ctx.Done():
+			return
+		case <-k.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if wait, ok := k.dialDue(time.Now()); ok {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// dialDue starts what is due and returns the time until the next target is; false if there is none.
+func (k *keeper) dialDue(now time.Time) (wait time.Duration, ok bool) {
+	if !k.h.gate.is(modeOpen) {
+		return 0, false
+	}
+	connected := map[peer.ID]bool{}
+	for _, id := range k.h.spans.peers() {
+		connected[id] = true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	wait = backoffMax
+	for _, id := range k.shuffled() {
+		t := k.targets[id]
+		full := len(connected)+k.dialing >= k.h.cfg.PeersLow && !t.sticky
+		if connected[id] || t.dialling || full || k.dialing >= dialsMax {
+			continue // the end of the span or of the dial wakes the loop
+		}
+		if until := t.next.Sub(now); until > 0 {
+			wait, ok = min(wait, until), true
+			continue
+		}
+		if !t.lapse.IsZero() && now.After(t.lapse) {
+			delete(k.targets, id)
+			continue
+		}
+		k.start(id, t)
+	}
+	return wait, ok
+}
+
+// shuffled gives the targets in a random order: in a large fabric each node picks other neighbours.
+func (k *keeper) shuffled() []peer.ID {
+	ids := make([]peer.ID, 0, len(k.targets))
+	for id := range k.targets {
+		ids = append(ids, id)
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	return ids
+}
+
+// start is called with mu held.
+func (k *keeper) start(id peer.ID, t *target) {
+	t.dialling = true
+	k.dialing++
+	if !k.h.goes.run(func() { k.finish(id, k.dial(id)) }) {
+		k.dialing--
+	}
+}
+
+func (k *keeper) finish(id peer.ID, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dialing--
+	k.kick()
+	t, ok := k.targets[id]
+	if !ok {
+		return
+	}
+	t.dialling = false
+	if err != nil {
+		t.postpone()
+		k.h.log.Debug("p2p: dial failed", "peer", id, "next", time.Until(t.next).Round(time.Millisecond), "err", err)
+	}
+}
+
+// dial connects to a peer and waits for the outcome of the proof.
+func (k *keeper) dial(id peer.ID) error {
+	ctx, cancel := context.WithTimeout(k.h.ctx, dialTimeout)
+	defer cancel()
+	k.h.net.Backoff().Clear(id) // libp2p has a backoff too; ours knows more
+	conn, err := k.h.net.DialPeer(ctx, id)
+	if err != nil {
+		return err
+	}
+	l := k.h.links.of(conn)
+	if l == nil {
+		return ErrNotConnected
+	}
+	select {
+	case <-l.verdict:
+		return l.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

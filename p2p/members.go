@@ -1,0 +1,262 @@
+package p2p
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+const (
+	// membersMax bounds the table. When it is full, the member unseen for longest makes room.
+	membersMax = 4096
+	// memberListMax is how many members are told to a new peer; of more, a random choice, so that what one
+	// neighbour leaves out another tells.
+	memberListMax = 128
+	// listBytesMax leaves the frame room for one entry more.
+	listBytesMax = controlFrameMax - certificateBytesMax - recordMax - 16
+)
+
+// member is what is known of one member of the fabric.
+type member struct {
+	cert     *Certificate
+	contact  contact
+	lastSeen time.Time // end of the last span; zero if never connected
+}
+
+// members is the table of known members: every certificate and every address record in it carries the
+// signature of its author, so it does not matter from whom it came. News spread by flooding: who learns
+// something new tells its neighbours, once.
+type members struct {
+	h  *Host
+	mu sync.Mutex // a leaf: nothing else is locked while it is held
+	m  map[peer.ID]*member
+}
+
+func newMembers(h *Host) *members { return &members{h: h, m: map[peer.ID]*member{}} }
+
+// load fills the table from the book.
+func (ms *members) load() error {
+	stored, err := ms.h.book.loadMembers(membersMax)
+	if err != nil {
+		return err
+	}
+	now := ms.h.cfg.Now()
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for _, s := range stored {
+		id := s.cert.Peer
+		if id == ms.h.id || s.cert.verify(ms.h.fabric, id, now) != nil {
+			continue
+		}
+		ms.m[id] = &member{cert: s.cert, contact: s.contact, lastSeen: s.lastSeen}
+		ms.h.keeper.watch(id)
+	}
+	return nil
+}
+
+// learn takes in what a certificate and an address record, both checked, say about a member. direct means
+// that the member itself said so: then it holds even against a record with a higher number, which a clock
+// set back would leave behind for ever.
+func (ms *members) learn(cert *Certificate, c contact, direct bool) {
+	if cert.Peer == ms.h.id || !ms.merge(cert, c, direct) {
+		return
+	}
+	ms.h.keeper.watch(cert.Peer)
+	ms.tell(cert.Peer)
+}
+
+// merge updates the table and the book; true if others should be told.
+func (ms *members) merge(cert *Certificate, c contact, direct bool) (news bool) {
+	ms.mu.Lock()
+	m, known := ms.m[cert.Peer]
+	if !known {
+		ms.makeRoom()
+		m = &member{cert: cert, contact: contact{id: cert.Peer}}
+		ms.m[cert.Peer] = m
+	}
+	newCert := known && cert.Serial != m.cert.Serial && (direct || cert.NotBefore.After(m.cert.NotBefore))
+	if newCert {
+		m.cert = cert
+	}
+	newContact := len(c.envelope) > 0 && (c.seq > m.contact.seq || direct && c.seq != m.contact.seq)
+	moved := newContact && !sameAddrs(c.addrs, m.contact.addrs)
+	if newContact {
+		m.contact = c
+	}
+	saved := storedMember{m.cert, m.contact, m.lastSeen}
+	ms.mu.Unlock()
+	if !known || newCert || newContact {
+		ms.save(saved)
+	}
+	return !known || newCert || moved
+}
+
+func (ms *members) save(s storedMember) {
+	if err := ms.h.book.saveMember(s); err != nil {
+		ms.h.log.Warn("p2p: cannot store what is known of a member", "peer", s.cert.Peer, "err", err)
+	}
+}
+
+func sameAddrs(a, b []ma.Multiaddr) bool {
+	return slices.EqualFunc(a, b, ma.Multiaddr.Equal)
+}
+
+// makeRoom is called with mu held.
+func (ms *members) makeRoom() {
+	if len(ms.m) < membersMax {
+		return
+	}
+	var oldest peer.ID
+	for id, m := range ms.m {
+		if oldest == "" || m.lastSeen.Before(ms.m[oldest].lastSeen) {
+			oldest = id
+		}
+	}
+	delete(ms.m, oldest)
+}
+
+// seen notes the end of a span.
+func (ms *members) seen(id peer.ID) {
+	ms.mu.Lock()
+	m, ok := ms.m[id]
+	if !ok {
+		ms.mu.Unlock()
+		return
+	}
+	m.lastSeen = ms.h.cfg.Now()
+	saved := storedMember{m.cert, m.contact, m.lastSeen}
+	ms.mu.Unlock()
+	ms.save(saved)
+}
+
+// dropExpired forgets members whose certificates are over and returns them.
+func (ms *members) dropExpired(now time.Time) (dropped []peer.ID) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for id, m := range ms.m {
+		if !now.Before(m.cert.Expiry) {
+			delete(ms.m, id)
+			dropped = append(dropped, id)
+		}
+	}
+	return dropped
+}
+
+func (ms *members) get(id peer.ID) (member, bool) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if m, ok := ms.m[id]; ok {
+		return *m, true
+	}
+	return member{}, false
+}
+
+func (ms *members) ids() []peer.ID {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return slices.Sorted(maps.Keys(ms.m))
+}
+
+// describe names a peer for people: its name, if it is known, and its id.
+func (ms *members) describe(id peer.ID) string {
+	if m, ok := ms.get(id); ok {
+		return fmt.Sprintf("%s (%v)", m.cert.Name, id)
+	}
+	return id.String()
+}
+
+// tell passes news of one member on to every neighbour but the member itself.
+func (ms *members) tell(about peer.ID) {
+	m, ok := ms.get(about)
+	if !ok {
+		return
+	}
+	ms.spread(about, m.cert, m.contact)
+}
+
+// spread sends one entry to every neighbour but the one it is about.
+func (ms *members) spread(about peer.ID, cert *Certificate, c contact) {
+	frame := appendFrame(nil, frameMembers, appendEntry([]byte{1}, cert.marshal(), c.envelope))
+	for _, l := range ms.h.spans.links() {
+		if l.peer != about {
+			l.control.send(frame)
+		}
+	}
+}
+
+// list is the frame that a new neighbour gets; nil if there is nothing to tell.
+func (ms *members) list(to peer.ID) []byte {
+	ids := slices.DeleteFunc(ms.ids(), func(id peer.ID) bool { return id == to })
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	var entries []byte
+	n := 0
+	for _, id := range ids {
+		m, ok := ms.get(id)
+		if !ok || n == memberListMax || len(entries) > listBytesMax {
+			continue
+		}
+		entries = appendEntry(entries, m.cert.marshal(), m.contact.envelope)
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	return appendFrame(nil, frameMembers, append(binary.AppendUvarint(nil, uint64(n)), entries...))
+}
+
+func appendEntry(b, cert, envelope []byte) []byte {
+	return appendBytes(appendBytes(b, cert), envelope)
+}
+
+// receive takes in a list from a neighbour. What cannot have been written by an honest node is an error;
+// what has merely expired is skipped.
+func (ms *members) receive(payload []byte, from peer.ID) error {
+	d := decoder{rest: payload}
+	for range d.count(memberListMax) {
+		cert, envelope := d.bytes(certificateBytesMax), d.bytes(recordMax)
+		if d.err != nil {
+			break
+		}
+		if err := ms.receiveEntry(cert, envelope, from); err != nil {
+			return err
+		}
+	}
+	return d.done()
+}
+
+func (ms *members) receiveEntry(rawCert, envelope []byte, from peer.ID) error {
+	cert, err := parseCertificate(rawCert)
+	if err != nil {
+		return err
+	}
+	if ms.holds(cert, rawCert, envelope) {
+		return nil // nothing new: no signature needs checking
+	}
+	now := ms.h.cfg.Now()
+	if !now.Before(cert.Expiry) {
+		return nil
+	}
+	if err := cert.verify(ms.h.fabric, cert.Peer, now); err != nil {
+		return err
+	}
+	c, err := parseContact(envelope, cert.Peer)
+	if err != nil {
+		return err
+	}
+	ms.learn(cert, c, cert.Peer == from)
+	return nil
+}
+
+func (ms *members) holds(cert *Certificate, rawCert, envelope []byte) bool {
+	m, ok := ms.get(cert.Peer)
+	return ok && bytes.Equal(m.cert.marshal(), rawCert) &&
+		(len(envelope) == 0 || bytes.Equal(m.contact.envelope, envelope))
+}
