@@ -1,0 +1,254 @@
+package resp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
+	"github.com/tidwall/redcon"
+)
+
+// client is one connection. Its goroutine reads commands into in, runs them, collects replies in out,
+// and sends those once what was written is acknowledged. Only the fields of the second group are seen
+// by others.
+type client struct {
+	srv   *Server
+	conn  net.Conn
+	guard guard
+
+	in         []byte // query buffer; in[head:tail] is not run yet
+	head, tail int
+	args       [][]byte // of the command under way; views into in
+	cmd        *command // under way, or the last one
+
+	writer                 // replies not sent yet
+	waits   bool           // the command under way added to pending
+	pending []pendingAck   // writes among them that wait for their acknowledgement
+	region  *fabric.Region // nil until the first command that needs one, unless selected
+	applyFn func(tx *crdt.Tx) error
+	viewFn  func(v *crdt.View)
+
+	authed   bool
+	closing  bool // after the replies so far
+	replyOff bool // CLIENT REPLY OFF
+	skipNext bool // CLIENT REPLY SKIP, said by the command under way
+	skipThis bool // and in force for this one
+	noEvict  bool
+	noTouch  bool
+	run      run // statistics of the commands just run
+
+	id      int64
+	addr    string
+	laddr   string
+	created time.Time
+	held    atomic.Int64 // bytes of the buffers that are charged to Server.buffered
+	since   atomic.Int64 // when state began, on the server's clock
+	state   atomic.Int32
+	lastCmd atomic.Pointer[command]
+	mu      sync.Mutex // guards labels
+	labels  labels
+}
+
+// labels are what CLIENT LIST tells of a client beyond counters.
+type labels struct {
+	name, libName, libVersion string
+	region                    string
+	resp3                     bool
+}
+
+// Buffers start small, since most clients are idle, grow with what a client sends, and go back when they
+// have passed what is kept.
+const (
+	bufferStart = 4 << 10
+	bufferKept  = 64 << 10
+)
+
+// settleBytes is how much reply collects before it is sent although more commands wait.
+const settleBytes = 256 << 10
+
+func newClient(s *Server, conn net.Conn, id int64) *client {
+	c := &client{
+		srv: s, conn: conn, id: id, addr: addrText(conn.RemoteAddr()), laddr: addrText(conn.LocalAddr()),
+		in: make([]byte, bufferStart), created: time.Now(), authed: s.cfg.Auth == "",
+	}
+	c.guard.limits = &s.limits
+	c.limitBytes = s.limits.ReplyBytes
+	c.labels.region = defaultRegion
+	// Bound once: a closure for each command would be an allocation for each command.
+	c.applyFn = func(tx *crdt.Tx) error { c.cmd.write(c, tx); return nil }
+	c.viewFn = func(v *crdt.View) { c.cmd.read(c, v) }
+	return c
+}
+
+func addrText(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// kill closes the connection under the client's goroutine, which then ends.
+func (c *client) kill() { _ = c.conn.Close() }
+
+// serve is the connection's goroutine.
+func (c *client) serve() {
+	defer c.release()
+	c.enter(stateIdle)
+	for !c.closing {
+		n, err := c.conn.Read(c.in[c.tail:])
+		c.tail += n
+		c.srv.stats.bytesIn.Add(int64(n))
+		if n > 0 && !c.drain() {
+			return
+		}
+		if err != nil {
+			c.note(err)
+			return
+		}
+	}
+}
+
+// note logs why a connection ended, unless it ended as connections do.
+func (c *client) note(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	c.srv.log.Debug("resp: connection lost", "client", c.id, "addr", c.addr, "err", err)
+}
+
+func (c *client) release() {
+	c.srv.buffered.Add(-c.held.Swap(0))
+	_ = c.conn.Close()
+}
+
+// drain runs every whole command in the query buffer and sends the replies. It reports whether the
+// connection goes on.
+func (c *client) drain() bool {
+	c.enter(stateBusy)
+	c.run.begin(c.since.Load())
+	for !c.closing {
+		size, err := c.guard.next(c.in[c.head:c.tail], !c.authed)
+		if err != nil {
+			c.protocolFault(err)
+			break
+		}
+		if size == 0 {
+			break
+		}
+		frame := c.in[c.head : c.head+size]
+		inline := c.guard.form == formInline
+		c.head += size
+		c.guard.reset()
+		c.take(frame, inline)
+		if len(c.buf) >= settleBytes {
+			if !c.settle() {
+				return false
+			}
+			c.run.begin(c.srv.sinceStart())
+		}
+	}
+	if !c.settle() {
+		return false
+	}
+	if c.head == c.tail {
+		c.state.Store(int32(stateIdle))
+	} else {
+		c.state.Store(int32(statePartial))
+	}
+	return !c.closing && c.makeRoom()
+}
+
+// take cuts one whole command into arguments and executes it.
+func (c *client) take(frame []byte, inline bool) {
+	var err error
+	if inline {
+		c.args, err = splitInline(frame, c.args[:0])
+	} else {
+		_, c.args, _, _, err = redcon.ReadNextCommand(frame, c.args[:0])
+	}
+	switch {
+	case err != nil:
+		c.protocolFault(err)
+	case len(c.args) > 0:
+		c.execute()
+	}
+}
+
+// protocolFault answers what cannot be parsed and ends the connection.
+func (c *client) protocolFault(err error) {
+	c.srv.stats.protocolErrors.Add(1)
+	c.begin()
+	c.fail("ERR " + err.Error())
+	c.closing = true
+}
+
+// makeRoom readies the query buffer for the next read: what is left moves to the front, and a buffer
+// that is full doubles. It reports false if the server's budget for buffers does not allow that.
+func (c *client) makeRoom() bool {
+	left := c.tail - c.head
+	grow := left == len(c.in) || (c.tail == len(c.in) && len(c.in) < bufferKept)
+	switch {
+	case grow:
+		next := make([]byte, 2*len(c.in))
+		copy(next, c.in[c.head:c.tail])
+		c.in = next
+	case left == 0 && len(c.in) > bufferKept:
+		c.in, c.args = make([]byte, bufferStart), nil
+	default:
+		copy(c.in, c.in[c.head:c.tail])
+	}
+	c.head, c.tail = 0, left
+	return c.charge()
+}
+
+// charge settles what this client's buffers take of the budget that all clients share.
+func (c *client) charge() bool {
+	args := 3 * 8 * max(cap(c.args), c.guard.args)
+	want := int64(max(0, len(c.in)+cap(c.buf)+args-bufferKept))
+	have := c.held.Load()
+	if want == have {
+		return true
+	}
+	c.held.Store(want)
+	total := c.srv.buffered.Add(want - have)
+	if want < have || total <= c.srv.limits.BufferedBytes {
+		return true
+	}
+	c.srv.stats.overBudget.Add(1)
+	c.srv.log.Warn("resp: closing a client, the buffers of all clients are at their limit",
+		"client", c.id, "addr", c.addr, "bytes", want, "limit", c.srv.limits.BufferedBytes)
+	_ = c.conn.SetWriteDeadline(time.Now().Add(turnAwayWait))
+	_, _ = c.conn.Write([]byte("-ERR the buffers of all clients are at their limit, try again later\r\n"))
+	return false
+}
+
+// send writes the collected replies out. It reports whether the connection is still good.
+func (c *client) send() bool {
+	if len(c.buf) == 0 {
+		return true
+	}
+	c.state.Store(int32(stateWriting))
+	n, err := c.conn.Write(c.buf)
+	c.srv.stats.bytesOut.Add(int64(n))
+	if err != nil {
+		c.note(err)
+		return false
+	}
+	if cap(c.buf) > bufferKept {
+		c.buf = nil
+	}
+	c.buf = c.buf[:0]
+	return true
+}
+
+// isBrowser recognises the first words of an HTTP request, by which a web page can reach a local port.
+func isBrowser(name []byte) bool {
+	return bytes.EqualFold(name, []byte("post")) || bytes.EqualFold(name, []byte("host:"))
+}

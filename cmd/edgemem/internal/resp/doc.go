@@ -1,0 +1,46 @@
+// Package resp serves the Redis protocol, RESP2 and RESP3, over a fabric: any Redis client in any
+// language reads and writes regions with it.
+//
+//	net.Conn ─► guard ─► redcon ─► execute ─► table ─► handler ─► region.View / region.Apply
+//	            bounds   slices    one row says all       │ replies
+//	                                                      ▼
+//	                     net.Conn ◄─ send ◄─ settle: one wait for all commits of the pipeline
+//
+// # Invariants
+//
+//   - A reply to a write is sent only after its region acknowledged the write. Where the acknowledgement
+//     fails, the reply is an error. A pipeline waits once, at its end. Reads are answered from memory at
+//     once, so they may show a write of another client that is not acknowledged yet.
+//   - A command is atomic: one View or one Apply, which is one delta group on other nodes.
+//   - Nothing that a client sends makes the server hold more than [Limits] say, panic, or loop.
+//   - One table drives lookup, checks, COMMAND, COMMAND DOCS and COMMAND GETKEYS. A command of Redis that
+//     is absent answers why, and COMMAND does not list it.
+//
+// # redcon
+//
+// Of redcon the package uses the command parser and the reply writers. Its server loop is not used: it
+// accepts announced lengths without bound, calls itself once per read of an incomplete command (one byte
+// at a time, a client fills the stack, which ends the process), allocates three times for each command,
+// and writes without a deadline.
+//
+// # Differences from Redis 7.0.15
+//
+//   - SELECT takes names as well as numbers, any number, and creates the region.
+//   - INCRBYFLOAT and HINCRBYFLOAT add exact decimals of 17 fraction digits where Redis adds long doubles;
+//     hexadecimal floats are refused. An INCRBY after INCRBYFLOAT works when the sum is an integer.
+//   - Values are at most 1 MiB, keys, fields and members 64 KiB.
+//   - SMEMBERS, HGETALL, HKEYS, HVALS, KEYS and the SCAN family have one order on all replicas; cursors
+//     and the number of elements of one SCAN call differ from Redis's.
+//   - DBSIZE counts expired keys until they are swept.
+//   - FLUSHALL is refused unless allowed. CONFIG SET, DEBUG, EVAL and others answer why not.
+//   - A bulk string that does not end in CRLF closes the connection; Redis skips two bytes unseen.
+//   - HELP texts, summaries, INFO and CONFIG GET list what exists here.
+//   - CLIENT SETINFO and CLIENT NO-TOUCH, of Redis 7.2, are there, since clients send them.
+//   - A reply above [Limits].ReplyBytes is an error.
+//
+// # Cost
+//
+// An idle connection holds a goroutine and 4 KiB. A GET allocates nothing; a SET allocates the key and
+// the value that it stores. A pipeline costs one read, one write, and two readings of the clock when its
+// commands are alike.
+package resp

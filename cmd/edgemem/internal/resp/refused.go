@@ -1,0 +1,51 @@
+package resp
+
+import "strings"
+
+// Reasons why a command of Redis is absent.
+const (
+	notYet     = " are not implemented in this version"
+	noScripts  = "a script runs on one node, and its effects cannot be merged as it meant them"
+	noReplica  = "nodes of a fabric replicate among themselves; join with a ticket instead"
+	noCluster  = "there are no slots: every node answers for every key it holds"
+	noAdmin    = "the operator's commands are those of the edgemem program"
+	noDump     = "a value's CRDT state does not fit Redis's dump format"
+	noInternal = "it is about the inside of Redis"
+)
+
+// refusals lists the commands of Redis 7.0 that are not here, by why. COMMAND does not list them; an
+// attempt is answered with the reason.
+var refusals = []struct{ reason, names string }{
+	{"lists" + notYet, "blmove blmpop blpop brpop brpoplpush lindex linsert llen lmove lmpop lpop lpos lpush lpushx lrange lrem lset ltrim rpop rpoplpush rpush rpushx"},
+	{"sorted sets" + notYet, "bzmpop bzpopmax bzpopmin zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin zrandmember zrange zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore"},
+	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
+	{"geographic indexes" + notYet, "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore"},
+	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
+	{"bitmaps" + notYet, "bitcount bitfield bitfield_ro bitop bitpos getbit setbit"},
+	{"ranges of a value" + notYet, "getrange setrange substr lcs"},
+	{"set operations over several keys" + notYet, "sdiff sdiffstore sinter sintercard sinterstore sunion sunionstore smove"},
+	{"random picks" + notYet, "spop srandmember hrandfield randomkey"},
+	{"copying and renaming keys" + notYet, "copy rename renamenx"},
+	{"sorting" + notYet, "sort sort_ro"},
+	{"access times and encodings are not kept", "object touch"},
+	{"messages" + notYet, "psubscribe publish pubsub punsubscribe spublish ssubscribe subscribe sunsubscribe unsubscribe"},
+	{"transactions" + notYet, "multi exec discard watch unwatch"},
+	{"a region's acknowledgement, memory or disk, says when a write counts; waiting for other holders is not implemented in this version", "wait"},
+	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
+	{noReplica, "psync replconf replicaof slaveof sync failover role"},
+	{noCluster, "asking cluster readonly readwrite migrate"},
+	{noDump, "dump restore restore-asking"},
+	{"regions are apart from each other; read from one and write to the other", "move swapdb"},
+	{noAdmin, "acl bgrewriteaof bgsave save shutdown lastsave module monitor slowlog latency memory"},
+	{noInternal, "debug pfdebug pfselftest lolwut"},
+}
+
+func refusedCommands() []*command {
+	var out []*command
+	for _, r := range refusals {
+		for _, name := range strings.Fields(r.names) {
+			out = append(out, &command{name: name, refusal: r.reason})
+		}
+	}
+	return out
+}

@@ -1,0 +1,137 @@
+package resp
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+func serverCommands() []*command {
+	flush := func(name, flags, since, summary, wrong string) *command {
+		return &command{name: name, arity: -2, flags: flags, group: "scripting", since: since, cost: "O(1)", summary: summary,
+			run: func(c *client) { c.flushNothing(wrong) }}
+	}
+	return []*command{
+		{name: "command", arity: -1, flags: "loading stale", acl: "connection", tips: "nondeterministic_output_order", group: "server", since: "2.8.13", cost: "O(N) for N commands",
+			summary: "Describes the commands.", run: commandAll, subs: commandSubcommands()},
+		{name: "info", arity: -1, flags: "loading stale", acl: "dangerous", tips: "nondeterministic_output request_policy:all_shards response_policy:special", group: "server", since: "1.0.0", cost: "O(N) for N regions",
+			summary: "Tells about the server, in sections.", note: "Section crdt tells of replication.", run: info},
+		{name: "time", arity: 1, flags: "loading stale fast", tips: "nondeterministic_output", group: "server", since: "2.6.0", cost: "O(1)",
+			summary: "Tells this node's clock, in seconds and microseconds.", run: tellTime},
+		{name: "config", arity: -2, group: "server", since: "2.0.0", cost: "by subcommand", summary: "Commands about settings.", subs: []*command{
+			{name: "config|get", arity: -3, flags: adminFlags, group: "server", since: "2.0.0", cost: "O(N) for N settings",
+				summary: "Tells the settings whose names match patterns.", run: configGet},
+			{name: "config|resetstat", arity: 2, flags: adminFlags, group: "server", since: "2.0.0", cost: "O(1)",
+				summary: "Sets the counters of INFO to zero.", run: func(c *client) { c.srv.stats.reset(); c.ok() }},
+			{name: "config|help", arity: 2, flags: "loading stale", group: "server", since: "5.0.0", cost: "O(1)",
+				summary: "Lists the subcommands.", run: func(c *client) { c.help(configHelp) }},
+			{name: "config|set", refusal: "settings come from flags, EDGEMEM_* and the configuration file"},
+			{name: "config|rewrite", refusal: "settings come from flags, EDGEMEM_* and the configuration file"},
+		}},
+		{name: "script", arity: -2, group: "scripting", since: "2.6.0", cost: "by subcommand", summary: "Scripts are not supported; FLUSH is accepted.", subs: refuseSubs("script", noScripts,
+			flush("script|flush", "noscript", "2.6.0", "Accepted; there are no scripts.", "ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
+			"exists", "load", "kill", "debug", "help")},
+		{name: "function", arity: -2, group: "scripting", since: "7.0.0", cost: "by subcommand", summary: "Functions are not supported; FLUSH is accepted.", subs: refuseSubs("function", noScripts,
+			flush("function|flush", "write noscript", "7.0.0", "Accepted; there are no functions.", "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"),
+			"load", "delete", "list", "stats", "kill", "dump", "restore", "help")},
+	}
+}
+
+// refuseSubs are a container's subcommands: the one that works, and those that do not, with the reason.
+func refuseSubs(container, reason string, works *command, refused ...string) []*command {
+	subs := []*command{works}
+	for _, name := range refused {
+		subs = append(subs, &command{name: container + "|" + name, refusal: reason})
+	}
+	return subs
+}
+
+func tellTime(c *client) {
+	now := time.Now().UnixMicro()
+	c.array(2)
+	c.bulkInt(now / 1e6)
+	c.bulkInt(now % 1e6)
+}
+
+// flushNothing accepts FLUSH [SYNC|ASYNC] of things that there are none of.
+func (c *client) flushNothing(wrong string) {
+	if len(c.args) > 3 || (len(c.args) == 3 && !equalFold(c.args[2], "sync") && !equalFold(c.args[2], "async")) {
+		c.fail(wrong)
+		return
+	}
+	c.ok()
+}
+
+// settings are what CONFIG GET knows: what clients and tools ask for when they start, answered as this
+// server is, under Redis's names.
+func (s *Server) settings() map[string]string {
+	return map[string]string{
+		"save":                         "", // no snapshots: each region's acknowledgement says what is durable
+		"appendonly":                   yesNoText(s.durable()),
+		"appendfsync":                  appendFsync(s.durable()),
+		"databases":                    "16", // what tools iterate over; SELECT takes any number
+		"maxclients":                   strconv.Itoa(s.limits.Clients),
+		"maxmemory":                    "0",
+		"maxmemory-policy":             "noeviction",
+		"proto-max-bulk-len":           strconv.Itoa(crdt.MaxValueBytes),
+		"client-query-buffer-limit":    strconv.Itoa(s.limits.CommandBytes),
+		"timeout":                      strconv.Itoa(int(s.limits.Idle.Seconds())),
+		"tcp-keepalive":                strconv.Itoa(int(keepAlivePeriod.Seconds())),
+		"port":                         tcpPort(s.cfg.Listener.Addr()),
+		"cluster-enabled":              "no",
+		"io-threads":                   "1",
+		"notify-keyspace-events":       "",
+		"replicaof":                    "",
+		"slaveof":                      "",
+		"slowlog-max-len":              "0",
+		"latency-monitor-threshold":    "0",
+		"lazyfree-lazy-user-del":       "yes",
+		"lazyfree-lazy-user-flush":     "yes",
+		"hash-max-listpack-entries":    "0",
+		"set-max-intset-entries":       "0",
+		"edgemem-flushall":             yesNoText(s.cfg.FlushAll),
+		"edgemem-strict-local-checks":  yesNoText(s.cfg.Strict),
+		"edgemem-max-reply-bytes":      strconv.Itoa(s.limits.ReplyBytes),
+		"edgemem-client-buffers-bytes": strconv.FormatInt(s.limits.BufferedBytes, 10),
+	}
+}
+
+func yesNoText(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// appendFsync is the nearest of Redis's words: a durable region acknowledges after the sync.
+func appendFsync(durable bool) string {
+	if durable {
+		return "always"
+	}
+	return "no"
+}
+
+func configGet(c *client) {
+	all := c.srv.settings()
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if slices.ContainsFunc(c.args[2:], func(p []byte) bool { return globMatch(string(p), name, true) }) {
+			names = append(names, name)
+		}
+	}
+	c.mapOf(len(names))
+	for _, name := range names {
+		c.bulkString(name)
+		c.bulkString(all[name])
+	}
+}
+
+var configHelp = []string{
+	"CONFIG <subcommand> [<arg> ...]. Subcommands are:",
+	"GET <pattern> [<pattern> ...]", "    Tell the settings whose names match.",
+	"RESETSTAT", "    Set the counters of INFO to zero.",
+	"HELP", "    This text.",
+}

@@ -1,0 +1,165 @@
+package resp
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// command is one row of the table that drives everything said about a command: how it is looked up,
+// checked and run, and what COMMAND, COMMAND DOCS and COMMAND GETKEYS answer.
+//
+// Exactly one of run, read, write, subs and refusal is set.
+type command struct {
+	name  string // lower case; "client|list" for a subcommand
+	arity int    // arguments with the name; -n: n or more
+	flags string // Redis's names of them, in Redis's order
+	keys  keySpec
+	acl   string // categories that do not follow from flags and group
+	tips  string
+	group string
+	since string // the version of Redis that has it; of edgemem for EM. commands
+	cost  string
+	// summary says what the command does; note, what is particular in a mesh.
+	summary, note string
+
+	run     func(c *client)               // touches no entries
+	read    func(c *client, v *crdt.View) // runs inside the region's View
+	write   func(c *client, tx *crdt.Tx)  // runs inside the region's Apply: one atomic delta group
+	subs    []*command                    // a container: its second argument names the subcommand
+	refusal string                        // known to Redis, absent here, and why
+
+	index   int // in the server's statistics
+	is      flagSet
+	aclList []string
+}
+
+// keySpec says which arguments are keys: from first to last, every step. A negative last counts from
+// the end. A zero first means none.
+type keySpec struct {
+	first, last, step int
+	access            string // Redis's flags of how the keys are used
+}
+
+// oneKey is a key as first argument.
+func oneKey(access string) keySpec { return keySpec{1, 1, 1, access} }
+
+// allKeys is a key in every argument.
+func allKeys(access string) keySpec { return keySpec{1, -1, 1, access} }
+
+// everyOther is a key in every second argument, with its value behind it.
+func everyOther(access string) keySpec { return keySpec{1, -1, 2, access} }
+
+// flagSet holds the flags that the dispatcher asks for.
+type flagSet uint8
+
+const (
+	flagNoAuth flagSet = 1 << iota
+	flagWrite
+)
+
+// table finds commands by name.
+type table struct {
+	byName map[string]*command
+	listed []*command // what COMMAND lists, sorted by name
+	size   int        // of the statistics
+}
+
+// nameBytesMax bounds a command's name: longer is unknown without looking.
+const nameBytesMax = 32
+
+func newTable() *table {
+	t := &table{byName: make(map[string]*command, 512)}
+	for _, group := range [][]*command{
+		connectionCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
+		counterCommands(), setCommands(), hashCommands(), meshCommands(),
+	} {
+		for _, cmd := range group {
+			t.list(cmd)
+		}
+	}
+	for _, cmd := range refusedCommands() {
+		t.add(cmd)
+	}
+	slices.SortFunc(t.listed, func(a, b *command) int { return strings.Compare(a.name, b.name) })
+	return t
+}
+
+// list adds a command that COMMAND tells of.
+func (t *table) list(cmd *command) {
+	t.add(cmd)
+	t.listed = append(t.listed, cmd)
+}
+
+func (t *table) add(cmd *command) {
+	if t.byName[cmd.name] != nil {
+		panic("resp: command " + cmd.name + " is in the table twice")
+	}
+	t.byName[cmd.name] = cmd
+	t.complete(cmd)
+	for _, sub := range cmd.subs {
+		t.complete(sub)
+	}
+}
+
+// complete fills in what follows from the other fields.
+func (t *table) complete(cmd *command) {
+	cmd.index = t.size
+	t.size++
+	for _, flag := range strings.Fields(cmd.flags) {
+		switch flag {
+		case "no_auth":
+			cmd.is |= flagNoAuth
+		case "write":
+			cmd.is |= flagWrite
+		}
+	}
+	cmd.aclList = cmd.categories()
+}
+
+// find looks a name up without regard to case and without allocating.
+func (t *table) find(name []byte) *command {
+	if len(name) > nameBytesMax {
+		return nil
+	}
+	var low [nameBytesMax]byte
+	for i, c := range name {
+		low[i] = lowerByte(c)
+	}
+	return t.byName[string(low[:len(name)])]
+}
+
+// sub finds a container's subcommand.
+func (cmd *command) sub(name []byte) *command {
+	for _, sub := range cmd.subs {
+		if equalFold(name, sub.name[len(cmd.name)+1:]) {
+			return sub
+		}
+	}
+	return nil
+}
+
+// takes says whether a command line of n arguments has as many as the command wants.
+func (cmd *command) takes(n int) bool {
+	if cmd.arity < 0 {
+		return n >= -cmd.arity
+	}
+	return n == cmd.arity
+}
+
+// positions yields the arguments that are keys of a command line of n arguments.
+func (k keySpec) positions(n int) []int {
+	if k.first == 0 {
+		return nil
+	}
+	last := k.last
+	if last < 0 {
+		last += n
+	}
+	var at []int
+	for i := k.first; i <= last && i < n; i += k.step {
+		at = append(at, i)
+	}
+	return at
+}
