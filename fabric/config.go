@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/edgemem/edgemem/crdt"
 )
 
@@ -95,6 +97,8 @@ type Config struct {
 	Storage Storage
 	// Transport reaches the other members. Nil: alone. A successful Open takes it over.
 	Transport Transport
+	// Registerer takes the fabric's Prometheus metrics. Nil: none.
+	Registerer prometheus.Registerer
 	// Logger. Default: discard.
 	Logger *slog.Logger
 	// Now is the clock. Default time.Now.

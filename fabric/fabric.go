@@ -70,6 +70,9 @@ func (f *Fabric) start(ctx context.Context) error {
 		return err
 	}
 	f.readCatalogue()
+	if err := f.registerMetrics(); err != nil {
+		return err
+	}
 	f.goDo(f.tick)
 	if f.cfg.Storage != nil {
 		f.goDo(f.commits.run)
@@ -306,6 +309,7 @@ func (f *Fabric) Close() error {
 		for _, r := range f.all() {
 			r.closeWatchers()
 		}
+		f.unregisterMetrics()
 	})
 	return f.err
 }

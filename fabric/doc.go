@@ -1,0 +1,41 @@
+// Package fabric is the shared memory of an edgemem node: regions of typed entries that are read and written
+// at local-memory speed, on line or off, and that converge with every other member's without losing a write.
+//
+//	f, err := fabric.Open(ctx, fabric.Config{Name: "kiosk-7", Storage: store, Transport: host})
+//	r, err := f.Region("orders")
+//	total, err := fabric.CounterOf(r, "total").Add(ctx, 1)
+//	err = fabric.RegisterOf[Order](r, "order:17").Set(ctx, order)
+//
+// # How it works
+//
+//	 your program ── Register, Counter, Set, Map, View, Update
+//	      │
+//	   Region ── lock around one crdt.Region, which is pure: no clock, no I/O
+//	      │ effects
+//	      ├── committer ── one batch of all regions' changes ──> Storage (persist.Store)
+//	      ├── pusher ───── folded writes, at once or once a window ──> Transport (p2p.Host), to everyone
+//	      └── mesh ─────── one goroutine a peer: pulls on connect, on gaps, on change, now and then
+//
+// Writes go to memory first; the region's acknowledgement (memory or disk) says what Update waits for. A push
+// may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.
+//
+// # Invariants
+//
+//   - A write that was acknowledged as disk survives kill -9 and power loss, and its dot is never issued again.
+//   - Replicas that have exchanged what they have seen show the same, and have equal digests.
+//   - No call waits for a peer.
+//   - Entries, causal context and floors become durable together or not at all.
+//
+// # Cost
+//
+// A write takes one lock, one map-free lookup and one allocation for its value; a read takes a shared lock.
+// A quiet peer costs a fingerprint of eight bytes every 30 s, backing off to 5 min. An idle region costs no
+// traffic. A pull costs what differs, plus about 20 bytes an origin.
+//
+// # Limits
+//
+// Every node holds every region, in memory. Keys, members and field names have at most 64 KiB, values at most
+// 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they
+// list their cells. Values are not typed beyond their kind: two programs that use different codecs for one key will not
+// understand each other.
+package fabric
