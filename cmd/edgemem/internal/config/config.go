@@ -18,8 +18,8 @@ type Config struct {
 	// Tier says how near the consumer the node is: device, edge, regional or cloud. Default: edge, the
 	// tier that neither assumes a battery nor a data centre.
 	Tier string `mapstructure:"tier"`
-	// Listen holds libp2p multiaddrs. Default: port 7381 over TCP and QUIC on every interface, because a
-	// mesh that nobody can reach is none; membership is proven before any other protocol opens.
+	// Listen holds libp2p multiaddrs. Default: DefaultListen, because a mesh that nobody can reach is
+	// none; membership is proven before any other protocol opens.
 	Listen []string `mapstructure:"listen"`
 	// Peer holds addresses of members to keep connected to, each ending in /p2p/PEER-ID, for networks
 	// where neither tickets nor mDNS lead to them. Default: none.

@@ -13,6 +13,11 @@ const envPrefix = "EDGEMEM_"
 // configVariable names the file to read when --config is absent; it is no setting itself.
 const configVariable = envPrefix + "CONFIG"
 
+// DefaultListen is every interface, TCP and QUIC. A machine without IPv6 does without that half.
+var DefaultListen = []string{
+	"/ip4/0.0.0.0/tcp/7381", "/ip4/0.0.0.0/udp/7381/quic-v1", "/ip6/::/tcp/7381", "/ip6/::/udp/7381/quic-v1",
+}
+
 // A setting is one row: its key in files and as a flag, what it defaults to, and its line of help.
 type setting struct {
 	key    string
@@ -42,9 +47,7 @@ func settings() []setting {
 		{key: "data-dir", def: DefaultDataDir(os.Getenv), usage: "`DIR` for identity, entries and the control socket"},
 		{key: "name", def: defaultName(), usage: "`NAME` that people know the node by"},
 		{key: "tier", def: "edge", usage: "`TIER` of the node: device, edge, regional or cloud"},
-		{key: "listen", def: []string{
-			"/ip4/0.0.0.0/tcp/7381", "/ip4/0.0.0.0/udp/7381/quic-v1", "/ip6/::/tcp/7381", "/ip6/::/udp/7381/quic-v1",
-		}, usage: "libp2p `MULTIADDR` to listen on (repeatable; port 0 picks a free one)"},
+		{key: "listen", def: DefaultListen, usage: "libp2p `MULTIADDR` to listen on (repeatable; port 0 picks a free one)"},
 		{key: "peer", def: []string{}, usage: "`MULTIADDR` of a member to keep connected to, ending in /p2p/PEER-ID (repeatable)"},
 		{key: "resp", def: "127.0.0.1:7379", usage: "`ADDR` of the Redis protocol: host:port, unix:PATH or off"},
 		{key: "resp-password", def: "", secret: true},

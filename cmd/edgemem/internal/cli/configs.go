@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
+)
+
+func configCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "config",
+		Short: "Show or check the configuration",
+		Example: `  edgemem config print
+  edgemem config check /etc/edgemem/edgemem.yaml`,
+	}, configPrintCommand(), configCheckCommand())
+}
+
+func configPrintCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "print",
+		Short: "Print every setting that 'run' would use, and where it comes from",
+		Long: `Print every setting that 'edgemem run' with the same flags, variables and file would
+use, and where each comes from. Secrets are masked. A setting that is wrong is named
+on standard error, and the exit code is 2.`,
+		Example: `  edgemem config print
+  EDGEMEM_TIER=device edgemem config print --memory 64MB -o json`,
+		Args: args(0, 0, ""),
+	}
+	addRun(cmd)
+	o := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		loaded, err := loadRun(cmd)
+		if err != nil {
+			return err
+		}
+		if o.json() {
+			err = printJSON(cmd.OutOrStdout(), loaded.Values)
+		} else {
+			err = printValues(cmd.OutOrStdout(), loaded.Values)
+		}
+		if err != nil {
+			return err
+		}
+		return loaded.Config.Validate()
+	}
+	return cmd
+}
+
+func printValues(w io.Writer, values []config.Value) error {
+	t := newTable(w)
+	t.row("SETTING", "VALUE", "SOURCE")
+	for _, v := range values {
+		text := fmt.Sprint(v.Value)
+		if list, ok := v.Value.([]string); ok {
+			text = strings.Join(list, ",")
+		}
+		if text == "" {
+			text = "–"
+		}
+		t.row(v.Key, text, v.Source)
+	}
+	return t.Flush()
+}
+
+func configCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a configuration file without starting anything",
+		Long: `Check a configuration file (yaml, toml or json) over the defaults, without flags and
+variables and without starting anything. Each mistake is named; a key that does not
+exist comes with the nearest one that does.`,
+		Example: "  edgemem config check /etc/edgemem/edgemem.yaml",
+		Args:    args(1, 1, "one FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, err := config.LoadFile(args[0])
+			if err != nil {
+				return err
+			}
+			if err := loaded.Config.Validate(); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: good\n", args[0])
+			return err
+		},
+	}
+}

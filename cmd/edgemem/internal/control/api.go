@@ -1,0 +1,168 @@
+package control
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"iter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/p2p"
+)
+
+// SyncStats counts pushes and pulls since the daemon started.
+type SyncStats = fabric.SyncStats
+
+// Region is one region of the fabric as this node holds it. Its context is spelled out, so that it can
+// be read back.
+type Region struct {
+	fabric.RegionStatus
+	Context map[string]Runs `json:"context"` // by origin, 32 hexadecimal digits
+}
+
+// Runs are the writes of one origin that were seen: all up to Base, and the ranges above it.
+type Runs struct {
+	Base  uint64      `json:"base"`
+	Above [][2]uint64 `json:"above,omitempty"` // first and last
+}
+
+// RegionOf spells a status out.
+func RegionOf(s fabric.RegionStatus) Region {
+	r := Region{s, make(map[string]Runs, len(s.Context))}
+	for origin, runs := range s.Context {
+		out := Runs{Base: uint64(runs.Base)}
+		for _, a := range runs.Above {
+			out.Above = append(out.Above, [2]uint64{uint64(a.Lo), uint64(a.Hi)})
+		}
+		r.Context[hex.EncodeToString(origin[:])] = out
+	}
+	return r
+}
+
+// Peer is another member that this node knows. What has to do with a connection is empty without one.
+type Peer struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Tier      string    `json:"tier"`
+	Connected bool      `json:"connected"`
+	RTTMillis float64   `json:"rtt_ms"`
+	Addrs     []string  `json:"addrs"` // the peer's own, as it last signed them
+	Addr      string    `json:"addr,omitempty"`
+	Transport string    `json:"transport,omitempty"` // tcp or quic
+	Direction string    `json:"direction,omitempty"` // out if this node dialled, else in
+	LastSeen  time.Time `json:"last_seen,omitzero"`
+	Expiry    time.Time `json:"expiry"` // of its certificate
+}
+
+// PeerOf takes over what the mesh knows.
+func PeerOf(p p2p.PeerStatus) Peer {
+	return Peer{
+		ID: string(p.ID), Name: p.Name, Tier: p.Tier, Connected: p.Connected, RTTMillis: float64(p.RTT) / float64(time.Millisecond),
+		Addrs: p.Addrs, Addr: p.Addr, Transport: p.Transport, Direction: p.Direction, LastSeen: p.LastSeen, Expiry: p.Expiry,
+	}
+}
+
+// SocketName is the socket's file in the data directory.
+const SocketName = "edgemem.sock"
+
+// Status is what `edgemem status -o json` prints.
+type Status struct {
+	Node    Node     `json:"node"`
+	Peers   []Peer   `json:"peers"`
+	Regions []Region `json:"regions"`
+}
+
+// Node is the daemon that answers.
+type Node struct {
+	ID            string    `json:"id"`
+	Name          string    `json:"name"`
+	Tier          string    `json:"tier"`
+	RESP          string    `json:"resp"` // host:port, unix:PATH, or "off"
+	HTTP          string    `json:"http"` // host:port, unix:PATH, or "off"
+	Listen        []string  `json:"listen"`
+	Fabric        string    `json:"fabric"`
+	Origin        string    `json:"origin"` // of this incarnation, 32 hexadecimal digits
+	Version       string    `json:"version"`
+	PID           int       `json:"pid"`
+	DataDir       string    `json:"data_dir"`
+	Ready         bool      `json:"ready"`
+	Offline       bool      `json:"offline"`
+	UptimeSeconds float64   `json:"uptime_s"`
+	MemoryLimit   int64     `json:"memory_limit_bytes"` // 0: none
+	HeapBytes     uint64    `json:"heap_bytes"`
+	Bandwidth     Bandwidth `json:"bandwidth"`
+	Sync          SyncStats `json:"sync"`
+}
+
+// Bandwidth counts the mesh's bytes since the daemon started: on the wire, which is all that TCP and
+// QUIC moved without the headers of TCP, UDP and IP; and within it the payload of streams, before
+// encryption and multiplexing.
+type Bandwidth struct {
+	InBytes        int64 `json:"in_bytes"`
+	OutBytes       int64 `json:"out_bytes"`
+	StreamInBytes  int64 `json:"stream_in_bytes"`
+	StreamOutBytes int64 `json:"stream_out_bytes"`
+}
+
+// Invitation is a ticket and its end.
+type Invitation struct {
+	Ticket  string    `json:"ticket"`
+	Expires time.Time `json:"expires"`
+}
+
+// Entry is one key as read: Value for a string, Members for a set, Fields for a hash. Where any of its
+// bytes are no UTF-8, Encoding is "base64" and all of them are so encoded.
+type Entry struct {
+	Region   string            `json:"region"`
+	Key      string            `json:"key"`
+	Kind     string            `json:"kind"` // string, set or hash
+	Encoding string            `json:"encoding"`
+	Value    *string           `json:"value,omitempty"`
+	Members  []string          `json:"members,omitempty"`
+	Fields   map[string]string `json:"fields,omitempty"`
+	ExpireAt int64             `json:"expire_at_ms,omitempty"`
+}
+
+// Event says that a key's visible value changed. Kind is "none" when it is gone.
+type Event struct {
+	Region string `json:"region"`
+	Key    string `json:"key"`
+	Kind   string `json:"kind"`
+	Local  bool   `json:"local"` // written at this node
+}
+
+// Backend is what the server needs of a daemon. Errors that wrap ErrNotFound reach the client as such.
+type Backend interface {
+	Status() Status
+	Invite(ttl time.Duration, uses int) (Invitation, error)
+	SetOffline(ctx context.Context, offline bool) error
+	CreateRegion(ctx context.Context, name, ack string) (Region, error)
+	ShowRegion(name string) (Region, error)
+	DeleteRegion(ctx context.Context, name string) error
+	Get(region, key string) (Entry, error)
+	Set(ctx context.Context, region, key string, value []byte) error
+	Delete(ctx context.Context, region string, keys []string) (deleted int, err error)
+	Increment(ctx context.Context, region, key string, by int64) (int64, error)
+	Watch(ctx context.Context, region, prefix string) (iter.Seq2[Event, error], error)
+}
+
+var (
+	// ErrNotFound means that there is no such key or region.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid means that the request cannot be carried out as it was made.
+	ErrInvalid = errors.New("invalid request")
+	// ErrUnreachable means that no daemon answers on the socket.
+	ErrUnreachable = errors.New("no daemon is running")
+)
+
+// UTF8 says whether all of the texts can stand in JSON as they are.
+func UTF8(texts ...string) bool {
+	for _, s := range texts {
+		if !utf8.ValidString(s) {
+			return false
+		}
+	}
+	return true
+}

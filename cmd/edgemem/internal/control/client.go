@@ -1,0 +1,228 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/unixsock"
+)
+
+// readyPollInterval is how often WaitReady asks; a daemon is ready in tens of milliseconds.
+const readyPollInterval = 5 * time.Millisecond
+
+// Client talks to the daemon of one data directory. Its methods return errors that match
+// ErrUnreachable, ErrNotFound and ErrInvalid.
+type Client struct {
+	dir  string
+	http *http.Client
+}
+
+// NewClient makes a client for the daemon of dir; it connects with the first call.
+func NewClient(dir string) *Client {
+	socket := filepath.Join(dir, SocketName)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return unixsock.Dial(ctx, socket) }
+	return &Client{dir, &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Status asks for everything at once.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+}
+
+// WaitReady returns the status of the daemon once it serves, or the last error when ctx ends first.
+func (c *Client) WaitReady(ctx context.Context) (Status, error) {
+	tick := time.NewTicker(readyPollInterval)
+	defer tick.Stop()
+	for {
+		s, err := c.Status(ctx)
+		if err == nil && s.Node.Ready {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, errors.Join(ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Invite asks for a ticket with which so many nodes may join within ttl.
+func (c *Client) Invite(ctx context.Context, ttl time.Duration, uses int) (inv Invitation, err error) {
+	q := url.Values{"ttl": {ttl.String()}, "uses": {strconv.Itoa(uses)}}
+	return inv, c.call(ctx, http.MethodPost, "/v1/invite?"+q.Encode(), nil, &inv)
+}
+
+// SetOffline leaves the mesh, or comes back to it.
+func (c *Client) SetOffline(ctx context.Context, offline bool) error {
+	path := "/v1/online"
+	if offline {
+		path = "/v1/offline"
+	}
+	return c.call(ctx, http.MethodPost, path, nil, nil)
+}
+
+// CreateRegion makes a region; ack is "memory", "disk" or "" for the default.
+func (c *Client) CreateRegion(ctx context.Context, name, ack string) (r Region, err error) {
+	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, ack}, &r)
+}
+
+// ShowRegion describes one region.
+func (c *Client) ShowRegion(ctx context.Context, name string) (r Region, err error) {
+	return r, c.call(ctx, http.MethodGet, regionPath(name, "", nil), nil, &r)
+}
+
+// DeleteRegion removes a region with all its entries.
+func (c *Client) DeleteRegion(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, regionPath(name, "", nil), nil, nil)
+}
+
+// Get reads one entry.
+func (c *Client) Get(ctx context.Context, region, key string) (e Entry, err error) {
+	return e, c.call(ctx, http.MethodGet, regionPath(region, "/entry", url.Values{"key": {key}}), nil, &e)
+}
+
+// Set writes a string and returns once the region's policy acknowledges it.
+func (c *Client) Set(ctx context.Context, region, key string, value []byte) error {
+	path := regionPath(region, "/entry", url.Values{"key": {key}})
+	resp, err := c.do(ctx, http.MethodPut, path, bytes.NewReader(value))
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Delete removes keys and says how many were there.
+func (c *Client) Delete(ctx context.Context, region string, keys []string) (int, error) {
+	var req deleteRequest
+	for _, k := range keys {
+		req.Keys = append(req.Keys, []byte(k))
+	}
+	var out deletedReply
+	err := c.call(ctx, http.MethodPost, regionPath(region, "/delete", nil), req, &out)
+	return out.Deleted, err
+}
+
+// Increment adds to a counter and gives its new value.
+func (c *Client) Increment(ctx context.Context, region, key string, by int64) (int64, error) {
+	q := url.Values{"key": {key}, "by": {strconv.FormatInt(by, 10)}}
+	var out incrementReply
+	err := c.call(ctx, http.MethodPost, regionPath(region, "/increment", q), nil, &out)
+	return out.Value, err
+}
+
+// Watch opens a stream of changes to keys that begin with prefix; when it returns, the watch is in
+// place. The stream ends when ctx does, or with an error.
+func (c *Client) Watch(ctx context.Context, region, prefix string) (iter.Seq2[Event, error], error) {
+	resp, err := c.do(ctx, http.MethodGet, regionPath(region, "/watch", url.Values{"prefix": {prefix}}), nil)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(Event, error) bool) {
+		defer resp.Body.Close()
+		lines := bufio.NewReader(resp.Body)
+		for {
+			line, err := lines.ReadBytes('\n')
+			if err != nil {
+				if ctx.Err() == nil {
+					yield(Event{}, fmt.Errorf("%w: the daemon closed the watch", ErrUnreachable))
+				}
+				return
+			}
+			if ev, err := parseEvent(line); !yield(ev, err) || err != nil {
+				return
+			}
+		}
+	}, nil
+}
+
+func parseEvent(line []byte) (Event, error) {
+	var m struct {
+		Event
+		failure
+	}
+	if err := json.Unmarshal(line, &m); err != nil {
+		return Event{}, fmt.Errorf("control: bad line in watch: %w", err)
+	}
+	if m.Message != "" {
+		return Event{}, m.failure.err()
+	}
+	return m.Event, nil
+}
+
+func regionPath(region, suffix string, q url.Values) string {
+	path := "/v1/regions/" + url.PathEscape(region) + suffix
+	if q != nil {
+		path += "?" + q.Encode()
+	}
+	return path
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("control: bad answer from the daemon: %w", err)
+	}
+	return nil
+}
+
+// do gives the answer if it is a success, whose body the caller closes.
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://edgemem"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var f failure
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Message == "" {
+		return nil, fmt.Errorf("control: the daemon answered %s to %s", resp.Status, path)
+	}
+	return nil, f.err()
+}
+
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("%w on %s (%v): start one with 'edgemem run', or name its --data-dir", ErrUnreachable, c.dir, op.Err)
+	}
+	return fmt.Errorf("%w on %s: %w", ErrUnreachable, c.dir, err)
+}

@@ -1,0 +1,235 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+const (
+	// maxConns bounds the commands and watches at one time; more wait in the kernel's backlog.
+	maxConns = 256
+	// maxJSONBytes bounds a request's JSON body.
+	maxJSONBytes = 1 << 20
+	// maxHeaderBytes holds the longest key, percent-encoded in the query, and room for the rest.
+	maxHeaderBytes = 3*crdt.MaxKeyBytes + 16<<10
+	// headerTimeout bounds how long a connection may take to say what it wants.
+	headerTimeout = 5 * time.Second
+)
+
+// Server answers commands on one listener.
+type Server struct {
+	backend Backend
+	log     *slog.Logger
+	http    *http.Server
+	done    chan struct{} // closed when Serve has returned
+}
+
+// Serve starts answering on l, which the server owns from now on. Close ends it.
+func Serve(l net.Listener, b Backend, log *slog.Logger) *Server {
+	s := &Server{backend: b, log: log, done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("control socket stopped", "err", err)
+		}
+	}()
+	return s
+}
+
+// Close stops listening, ends watches at once, and waits.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	<-s.done
+	return err
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { reply(w, s.backend.Status(), nil) })
+	mux.HandleFunc("POST /v1/invite", s.invite)
+	mux.HandleFunc("POST /v1/offline", s.setOffline(true))
+	mux.HandleFunc("POST /v1/online", s.setOffline(false))
+	mux.HandleFunc("POST /v1/regions", s.createRegion)
+	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
+	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
+	mux.HandleFunc("GET /v1/regions/{region}/entry", s.get)
+	mux.HandleFunc("PUT /v1/regions/{region}/entry", s.set)
+	mux.HandleFunc("POST /v1/regions/{region}/delete", s.delete)
+	mux.HandleFunc("POST /v1/regions/{region}/increment", s.increment)
+	mux.HandleFunc("GET /v1/regions/{region}/watch", s.watch)
+	return mux
+}
+
+func (s *Server) invite(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	ttl, err := time.ParseDuration(q.Get("ttl"))
+	if err != nil || ttl <= 0 {
+		fail(w, fmt.Errorf("%w: ttl %q: want a time such as 15m", ErrInvalid, q.Get("ttl")))
+		return
+	}
+	uses, err := strconv.Atoi(q.Get("uses"))
+	if err != nil || uses < 1 {
+		fail(w, fmt.Errorf("%w: uses %q: want a number above 0", ErrInvalid, q.Get("uses")))
+		return
+	}
+	inv, err := s.backend.Invite(ttl, uses)
+	reply(w, inv, err)
+}
+
+func (s *Server) setOffline(offline bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := s.backend.SetOffline(r.Context(), offline)
+		reply(w, offlineReply{offline}, err)
+	}
+}
+
+type offlineReply struct {
+	Offline bool `json:"offline"`
+}
+
+type createRequest struct {
+	Name string `json:"name"`
+	Ack  string `json:"ack"`
+}
+
+func (s *Server) createRegion(w http.ResponseWriter, r *http.Request) {
+	var req createRequest
+	if !readJSON(w, r, &req) {
+		return
+	}
+	region, err := s.backend.CreateRegion(r.Context(), req.Name, req.Ack)
+	reply(w, region, err)
+}
+
+func (s *Server) showRegion(w http.ResponseWriter, r *http.Request) {
+	region, err := s.backend.ShowRegion(r.PathValue("region"))
+	reply(w, region, err)
+}
+
+func (s *Server) deleteRegion(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("region")
+	err := s.backend.DeleteRegion(r.Context(), name)
+	reply(w, deletedReply{Deleted: 1}, err)
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request) {
+	e, err := s.backend.Get(r.PathValue("region"), r.URL.Query().Get("key"))
+	reply(w, e, err)
+}
+
+func (s *Server) set(w http.ResponseWriter, r *http.Request) {
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, crdt.MaxValueBytes))
+	if err != nil {
+		fail(w, fmt.Errorf("%w: a value has at most %d bytes", ErrInvalid, crdt.MaxValueBytes))
+		return
+	}
+	err = s.backend.Set(r.Context(), r.PathValue("region"), r.URL.Query().Get("key"), value)
+	reply(w, struct{}{}, err)
+}
+
+type deleteRequest struct {
+	Keys [][]byte `json:"keys"` // base64 in JSON, so that any bytes may be a key
+}
+
+type deletedReply struct {
+	Deleted int `json:"deleted"`
+}
+
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
+	var req deleteRequest
+	if !readJSON(w, r, &req) {
+		return
+	}
+	keys := make([]string, len(req.Keys))
+	for i, k := range req.Keys {
+		keys[i] = string(k)
+	}
+	n, err := s.backend.Delete(r.Context(), r.PathValue("region"), keys)
+	reply(w, deletedReply{n}, err)
+}
+
+type incrementReply struct {
+	Value int64 `json:"value"`
+}
+
+func (s *Server) increment(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	by, err := strconv.ParseInt(q.Get("by"), 10, 64)
+	if err != nil {
+		fail(w, fmt.Errorf("%w: by %q is no 64-bit integer", ErrInvalid, q.Get("by")))
+		return
+	}
+	n, err := s.backend.Increment(r.Context(), r.PathValue("region"), q.Get("key"), by)
+	reply(w, incrementReply{n}, err)
+}
+
+// watch streams one JSON object a line; the last may be an error. The headers go out once the watch is
+// in place, so a client that has them misses nothing that comes after.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	events, err := s.backend.Watch(ctx, r.PathValue("region"), r.URL.Query().Get("prefix"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	flush := http.NewResponseController(w)
+	if flush.Flush() != nil {
+		return
+	}
+	enc := json.NewEncoder(w)
+	for ev, err := range events {
+		if err != nil {
+			_ = enc.Encode(errorBody(err)) // the client has gone if this fails
+			return
+		}
+		if enc.Encode(ev) != nil || flush.Flush() != nil {
+			return
+		}
+	}
+}
+
+func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSONBytes))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		fail(w, fmt.Errorf("%w: %w", ErrInvalid, err))
+		return false
+	}
+	return true
+}
+
+func reply(w http.ResponseWriter, body any, err error) {
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body) // the client has gone if this fails
+}
+
+func fail(w http.ResponseWriter, err error) {
+	body := errorBody(err)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(body.status())
+	_ = json.NewEncoder(w).Encode(body)
+}

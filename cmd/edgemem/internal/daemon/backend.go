@@ -1,0 +1,200 @@
+package daemon
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime/metrics"
+	"time"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
+	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/p2p"
+)
+
+// backend answers the commands that arrive on the control socket.
+type backend struct{ *Daemon }
+
+func (b backend) Invite(ttl time.Duration, uses int) (control.Invitation, error) {
+	ticket, err := b.host.Invite(p2p.InviteOptions{TTL: ttl, Uses: uses})
+	return control.Invitation{Ticket: ticket, Expires: time.Now().Add(ttl).UTC().Truncate(time.Second)}, err
+}
+
+func (b backend) SetOffline(ctx context.Context, offline bool) error {
+	return b.host.SetOffline(ctx, offline)
+}
+
+func (b backend) CreateRegion(ctx context.Context, name, ack string) (control.Region, error) {
+	if _, err := b.fabric.CreateRegion(ctx, name, fabric.RegionConfig{Ack: fabric.Ack(ack)}); err != nil {
+		return control.Region{}, explain(err)
+	}
+	return b.ShowRegion(name)
+}
+
+func (b backend) ShowRegion(name string) (control.Region, error) {
+	r, err := b.fabric.RegionStatus(name)
+	return control.RegionOf(r), explain(err)
+}
+
+func (b backend) DeleteRegion(ctx context.Context, name string) error {
+	return explain(b.fabric.DeleteRegion(ctx, name))
+}
+
+// existing gives a region without creating it: reading makes nothing.
+func (b backend) existing(name string) (*fabric.Region, error) {
+	if _, err := b.fabric.RegionStatus(name); err != nil {
+		return nil, explain(err)
+	}
+	r, err := b.fabric.Region(name)
+	return r, explain(err)
+}
+
+func (b backend) Get(region, key string) (control.Entry, error) {
+	r, err := b.existing(region)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	e := control.Entry{Region: region, Key: key}
+	r.View(func(v *crdt.View) { err = read(v, &e) })
+	if err == nil && e.Kind == crdt.KindNone.String() {
+		err = fmt.Errorf("%w: region %s has no key %q", control.ErrNotFound, region, key)
+	}
+	return encoded(e), err
+}
+
+// read copies one entry out of the view.
+func read(v *crdt.View, e *control.Entry) error {
+	kind := v.Kind(e.Key)
+	e.Kind = kind.String()
+	if at, ok := v.ExpireAt(e.Key); ok {
+		e.ExpireAt = at
+	}
+	switch kind {
+	case crdt.KindString:
+		val, _, err := v.Get(e.Key)
+		text := string(val)
+		e.Value = &text
+		return err
+	case crdt.KindSet:
+		return v.SetEach(e.Key, func(m string) bool { e.Members = append(e.Members, m); return true })
+	case crdt.KindMap:
+		e.Fields = map[string]string{}
+		return v.MapEach(e.Key, func(f string, val []byte) bool { e.Fields[f] = string(val); return true })
+	}
+	return nil
+}
+
+// Set, Delete and Increment create a region that does not exist, as SELECT and SET do.
+
+func (b backend) Set(ctx context.Context, region, key string, value []byte) error {
+	return b.update(ctx, region, key, func(tx *crdt.Tx) error {
+		tx.Set(key, value, false)
+		return nil
+	})
+}
+
+func (b backend) Delete(ctx context.Context, region string, keys []string) (deleted int, err error) {
+	r, err := b.existing(region)
+	if err != nil {
+		return 0, err
+	}
+	err = r.Update(ctx, func(tx *crdt.Tx) error {
+		for _, k := range keys {
+			if tx.Del(k) {
+				deleted++
+			}
+		}
+		return nil
+	})
+	return deleted, explain(err)
+}
+
+func (b backend) Increment(ctx context.Context, region, key string, by int64) (n int64, err error) {
+	err = b.update(ctx, region, key, func(tx *crdt.Tx) (err error) {
+		n, err = tx.Incr(key, by)
+		return err
+	})
+	return n, err
+}
+
+func (b backend) update(ctx context.Context, region, key string, fn func(*crdt.Tx) error) error {
+	if len(key) > crdt.MaxKeyBytes {
+		return fmt.Errorf("%w: the key has %d bytes; the most is %d", control.ErrInvalid, len(key), crdt.MaxKeyBytes)
+	}
+	r, err := b.fabric.Region(region)
+	if err != nil {
+		return explain(err)
+	}
+	return explain(r.Update(ctx, fn))
+}
+
+func (b backend) Watch(ctx context.Context, region, prefix string) (iter.Seq2[control.Event, error], error) {
+	r, err := b.existing(region)
+	if err != nil {
+		return nil, err
+	}
+	events := r.Watch(ctx, prefix)
+	return func(yield func(control.Event, error) bool) {
+		for ev, err := range events {
+			if !yield(control.Event{Region: region, Key: ev.Key, Kind: ev.Kind.String(), Local: ev.Local}, err) {
+				return
+			}
+		}
+	}, nil
+}
+
+// explain sorts an error into the classes that a command tells apart.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fabric.ErrNoRegion):
+		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
+	case errors.Is(err, fabric.ErrRegionName):
+		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
+	default:
+		return err
+	}
+}
+
+// encoded turns an entry with bytes that are no UTF-8 into base64, since JSON has only text.
+func encoded(e control.Entry) control.Entry {
+	texts := append([]string{e.Key}, e.Members...)
+	if e.Value != nil {
+		texts = append(texts, *e.Value)
+	}
+	for f, v := range e.Fields {
+		texts = append(texts, f, v)
+	}
+	if e.Encoding = "utf-8"; control.UTF8(texts...) {
+		return e
+	}
+	e.Encoding = "base64"
+	e.Key = encode(e.Key)
+	if e.Value != nil {
+		*e.Value = encode(*e.Value)
+	}
+	for i, m := range e.Members {
+		e.Members[i] = encode(m)
+	}
+	fields := map[string]string{}
+	for f, v := range e.Fields {
+		fields[encode(f)] = encode(v)
+	}
+	if e.Fields != nil {
+		e.Fields = fields
+	}
+	return e
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// heapBytes reads what the Go heap holds in live and not yet swept objects.
+func heapBytes() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}

@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/build"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
+)
+
+// Status tells everything about the node, its peers and its regions at one moment.
+func (b backend) Status() control.Status {
+	s := control.Status{Node: b.node(), Peers: []control.Peer{}, Regions: []control.Region{}} // [] in JSON, not null
+	for _, p := range b.host.Peers() {
+		s.Peers = append(s.Peers, control.PeerOf(p))
+	}
+	for _, r := range b.fabric.Regions() {
+		s.Regions = append(s.Regions, control.RegionOf(r))
+	}
+	return s
+}
+
+func (d *Daemon) node() control.Node {
+	dir, err := filepath.Abs(d.cfg.DataDir)
+	if err != nil {
+		dir = d.cfg.DataDir
+	}
+	limit, _ := d.cfg.MemoryBytes()              // Validate has seen it
+	origin, _ := d.fabric.Origin().MarshalText() // never fails
+	wire := d.host.Bandwidth()
+	return control.Node{
+		ID: string(d.host.Self()), Name: d.host.Name(), Tier: d.host.Tier(),
+		RESP: address(d.respListener), HTTP: address(d.httpListener), Listen: d.host.Addrs(),
+		Fabric: d.host.FabricID().String(), Origin: string(origin), Version: build.Get().Version, PID: os.Getpid(), DataDir: dir,
+		Ready: d.Ready() == nil, Offline: d.host.Offline(), UptimeSeconds: time.Since(d.began).Round(time.Millisecond).Seconds(),
+		MemoryLimit: limit, HeapBytes: heapBytes(),
+		Bandwidth: control.Bandwidth{
+			InBytes: wire.TCP.In + wire.QUIC.In, OutBytes: wire.TCP.Out + wire.QUIC.Out,
+			StreamInBytes: wire.Streams.In, StreamOutBytes: wire.Streams.Out,
+		},
+		Sync: d.fabric.SyncStats(),
+	}
+}
+
+// about gives the lines of the HTTP index. Before the mesh is up there is little to say.
+func (d *Daemon) about() []string {
+	lines := []string{fmt.Sprintf("edgemem %s: %s, tier %s", build.Get().Version, d.cfg.Name, d.cfg.Tier)}
+	if err := d.Ready(); err != nil {
+		return append(lines, err.Error())
+	}
+	n := d.node()
+	return append(lines, "id      "+n.ID, "fabric  "+n.Fabric, "resp    "+n.RESP, "listen  "+strings.Join(n.Listen, " "))
+}
