@@ -3,6 +3,7 @@ package persist
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -18,6 +19,13 @@ const (
 	baseLevelBytes   = 10 << 20
 	streamGoroutines = 1 // for backups only
 	vlogEntriesMax   = 1 << 20
+)
+
+// Badger lets go of its own lock by closing it alone, see dirLock.release. We hold the directory when we get
+// here, so that a ghost of a lock is gone in a moment, and only a tool that opened Badger directly keeps it.
+const (
+	lockRetry    = 5 * time.Millisecond
+	lockPatience = time.Second
 )
 
 // badgerOptions keeps every choice of Badger's in one place.
@@ -47,7 +55,9 @@ func badgerOptions(dir string, c Config, log badger.Logger) badger.Options {
 	o.ValueThreshold = c.ValueThresholdBytes
 	o.ValueLogFileSize = c.ValueLogFileBytes
 	o.ValueLogMaxEntries = vlogEntriesMax
-	o.CompactL0OnClose = false // closing is quick; the next open compacts
+	// A device leaves a compact directory behind, and its value log learns what is garbage even if no life of it is long.
+	// On a server that could be hundreds of megabytes of work, and closing is to be quick.
+	o.CompactL0OnClose = c.Profile == ProfileDevice
 	return o
 }
 
@@ -58,12 +68,16 @@ func openBadger(dir string, c Config, log badger.Logger) (db *badger.DB, err err
 			db, err = nil, damaged(dir, "", "Badger gave up: %v", r)
 		}
 	}()
-	db, err = badger.Open(badgerOptions(dir, c, log))
-	if err == nil {
-		return db, nil
+	for start := time.Now(); ; time.Sleep(lockRetry) {
+		db, err = badger.Open(badgerOptions(dir, c, log))
+		if err == nil {
+			return db, nil
+		}
+		if !strings.Contains(err.Error(), "Cannot acquire directory lock") {
+			return nil, fmt.Errorf("persist: open %s: %w", dir, err)
+		}
+		if time.Since(start) > lockPatience {
+			return nil, fmt.Errorf("%w: %s is open in another Badger process", ErrLocked, dir)
+		}
 	}
-	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
-		return nil, fmt.Errorf("%w: %s is open in another Badger process", ErrLocked, dir)
-	}
-	return nil, fmt.Errorf("persist: open %s: %w", dir, err)
 }

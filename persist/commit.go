@@ -134,7 +134,7 @@ func (s *Store) writeAny(pairs []pair) error {
 func (s *Store) write(pairs []pair) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("Badger gave up: %v", r)
+			err = fmt.Errorf("transaction: Badger gave up: %v", r)
 		}
 	}()
 	next := s.commits + 1

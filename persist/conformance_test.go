@@ -20,6 +20,9 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s memtable %d", config.Profile, config.MemtableBytes), func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && config.Profile == persist.ProfileServer {
+				t.Skip("SKIPPED in short mode: its memtables take most of the suite's time")
+			}
 			storetest.Run(t, func(t *testing.T) storetest.Place { return newPlace(t, config) })
 		})
 	}

@@ -22,6 +22,7 @@ func (s *Store) Load(fn func(key, value []byte) error) (err error) {
 		return err
 	}
 	defer txn.Discard()
+	defer s.trim()
 	l := &loader{store: s, txn: txn, fn: fn}
 	return l.run()
 }
@@ -114,10 +115,16 @@ func (l *loader) visit(item *badger.Item) error {
 	return nil
 }
 
-// open verifies a record. Badger answers a value that it cannot read with none.
+// errValueGone: Badger answers a value that it cannot read with none.
+var errValueGone = errors.New("a .vlog file is missing, cut or damaged where its value is")
+
+// open verifies a record.
 func (l *loader) open(item *badger.Item) (key, value []byte, err error) {
 	stored := item.Key()
 	l.sealed, err = item.ValueCopy(l.sealed[:0])
+	if err == nil && len(l.sealed) == 0 {
+		err = errValueGone
+	}
 	if err == nil {
 		key, value, err = unseal(stored, l.sealed)
 	}

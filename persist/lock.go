@@ -54,4 +54,8 @@ func holder(f *os.File) string {
 	return "process " + pid
 }
 
-func (l *dirLock) release() error { return l.f.Close() }
+// release unlocks before it closes: a child that is just being forked has a copy of the descriptor,
+// and would keep the lock until it executes its program.
+func (l *dirLock) release() error {
+	return errors.Join(unix.Flock(int(l.f.Fd()), unix.LOCK_UN), l.f.Close())
+}

@@ -131,7 +131,6 @@ var errEntryTorn = errors.New("no whole entry")
 type entryReader struct {
 	r   *bufio.Reader
 	buf []byte
-	sum uint32
 }
 
 // next reads one entry; left bounds what its lengths may claim.

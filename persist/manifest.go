@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -34,7 +36,8 @@ func readManifest(dir string) (tables map[uint64]badger.TableManifest, wholeByte
 	}()
 	m, whole, err := badger.ReplayManifestFile(f, 0, badger.Options{})
 	if err != nil {
-		return nil, 0, &DamageError{Path: f.Name(), Detail: "unreadable", Err: err}
+		text, _, _ := strings.Cut(err.Error(), "\n") // Badger adds a paragraph of its own advice
+		return nil, 0, damaged(dir, badger.ManifestFilename, "unreadable: %s", text)
 	}
 	for level := range m.Levels {
 		if level >= badgerLevels {
@@ -45,12 +48,7 @@ func readManifest(dir string) (tables map[uint64]badger.TableManifest, wholeByte
 }
 
 // manifestTag is the head of the first record as one number.
-func manifestTag(dir string) (uint64, error) {
-	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
+func manifestTag(f io.ReaderAt) (uint64, error) {
 	var head [recordHeadBytes]byte
 	if _, err := f.ReadAt(head[:], manifestHeadBytes); err != nil {
 		return 0, err
@@ -67,7 +65,12 @@ func checkManifest(dir string, m *mark) (map[uint64]badger.TableManifest, error)
 	if err != nil || m == nil {
 		return tables, err
 	}
-	tag, err := manifestTag(dir)
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if err != nil {
+		return nil, fmt.Errorf("persist: manifest: %w", err)
+	}
+	defer f.Close()
+	tag, err := manifestTag(f)
 	if err != nil {
 		return nil, &DamageError{Path: filepath.Join(dir, badger.ManifestFilename), Detail: "its first record is missing", Err: err}
 	}
@@ -82,23 +85,40 @@ func checkManifest(dir string, m *mark) (map[uint64]badger.TableManifest, error)
 }
 
 // observeManifest fsyncs MANIFEST where it grew and notes in m how far it came. It returns whether m changed.
-// The length is read before the fsync, so that the mark never vouches for bytes that could still be lost.
 func observeManifest(dir string, m *mark) (changed bool, err error) {
 	path := filepath.Join(dir, badger.ManifestFilename)
 	info, err := os.Stat(path)
-	if err != nil {
-		return false, fmt.Errorf("persist: manifest: %w", err)
-	}
-	if uint64(info.Size()) == m.manifestLen {
+	if err == nil && uint64(info.Size()) == m.manifestLen {
 		return false, nil
 	}
-	tag, err := manifestTag(dir)
+	if err == nil {
+		err = m.noteManifest(path)
+	}
 	if err != nil {
 		return false, fmt.Errorf("persist: manifest: %w", err)
 	}
-	if err := syncPath(path); err != nil {
-		return false, fmt.Errorf("persist: sync manifest: %w", err)
+	return true, nil
+}
+
+// noteManifest reads the length before the fsync, so that the mark never vouches for bytes that could still be lost, and
+// all through one descriptor, since a rewrite may put another file in its place meanwhile.
+func (m *mark) noteManifest(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	tag, err := manifestTag(f)
+	if err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
 	}
 	m.manifestLen, m.manifestTag = uint64(info.Size()), tag
-	return true, nil
+	return nil
 }

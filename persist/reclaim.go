@@ -27,6 +27,7 @@ func (s *Store) reclaimLoop() {
 			if _, err := s.reclaim(); err != nil {
 				s.log.Warn("persist: reclaim", "dir", s.dir, "err", err)
 			}
+			s.trim()
 		}
 	}
 }
@@ -63,6 +64,13 @@ func (s *Store) reclaim() (files int, err error) {
 			return files, fmt.Errorf("persist: reclaim %s: %w", s.sub, err)
 		}
 		files++
+	}
+}
+
+// trim keeps what compactions have touched from counting as resident on a device.
+func (s *Store) trim() {
+	if s.config.Profile == ProfileDevice {
+		pageOut(s.sub)
 	}
 }
 

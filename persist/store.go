@@ -57,6 +57,11 @@ func Open(c Config) (*Store, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("persist: make %s: %w", c.Dir, err)
 	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("persist: find %s: %w", c.Dir, err)
+	}
+	c.Dir = dir // a later change of the working directory moves nothing
 	lock, err := lockDir(c.Dir)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,73 @@
+// Package persist keeps a node's regions on disk: records in, one durable atomic commit at a time, and all of
+// them out again at start. It runs on Badger v4 and owns one directory:
+//
+//	DIR/LOCK      flock, and the pid of its holder
+//	DIR/VERSION   format of the directory, and the store's random id
+//	DIR/MARK      how far the store had come: last acknowledged commit, synced bytes of MANIFEST
+//	DIR/badger/   Badger: MANIFEST, *.sst tables, *.mem write-ahead logs, *.vlog value logs
+//
+// # Invariants
+//
+//   - Commit returns nil only after its batch was fsynced. A batch is found whole or not at all.
+//   - After a failed write or fsync nothing is acknowledged any more until the store is opened again.
+//   - Open never comes up with less than what was acknowledged, within the limits below. It
+//     reports ErrDamaged, names the file, and has changed nothing. Salvage then reads what is left.
+//   - A nonce is durable before NewIncarnation returns it.
+//
+// # Why the directory is inspected before Badger opens it
+//
+// Badger is a good engine with a forgiving recovery. It cuts a log at the first entry that is not whole,
+// whether a crash left it or a bad sector made it; it deletes tables that MANIFEST does not name,
+// and takes a cut in MANIFEST for a crash; it makes a missing MANIFEST or log anew; it may leave out a table with a
+// bad checksum; and some damage makes it panic in goroutines where nobody can recover, or exit. Each of these
+// would be silence about lost data. So Open reads every byte that Badger will rely on, with its checksums:
+//
+//	VERSION ─ id ─┐
+//	MARK ─ commit ┤   MANIFEST      only grew since the mark, or was rewritten whole
+//	              ├─▶ *.sst         all that MANIFEST names are there, each block is sound
+//	              │   *.mem         commits follow those of the tables without a gap, up to the mark at least
+//	              │   *.vlog        sound; a torn tail only in the newest, and only where no record points
+//	              └─▶ Badger opens, and its last version must be the last commit found
+//
+// Commits are numbered from 1 without gaps, since there is one writer; the number is Badger's own version, and every
+// transaction rewrites a counter record so that compaction never drops the newest version. The mark
+// is rewritten after each commit, without an fsync of its own (an fsync a commit is all we pay), in one of two
+// slots in turn. It therefore survives a killed process to the last commit. After a power cut it may lag by what
+// the kernel had not written yet, some 30 seconds at most; losing exactly those
+// last commits, by damage in the same instant, is then not noticed.
+//
+// Each value carries a CRC-32C over key and value, which Load verifies: what rots in memory, in
+// a compaction, or on disk after it was inspected is found at the next Load.
+//
+// # Batches beyond a transaction
+//
+// A batch of 4 MiB in one Badger transaction needs a memtable of 32 MiB. Devices have small memtables,
+// and commit such a batch as one value first, then copy it to its place; Open finishes the copying. See redo.go.
+//
+// # Full disks
+//
+// Badger writes through sparse memory maps, where no free block means SIGBUS. Commit therefore refuses with ErrFull while less
+// than Config.MinFreeBytes is left, before anything is written, and works again when there is more. Batches that only delete
+// may use half of that reserve. Another process that eats the whole reserve between two commits can still kill this
+// one while Badger flushes; nothing acknowledged is lost by that, and Open refuses until there is room.
+//
+// # Cost, measured on 2 cores with an SSD, records of 16 + 100 bytes
+//
+//	Commit of 1 / 64 / 1,024 records   0.6 / 1.2 / 6.9 ms on the device profile, 0.9 / 1.2 / 4.3 ms on the server's
+//	Open with 100,000 records          18 ms, all verified: about 1 GB/s
+//	Load of 100,000 records            63 ms
+//	resident memory, device profile    a bare Go process with this package 11 MB, with an open store 14 MB, with 100,000
+//	                                   records loaded 19 MB, just after writing 100,000 records 39 to 46 MB
+//
+// A commit costs two msyncs. Overwrites are dropped by compaction, which starts at two tables; values of Config.ValueThresholdBytes
+// and more go to the value log, where at most half is garbage after a scheduled collection. On the device profile closing compacts too.
+// After Load, and on each tick of the collection, a device's store asks the kernel to drop the mapped pages that were only passing through.
+//
+// # Limits
+//
+//   - Unix only: flock, statfs.
+//   - Keys of any length within a batch; beyond 32 KiB they cost a SHA-256, and those that share their first 32 KiB are sorted in memory by Load.
+//   - A directory that is rolled back as a whole, MARK included, looks sound. The node's peers notice that (its origin is ahead of it).
+//   - Bits that rot in tables while the store is open may panic inside Badger's compaction. The process dies; the next Open names the file.
+//   - Files are not encrypted.
+package persist

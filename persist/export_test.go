@@ -1,0 +1,57 @@
+package persist
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// WithTicks makes a store reclaim when ticks says so.
+func WithTicks(c Config, ticks <-chan time.Time) Config {
+	c.ticks = ticks
+	return c
+}
+
+// LogAsBadger logs an error as Badger would.
+func (s *Store) LogAsBadger(format string, args ...any) { s.badger.Errorf(format, args...) }
+
+// Numbers gives the number of the last commit, and Badger's idea of it.
+func (s *Store) Numbers() (ours, badgers uint64) { return s.commits, s.db.MaxVersion() }
+
+// InterruptRedo makes a batch durable and stops before it is copied to its place.
+func (s *Store) InterruptRedo(pairs []Pair) error {
+	return s.write([]pair{{redoKey, seal(nil, redoKey, nil, encodeRedo(pairs))}})
+}
+
+type Pair = pair
+
+var SealAll = sealAll
+
+// SplitWAL cuts the only .mem file of a store in two at a commit, as if its memtable had been full there.
+func SplitWAL(dir string, from uint64) error {
+	sub := filepath.Join(dir, badgerDirName)
+	files, err := list(sub)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(sub, walName(files.wals[0]))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	at := int64(0)
+	_, err = scanLog(path, func(e storedEntry) error {
+		if at == 0 && e.commit() == from {
+			at = e.offset
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	second := append(append([]byte(nil), data[:logHeadBytes]...), data[at:]...)
+	if err := os.WriteFile(filepath.Join(sub, walName(files.wals[0]+1)), second, 0o600); err != nil {
+		return err
+	}
+	return os.Truncate(path, at)
+}
