@@ -25,14 +25,19 @@ type layer struct {
 	own       []string            // folders of this module it may import, besides itself
 	third     []string            // module paths outside the standard library it may import; "*" is any
 	noStd     []string            // standard library packages it may not import, nor anything below them
-	noCalls   map[string][]string // functions of packages it may import but not call; "*" is every function but constructors
+	not       map[string][]string // names of packages it may import, but not these
+	only      map[string][]string // the only names it may use of a package
 	noSharing bool                // no goroutines, channels or select
 	testOwn   []string            // what its _test.go files may import on top
 	testThird []string
 }
 
-// Functions that read or wait for the machine's clock. A pure policy gets "now" as an argument.
-var clockCalls = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+// clock is what reads or waits for the machine's clock: a pure policy gets "now" as an argument.
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+
+// seeded is what makes a generator from a seed, or is one: the generator that every program shares
+// is not on the list, since no seed replays it.
+var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewSource", "NewZipf", "Rand", "Source", "Source64", "PCG", "ChaCha8", "Zipf"}
 
 const (
 	goleak  = "go.uber.org/goleak"
@@ -48,18 +53,16 @@ var lattice = []layer{
 	{
 		dir: "crdt",
 		// Pure: "now" and randomness are inputs, so that a seed replays a run.
-		noStd: []string{"time", "net", "os", "sync", "log", "context", "syscall", "crypto/rand", "hash/maphash"},
-		noCalls: map[string][]string{
-			"math/rand":    {"*"},
-			"math/rand/v2": {"*"},
-		},
+		noStd:     []string{"time", "net", "os", "sync", "log", "context", "syscall", "crypto/rand", "hash/maphash"},
+		only:      map[string][]string{"math/rand": seeded, "math/rand/v2": seeded},
 		noSharing: true,
 	},
 	{
-		dir:     "tiers",
-		own:     []string{"crdt"},
-		noStd:   []string{"net", "os", "log", "syscall", "crypto/rand"},
-		noCalls: map[string][]string{"time": clockCalls, "math/rand": {"*"}, "math/rand/v2": {"*"}},
+		dir:   "tiers",
+		own:   []string{"crdt"},
+		noStd: []string{"net", "os", "log", "syscall", "crypto/rand"},
+		not:   map[string][]string{"time": clock},
+		only:  map[string][]string{"math/rand": seeded, "math/rand/v2": seeded},
 	},
 	{
 		dir:   "tiers/offheap",
@@ -71,8 +74,12 @@ var lattice = []layer{
 		own:       []string{"crdt"},
 		third:     []string{"github.com/dgraph-io/badger/v4", sys},
 		noStd:     []string{"net"},
-		testOwn:   []string{"fabric"},
+		testOwn:   []string{"fabric", "persist/storetest"},
 		testThird: []string{goleak},
+	},
+	{
+		dir: "persist/storetest", // stores for the tests of whoever needs one, and the suite that each passes
+		own: []string{"crdt", "persist"},
 	},
 	{
 		dir: "p2p",
@@ -80,6 +87,7 @@ var lattice = []layer{
 		third: []string{
 			"github.com/libp2p", "github.com/multiformats", "github.com/ipfs/go-ds-badger",
 			"github.com/ipfs/go-datastore", "github.com/ipfs/go-log/v2", metrics,
+			"github.com/quic-go/quic-go", "github.com/dgraph-io/badger/options", // settings of libp2p and go-ds-badger
 		},
 		testOwn:   []string{"fabric"},
 		testThird: []string{goleak},
@@ -88,7 +96,9 @@ var lattice = []layer{
 		dir:       "fabric",
 		own:       []string{"crdt", "tiers"},
 		third:     []string{metrics},
-		noStd:     []string{"net", "os"},
+		noStd:     []string{"os"},
+		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory
+		testOwn:   []string{"persist/storetest"},
 		testThird: []string{goleak},
 	},
 	{
@@ -98,7 +108,7 @@ var lattice = []layer{
 	},
 	{
 		dir:   "test",
-		own:   []string{"crdt", "tiers", "persist", "p2p", "fabric"},
+		own:   []string{"crdt", "tiers", "persist", "persist/storetest", "p2p", "fabric"},
 		third: []string{"*"},
 	},
 }
@@ -185,6 +195,9 @@ func checkFile(fset *token.FileSet, rel, name string, src any) []string {
 		if why := l.refuses(importPath(spec), isTest); why != "" {
 			report(spec, "import %s: %s", spec.Path.Value, why)
 		}
+		if spec.Name != nil && spec.Name.Name == "." {
+			report(spec, "import %s: its names must be told from the file's own", spec.Path.Value)
+		}
 	}
 	if !isTest {
 		l.checkBody(f, report)
@@ -257,8 +270,8 @@ func (l layer) checkBody(f *ast.File, report func(ast.Node, string, ...any)) {
 			if !ok || x.Obj != nil { // Obj is set when a local name hides the package's
 				break
 			}
-			if pkg := names[x.Name]; pkg != "" && forbids(l.noCalls[pkg], n.Sel.Name) {
-				report(n, "%s.%s: the value is to be an input", pkg, n.Sel.Name)
+			if pkg := names[x.Name]; pkg != "" && l.forbids(pkg, n.Sel.Name) {
+				report(n, "%s.%s is kept out of the layer", pkg, n.Sel.Name)
 			}
 		case *ast.GoStmt, *ast.ChanType, *ast.SendStmt, *ast.SelectStmt:
 			if l.noSharing {
@@ -274,7 +287,7 @@ func (l layer) watchedNames(f *ast.File) map[string]string {
 	names := make(map[string]string)
 	for _, spec := range f.Imports {
 		pkg := importPath(spec)
-		if l.noCalls[pkg] == nil {
+		if l.not[pkg] == nil && l.only[pkg] == nil {
 			continue
 		}
 		name := strings.TrimSuffix(pkg, "/v2")
@@ -287,13 +300,9 @@ func (l layer) watchedNames(f *ast.File) map[string]string {
 	return names
 }
 
-// forbids reports whether the list forbids the function. "*" lets constructors and types through:
-// a generator with a given seed is an input like any other.
-func forbids(list []string, fn string) bool {
-	if slices.Contains(list, "*") {
-		return !strings.HasPrefix(fn, "New") && !slices.Contains([]string{"Rand", "Source", "Source64", "PCG", "ChaCha8", "Zipf"}, fn)
-	}
-	return slices.Contains(list, fn)
+func (l layer) forbids(pkg, name string) bool {
+	only, limited := l.only[pkg]
+	return slices.Contains(l.not[pkg], name) || limited && !slices.Contains(only, name)
 }
 
 func importPath(spec *ast.ImportSpec) string {
