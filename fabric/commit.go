@@ -87,10 +87,7 @@ func (c *committer) wait(ctx context.Context, epoch uint64) error {
 		if c.failed >= epoch {
 			return fmt.Errorf("%w: %w", ErrNotDurable, c.cause)
 		}
-		if !c.urgent {
-			c.urgent = true
-			c.signal()
-		}
+		c.hasten()
 		turn := c.turn
 		c.mu.Unlock()
 		select {
@@ -102,6 +99,21 @@ func (c *committer) wait(ctx context.Context, epoch uint64) error {
 		}
 	}
 	return nil
+}
+
+// hasten makes the next batch leave now. The caller holds mu.
+func (c *committer) hasten() {
+	if !c.urgent {
+		c.urgent = true
+		c.signal()
+	}
+}
+
+// hurry makes the next batch leave now.
+func (c *committer) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hasten()
 }
 
 // retryEvery is how long a failed commit waits before the next try, unless a writer waits.

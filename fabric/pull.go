@@ -198,11 +198,14 @@ func (x *puller) chunk(b []byte) error {
 	if rc == nil {
 		return fmt.Errorf("%w: a chunk of region %v, which was not asked for", errProtocol, id)
 	}
-	r.changed(func(now int64) {
+	commit, late := r.changed(func(now int64) {
 		before := r.core.Seen()
 		err = rc.Merge(b, now)
 		x.report.News += r.core.Seen() - before
 	})
+	if late { // the peer sends no faster than the disk takes
+		_ = commit.Sync(x.m.f.ctx)
+	}
 	x.report.Chunks++
 	x.m.chunks.Add(1)
 	if err == nil {

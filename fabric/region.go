@@ -136,29 +136,32 @@ func (r *Region) tick() {
 }
 
 // changed runs fn, which may change the replica other than by a local transaction, and passes on what
-// follows from it.
-func (r *Region) changed(fn func(now int64)) {
+// follows from it. The Commit lets the caller wait when the disk is far behind: late says so.
+func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	now := r.f.now()
 	r.mu.Lock()
 	before := r.core.Version()
 	fn(now)
 	grew := r.core.Version() != before
 	outbound := r.core.Outbound()
-	dirty := r.core.DirtyCells() > 0 || grew
+	backlog := r.core.DirtyCells()
 	r.due()
 	r.notify(false)
 	r.mu.Unlock()
 	if outbound > 0 {
 		r.f.pushes.mark(r, outbound)
 	}
-	if dirty {
-		r.f.commits.mark(r)
+	if backlog > 0 || grew {
+		c = r.f.commits.mark(r)
 	}
-	if !grew {
-		return
+	if late = c.c != nil && backlog > backlogMax; late {
+		c.c.hurry()
 	}
-	r.f.mesh.changed()
-	if r == r.f.catalogue {
+	if grew {
+		r.f.mesh.changed()
+	}
+	if grew && r == r.f.catalogue {
 		r.f.readCatalogue()
 	}
+	return c, late
 }
