@@ -143,10 +143,12 @@ func (c *client) drain() bool {
 			break
 		}
 		frame := c.in[c.head : c.head+size]
-		inline := c.guard.form == formInline
+		inline, empty := c.guard.form == formInline, c.guard.args == 0
 		c.head += size
 		c.guard.reset()
-		c.take(frame, inline)
+		if inline || !empty {
+			c.take(frame, inline)
+		}
 		if len(c.buf) >= settleBytes {
 			if !c.settle() {
 				return false

@@ -51,8 +51,17 @@ func (c *client) integer(i int) (n int64, ok bool) {
 	return n, ok
 }
 
+// increment adds to an integer. The region would add to any number without a fraction; Redis, and so this
+// server, wants its text to be a canonical integer: not "007", not "1e3".
 func (c *client) increment(tx *crdt.Tx, delta int64) {
-	n, err := tx.Incr(string(c.args[1]), delta)
+	text, ok, err := tx.Get(view(c.args[1]))
+	if _, isInt := parseInt(text); err == nil && ok && !isInt {
+		err = crdt.ErrNotInteger
+	}
+	var n int64
+	if err == nil {
+		n, err = tx.Incr(string(c.args[1]), delta)
+	}
 	if err != nil {
 		c.failNumber(err, errNotInteger)
 		return
@@ -61,30 +70,22 @@ func (c *client) increment(tx *crdt.Tx, delta int64) {
 }
 
 func incrByFloat(c *client, tx *crdt.Tx) {
-	if _, _, err := tx.Get(view(c.args[1])); err != nil {
+	text, there, err := tx.Get(view(c.args[1]))
+	switch {
+	case err != nil:
 		c.fail(errWrongType)
-		return
+	case (there && !isNumber(text)) || !isNumber(c.args[2]):
+		c.fail(errNotFloat)
+	case isInfinite(text) || isInfinite(c.args[2]):
+		c.fail(errNotFinite)
+	default:
+		sum, err := tx.IncrFloat(string(c.args[1]), string(c.args[2]))
+		c.sum(sum, err, errNotFloat)
 	}
-	if !c.decimal(2, errNotFinite) {
-		return
-	}
-	sum, err := tx.IncrFloat(string(c.args[1]), string(c.args[2]))
-	c.sum(sum, err, errNotFloat)
 }
 
-// decimal checks that the argument at i is a decimal, or answers that it is none; infinite is the text for
-// infinity.
-func (c *client) decimal(i int, infinite string) bool {
-	switch {
-	case isInfinite(c.args[i]):
-		c.fail(infinite)
-	case !isDecimal(c.args[i]):
-		c.fail(errNotFloat)
-	default:
-		return true
-	}
-	return false
-}
+// isNumber says whether C's strtold reads b as a number; of those only decimals can be added to.
+func isNumber(b []byte) bool { return isDecimal(b) || isInfinite(b) }
 
 // errNotFinite answers a sum that is no number.
 const errNotFinite = "ERR increment would produce NaN or Infinity"

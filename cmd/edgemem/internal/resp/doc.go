@@ -33,7 +33,8 @@
 //     and the number of elements of one SCAN call differ from Redis's.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. CONFIG SET, DEBUG, EVAL and others answer why not.
-//   - A bulk string that does not end in CRLF closes the connection; Redis skips two bytes unseen.
+//   - A bulk string that does not end in CRLF closes the connection; Redis skips two bytes unseen. An inline
+//     command above 64 KiB always does; in Redis that depends on how it arrives.
 //   - HELP texts, summaries, INFO and CONFIG GET list what exists here.
 //   - CLIENT SETINFO and CLIENT NO-TOUCH, of Redis 7.2, are there, since clients send them.
 //   - A reply above [Limits].ReplyBytes is an error.

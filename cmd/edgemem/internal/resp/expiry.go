@@ -113,7 +113,7 @@ func (c *client) ttl(v *crdt.View, answer func(at, now int64) int64) {
 	}
 }
 
-// roundSeconds rounds as Redis does.
-func roundSeconds(milliseconds int64) int64 { return (milliseconds + 500) / 1000 }
+// roundSeconds rounds to the nearest second, as Redis does, also near the end of time.
+func roundSeconds(milliseconds int64) int64 { return milliseconds/1000 + milliseconds%1000/500 }
 
 func persist(c *client, tx *crdt.Tx) { c.bool01(tx.Persist(string(c.args[1]))) }

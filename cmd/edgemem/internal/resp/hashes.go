@@ -185,7 +185,14 @@ func hincrBy(c *client, tx *crdt.Tx) {
 	if !ok || !c.partsFit("a field", 2, 2) {
 		return
 	}
-	n, err := tx.MapIncr(string(c.args[1]), string(c.args[2]), delta)
+	text, ok, err := tx.MapGet(view(c.args[1]), view(c.args[2]))
+	if _, isInt := parseInt(text); err == nil && ok && !isInt {
+		err = crdt.ErrNotInteger
+	}
+	var n int64
+	if err == nil {
+		n, err = tx.MapIncr(string(c.args[1]), string(c.args[2]), delta)
+	}
 	if err != nil {
 		c.failNumber(err, "ERR hash value is not an integer")
 		return
@@ -194,11 +201,26 @@ func hincrBy(c *client, tx *crdt.Tx) {
 }
 
 func hincrByFloat(c *client, tx *crdt.Tx) {
-	if !c.partsFit("a field", 2, 2) || !c.decimal(3, "ERR value is NaN or Infinity") {
+	const notFloat = "ERR hash value is not a float"
+	if !c.partsFit("a field", 2, 2) {
 		return
 	}
-	sum, err := tx.MapIncrFloat(string(c.args[1]), string(c.args[2]), string(c.args[3]))
-	c.sum(sum, err, "ERR hash value is not a float")
+	text, there, err := tx.MapGet(view(c.args[1]), view(c.args[2]))
+	switch {
+	case !isNumber(c.args[3]):
+		c.fail(errNotFloat)
+	case isInfinite(c.args[3]):
+		c.fail("ERR value is NaN or Infinity")
+	case err != nil:
+		c.fail(errWrongType)
+	case there && !isNumber(text):
+		c.fail(notFloat)
+	case isInfinite(text):
+		c.fail(errNotFinite)
+	default:
+		sum, err := tx.MapIncrFloat(string(c.args[1]), string(c.args[2]), string(c.args[3]))
+		c.sum(sum, err, notFloat)
+	}
 }
 
 func hscan(c *client, v *crdt.View) {

@@ -68,7 +68,7 @@ func (c *client) describeCommand(cmd *command) {
 	c.int(int64(cmd.keys.last))
 	c.int(int64(cmd.keys.step))
 	c.statusSet(cmd.aclList)
-	c.array(len(strings.Fields(cmd.tips)))
+	c.setOf(len(strings.Fields(cmd.tips)))
 	for _, tip := range strings.Fields(cmd.tips) {
 		c.bulkString(tip)
 	}
@@ -98,13 +98,13 @@ func (cmd *command) toldSubs() []*command {
 	return out
 }
 
-// describeKeys is the array of key specifications: one at most, a range from a fixed index.
+// describeKeys is the set of key specifications: one at most, a range from a fixed index.
 func (c *client) describeKeys(k keySpec) {
 	if k.first == 0 {
-		c.array(0)
+		c.setOf(0)
 		return
 	}
-	c.array(1)
+	c.setOf(1)
 	c.mapOf(3)
 	c.bulkString("flags")
 	c.statusSet(strings.Fields(k.access))

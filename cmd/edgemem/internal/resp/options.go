@@ -101,5 +101,8 @@ func instant(kind expiryKind, n, now int64) (at int64, fits bool) {
 		}
 		n += now
 	}
-	return n, true
+	return min(n, instantMax), true
 }
+
+// instantMax is the last instant that a region knows apart from "never".
+const instantMax = math.MaxInt64 - 1

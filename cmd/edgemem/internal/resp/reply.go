@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/redcon"
 )
@@ -45,9 +46,10 @@ func (w *writer) statuses(s ...string) {
 	}
 }
 
-// fail writes an error line: a code in capitals, a space, the text. Line breaks in it become blanks, so
-// that text from a client cannot end the line.
+// fail writes an error line: a code in capitals, a space, the text. Line breaks at its end go and others
+// become blanks, as in Redis, so that text from a client cannot end the line.
 func (w *writer) fail(text string) {
+	text = strings.TrimRight(text, "\r\n")
 	w.buf = append(w.buf, '-')
 	for i := 0; i < len(text); i++ {
 		c := text[i]

@@ -7,9 +7,17 @@ import (
 	"github.com/edgemem/edgemem/crdt"
 )
 
+// A region's cursor is a hash of 64 bits. Clients get its upper 53, since some of them hold a cursor in a
+// floating-point number. A walk that resumes there may deliver the few names below its cursor again, which
+// SCAN allows.
+const (
+	cursorShift = 11
+	cursorMax   = 1<<(64-cursorShift) - 1
+)
+
 // scan is one call of SCAN, SSCAN or HSCAN.
 type scan struct {
-	cursor  uint64
+	cursor  uint64 // of the region
 	count   int
 	pattern string // empty: every name
 	kind    []byte // SCAN alone: TYPE's argument
@@ -27,13 +35,26 @@ func (s scan) wants(kind crdt.Kind) bool {
 	return s.kind == nil || bytes.EqualFold(s.kind, []byte(kind.String()))
 }
 
-// cursorAt reads the cursor in the argument at i, or answers that it is none.
+// cursorAt reads the cursor in the argument at i, or answers that it is none. One that no walk gave out
+// ends the walk.
 func (c *client) cursorAt(i int) (cursor uint64, ok bool) {
-	cursor, ok = parseCursor(c.args[i])
+	n, ok := parseCursor(c.args[i])
 	if !ok {
 		c.fail("ERR invalid cursor")
 	}
-	return cursor, ok
+	return min(n, cursorMax) << cursorShift, ok
+}
+
+// walk takes one step and returns the cursor to give out. A step that would not move that cursor, because
+// more names than COUNT share it, is taken again with a larger count.
+func (s scan) walk(step func(s scan) (next uint64, found []string)) (cursor uint64, found []string) {
+	for {
+		next, found := step(s)
+		if next == 0 || next>>cursorShift > s.cursor>>cursorShift {
+			return next >> cursorShift, found
+		}
+		s.count *= 2
+	}
 }
 
 // scanOptions reads the options from args[from:] on, or answers what is wrong with them.
@@ -75,13 +96,15 @@ func scanKeys(c *client, v *crdt.View) {
 	if !ok {
 		return
 	}
-	var found []string
-	next := v.Scan(cursor, s.count, func(key string, kind crdt.Kind) {
-		if s.wants(kind) && s.matches(key) {
-			found = append(found, key)
-		}
-	})
-	c.scanReply(next, found)
+	s.cursor = cursor
+	c.scanReply(s.walk(func(s scan) (next uint64, found []string) {
+		next = v.Scan(s.cursor, s.count, func(key string, kind crdt.Kind) {
+			if s.wants(kind) && s.matches(key) {
+				found = append(found, key)
+			}
+		})
+		return next, found
+	}))
 }
 
 // scanParts answers SSCAN and HSCAN: step delivers the names, and values, from the cursor on.
@@ -103,7 +126,7 @@ func (c *client) scanParts(v *crdt.View, key string, kind crdt.Kind, step func(s
 		return
 	}
 	s.cursor = cursor
-	c.scanReply(step(s))
+	c.scanReply(s.walk(step))
 }
 
 func (c *client) scanReply(next uint64, found []string) {

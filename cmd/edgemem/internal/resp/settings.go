@@ -10,8 +10,8 @@ import (
 )
 
 func serverCommands() []*command {
-	flush := func(name, flags, since, summary, wrong string) *command {
-		return &command{name: name, arity: -2, flags: flags, group: "scripting", since: since, cost: "O(1)", summary: summary,
+	flush := func(name, flags, tips, since, summary, wrong string) *command {
+		return &command{name: name, arity: -2, flags: flags, tips: tips, group: "scripting", since: since, cost: "O(1)", summary: summary,
 			run: func(c *client) { c.flushNothing(wrong) }}
 	}
 	return []*command{
@@ -32,10 +32,10 @@ func serverCommands() []*command {
 			{name: "config|rewrite", refusal: "settings come from flags, EDGEMEM_* and the configuration file"},
 		}},
 		{name: "script", arity: -2, group: "scripting", since: "2.6.0", cost: "by subcommand", summary: "Scripts are not supported; FLUSH is accepted.", subs: refuseSubs("script", noScripts,
-			flush("script|flush", "noscript", "2.6.0", "Accepted; there are no scripts.", "ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
+			flush("script|flush", "noscript", "request_policy:all_nodes response_policy:all_succeeded", "2.6.0", "Accepted; there are no scripts.", "ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
 			"exists", "load", "kill", "debug", "help")},
 		{name: "function", arity: -2, group: "scripting", since: "7.0.0", cost: "by subcommand", summary: "Functions are not supported; FLUSH is accepted.", subs: refuseSubs("function", noScripts,
-			flush("function|flush", "write noscript", "7.0.0", "Accepted; there are no functions.", "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"),
+			flush("function|flush", "write noscript", "request_policy:all_shards response_policy:all_succeeded", "7.0.0", "Accepted; there are no functions.", "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"),
 			"load", "delete", "list", "stats", "kill", "dump", "restore", "help")},
 	}
 }
@@ -58,6 +58,9 @@ func tellTime(c *client) {
 
 // flushNothing accepts FLUSH [SYNC|ASYNC] of things that there are none of.
 func (c *client) flushNothing(wrong string) {
+	if len(c.args) > 3 && c.cmd.name == "function|flush" {
+		wrong = "ERR unknown subcommand or wrong number of arguments for '" + cut(c.args[1]) + "'. Try FUNCTION HELP."
+	}
 	if len(c.args) > 3 || (len(c.args) == 3 && !equalFold(c.args[2], "sync") && !equalFold(c.args[2], "async")) {
 		c.fail(wrong)
 		return
