@@ -86,6 +86,10 @@ type Config struct {
 	// Now is the wall clock by which certificates and tickets expire. Default time.Now.
 	Now func() time.Time
 
+	// proofTimeout is how long a connection may take to prove membership. Default proofTimeout; shorter in
+	// tests.
+	proofTimeout time.Duration
+
 	// Derived by validate.
 	listen []ma.Multiaddr
 	static []peer.AddrInfo
@@ -140,6 +144,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.PingInterval == 0 {
 		c.PingInterval = 5 * time.Minute
+	}
+	if c.proofTimeout == 0 {
+		c.proofTimeout = proofTimeout
 	}
 	low, high := peersLow, peersHigh
 	if c.Tier == "device" {

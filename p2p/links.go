@@ -167,7 +167,7 @@ func (l *link) fail(err error) {
 
 // prove runs the proof within proofTimeout. On failure it leaves the other side a moment to read the reason.
 func (l *link) prove() (network.Stream, time.Duration, error) {
-	deadline := l.since.Add(proofTimeout)
+	deadline := l.since.Add(l.h.cfg.proofTimeout)
 	s, err := l.proofStream(deadline)
 	if err != nil {
 		return nil, 0, err
@@ -222,9 +222,9 @@ func (l *link) proofStream(deadline time.Time) (network.Stream, error) {
 			return nil, errEndedUnproven
 		case <-timer.C:
 			if !l.joining.Load() {
-				return nil, fmt.Errorf("no proof of membership within %v", proofTimeout)
+				return nil, fmt.Errorf("no proof of membership within %v", l.h.cfg.proofTimeout)
 			}
-			timer.Reset(proofTimeout) // bounded by the join's own deadline
+			timer.Reset(l.h.cfg.proofTimeout) // bounded by the join's own deadline
 		}
 	}
 }

@@ -70,7 +70,7 @@ func parseTicket(text string) (ticket, error) {
 		return bad("it does not begin with " + ticketPrefix)
 	}
 	b, err := textEncoding.DecodeString(digits)
-	if err != nil || len(b) < ticketCheckLen {
+	if err != nil || len(b) < ticketCheckLen || textEncoding.EncodeToString(b) != digits {
 		return bad("it has characters that no ticket has, or was cut short")
 	}
 	body, check := b[:len(b)-ticketCheckLen], b[len(b)-ticketCheckLen:]
