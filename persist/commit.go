@@ -24,12 +24,11 @@ const batchReserve = 256
 // Commit makes all of recs durable, or none. A nil Value deletes its key, deleted or not; of two records
 // with one key the later counts. It returns after fsync. recs is not kept.
 //
-// Errors: ErrTooLarge and ErrFull leave the store as it was. After any other error the store is failed: every
+// A batch may have any size; one beyond a transaction is written twice (see redo.go).
+//
+// Errors: ErrFull leaves the store as it was. After any other error the store is failed: every
 // further Commit gives ErrFailed, and only opening the store again tells whether recs are there.
 func (s *Store) Commit(recs []crdt.Record) error {
-	if err := CheckBatch(recs); err != nil {
-		return err
-	}
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -37,21 +36,6 @@ func (s *Store) Commit(recs []crdt.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.commit(sealAll(recs))
-}
-
-// CheckBatch gives ErrTooLarge for a batch beyond MaxBatchRecords or MaxBatchBytes.
-func CheckBatch(recs []crdt.Record) error {
-	if len(recs) > MaxBatchRecords {
-		return fmt.Errorf("%w: %d records, at most %d", ErrTooLarge, len(recs), MaxBatchRecords)
-	}
-	total := 0
-	for _, r := range recs {
-		total += len(r.Key) + len(r.Value)
-	}
-	if total > MaxBatchBytes {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, total, MaxBatchBytes)
-	}
-	return nil
 }
 
 // sealAll lays all pairs into one allocation.
@@ -109,12 +93,15 @@ func (s *Store) commit(pairs []pair) error {
 
 // checkRoom lets batches that only delete go further than others.
 func (s *Store) checkRoom(pairs []pair) error {
-	need := s.config.MinFreeBytes / 2
+	need, size := s.config.MinFreeBytes/2, int64(0)
 	for _, p := range pairs {
 		if p.value != nil {
 			need = s.config.MinFreeBytes
-			break
 		}
+		size += int64(len(p.key) + len(p.value))
+	}
+	if size > partBytes { // it is written twice, and more while tables are compacted
+		need += 3 * size
 	}
 	err := checkSpace(s.dir, need)
 	if errors.Is(err, ErrFull) {

@@ -18,17 +18,11 @@ const (
 	ProfileServer Profile = "server"
 )
 
-// Limits of one batch. Batches within both always fit; larger ones are refused whole.
-const (
-	MaxBatchBytes   = 4 << 20 // sum of the lengths of keys and values
-	MaxBatchRecords = 16384
-)
-
 const (
 	memtableBytesMin     = 1 << 20   // below this a batch of everyday size takes the detour of redo.go
 	memtableBytesMax     = 1 << 30   // the log of a memtable is mapped at twice its size, which must stay below 2 GiB
 	valueThresholdMin    = 64        // below this a pointer costs as much as the value
-	valueLogFileBytesMin = 8 << 20   // a whole batch, as one value, must fit in one file
+	valueLogFileBytesMin = 8 << 20   // a part of a batch, as one value, must fit in one file
 	valueLogFileBytesMax = 1<<30 - 1 // Badger maps twice as much and addresses it with 32 bits
 )
 

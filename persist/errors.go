@@ -20,8 +20,6 @@ var (
 	// ErrFailed: a write or fsync failed earlier, so the store acknowledges nothing more until it is
 	// opened again. The batch that met the error may or may not be found then, but never a part of it.
 	ErrFailed = errors.New("persist: store failed, open it again")
-	// ErrTooLarge: the batch exceeds MaxBatchBytes or MaxBatchRecords. Nothing was written.
-	ErrTooLarge = errors.New("persist: batch too large")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("persist: closed")
 	// ErrConfig: a field of Config is wrong; the message names it.

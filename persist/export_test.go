@@ -18,9 +18,19 @@ func (s *Store) LogAsBadger(format string, args ...any) { s.badger.Errorf(format
 // Numbers gives the number of the last commit, and Badger's idea of it.
 func (s *Store) Numbers() (ours, badgers uint64) { return s.commits, s.db.MaxVersion() }
 
-// InterruptRedo makes a batch durable and stops before it is copied to its place.
-func (s *Store) InterruptRedo(pairs []Pair) error {
-	return s.write([]pair{{redoKey, seal(nil, redoKey, nil, encodeRedo(pairs))}})
+// InterruptRedo makes a batch durable and stops before it is copied to its place, or even before it counts.
+func (s *Store) InterruptRedo(pairs []Pair, counts bool) error {
+	parts := split(pairs)
+	last := len(parts) - 1
+	for i, part := range parts[:last] {
+		if err := s.write([]pair{sealRedo(partKey(i), part)}); err != nil {
+			return err
+		}
+	}
+	if !counts {
+		return nil
+	}
+	return s.write([]pair{sealRedo(redoKey, parts[last])})
 }
 
 type Pair = pair

@@ -123,27 +123,34 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// TestInterruptedBatchIsFinished: a large batch that was durable and not at its place when the process died.
-func TestInterruptedBatchIsFinished(t *testing.T) {
+// TestInterruptedBatch: a large batch, of one part and of several, that was under way when the process died.
+// It is finished if it was durable, and leaves no trace if it was not.
+func TestInterruptedBatch(t *testing.T) {
 	t.Parallel()
-	config := crashConfig(t.TempDir())
-	s, err := persist.Open(config)
-	check(t, err)
-	check(t, s.Commit(one("gone", "1")))
-	batch := append(sampleBatch(1, 10_000), crdt.Record{Key: []byte("gone")})
-	check(t, s.InterruptRedo(persist.SealAll(batch)))
-	config.Dir = snapshot(t, config.Dir)
-	check(t, s.Close())
-	left := 0
-	_, err = persist.Salvage(snapshot(t, config.Dir), func(_, _ []byte) error { left++; return nil })
-	check(t, err)
-	for range 2 {
+	for _, c := range []struct {
+		records int
+		counts  bool
+		want    int
+	}{{10_000, true, 10_000}, {60_000, true, 60_000}, {60_000, false, 1}} {
+		config := crashConfig(t.TempDir())
 		s, err := persist.Open(config)
 		check(t, err)
-		if n := count(t, s); n != 10_000 || left != n {
-			t.Errorf("%d records, %d salvaged, want 10000", n, left)
-		}
+		check(t, s.Commit(one("gone", "1")))
+		batch := append(sampleBatch(1, c.records), crdt.Record{Key: []byte("gone")})
+		check(t, s.InterruptRedo(persist.SealAll(batch), c.counts))
+		config.Dir = snapshot(t, config.Dir)
 		check(t, s.Close())
+		left := 0
+		_, err = persist.Salvage(snapshot(t, config.Dir), func(_, _ []byte) error { left++; return nil })
+		check(t, err)
+		for range 2 {
+			s, err := persist.Open(config)
+			check(t, err)
+			if n := count(t, s); n != c.want || left != n {
+				t.Errorf("%+v: %d records, %d salvaged", c, n, left)
+			}
+			check(t, s.Close())
+		}
 	}
 }
 

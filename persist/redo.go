@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,17 +17,58 @@ import (
 
 var errRedo = errors.New("malformed batch")
 
+// A batch whose one value would not fit in a value log file goes as several: first the parts, each durable
+// but meaningless by itself, then the value that makes all of them count.
+
 func (s *Store) writeLarge(pairs []pair) error {
-	redo := encodeRedo(pairs)
-	if err := s.write([]pair{{redoKey, seal(nil, redoKey, nil, redo)}}); err != nil {
+	parts := split(pairs)
+	last := len(parts) - 1
+	for i, part := range parts[:last] {
+		if err := s.write([]pair{sealRedo(partKey(i), part)}); err != nil {
+			return err
+		}
+	}
+	if err := s.write([]pair{sealRedo(redoKey, parts[last])}); err != nil {
 		return err
 	}
-	return s.applyRedo(pairs)
+	return s.applyRedo(pairs, last)
 }
 
-func (s *Store) applyRedo(pairs []pair) error {
+func sealRedo(key []byte, pairs []pair) pair {
+	return pair{key, seal(nil, key, nil, encodeRedo(pairs))}
+}
+
+// Limits of one part: small enough for one value log file.
+const (
+	partBytes   = 4 << 20
+	partRecords = 16384
+)
+
+// split cuts a batch into parts, at least one.
+func split(pairs []pair) (parts [][]pair) {
+	for from := 0; from < len(pairs); {
+		to, size := from, 0
+		for to < len(pairs) && to-from < partRecords && (to == from || size+len(pairs[to].key)+len(pairs[to].value) <= partBytes) {
+			size += len(pairs[to].key) + len(pairs[to].value)
+			to++
+		}
+		parts = append(parts, pairs[from:to])
+		from = to
+	}
+	return parts
+}
+
+func partKey(i int) []byte {
+	return binary.BigEndian.AppendUint32(bytes.Clone(partPrefix), uint32(i))
+}
+
+// applyRedo copies a durable batch to its place. At the end it takes the batch itself away.
+func (s *Store) applyRedo(pairs []pair, parts int) error {
 	// Written as one transaction each, in order: of two records with one key the later counts here too.
 	pairs = append(pairs, pair{key: redoKey})
+	for i := range parts { // after what makes them count
+		pairs = append(pairs, pair{key: partKey(i)})
+	}
 	for len(pairs) > 0 {
 		n := chunkLen(pairs, s.db.MaxBatchSize(), s.db.MaxBatchCount(), s.config.ValueThresholdBytes)
 		if n == 0 {
@@ -40,22 +82,70 @@ func (s *Store) applyRedo(pairs []pair) error {
 	return nil
 }
 
-// finishRedo applies the batch that was under way when the store was closed last, if any.
+// finishRedo applies the batch that was under way when the store was closed last, if any, and takes away the
+// parts of one that never came to count.
 func (s *Store) finishRedo() error {
-	if has, err := s.hasRedo(); !has || err != nil {
-		return err
-	}
-	redo, version, err := s.getOwn(redoKey)
+	has, err := s.hasRedo()
 	if err != nil {
 		return err
 	}
-	pairs, err := decodeRedo(redo)
+	parts, err := s.countParts()
+	if err != nil {
+		return err
+	}
+	if !has {
+		return s.dropParts(parts)
+	}
+	pairs, version, err := s.readRedo(parts)
 	if err == nil {
 		s.log.Info("persist: finishing a batch", "commit", version, "records", len(pairs))
-		err = s.applyRedo(pairs)
+		err = s.applyRedo(pairs, parts)
 	}
 	if err != nil {
 		return fmt.Errorf("persist: finish batch of commit %d: %w", version, err)
+	}
+	return nil
+}
+
+func (s *Store) readRedo(parts int) (pairs []pair, version uint64, err error) {
+	for i := range parts + 1 {
+		key := redoKey
+		if i < parts {
+			key = partKey(i)
+		}
+		var redo []byte
+		if redo, version, err = s.getOwn(key); err != nil {
+			return nil, version, err
+		}
+		part, err := decodeRedo(redo)
+		if err != nil {
+			return nil, version, err
+		}
+		pairs = append(pairs, part...)
+	}
+	return pairs, version, nil
+}
+
+// countParts counts the parts. They are numbered from 0, without a gap as long as they count.
+func (s *Store) countParts() (n int, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: partPrefix})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if i := binary.BigEndian.Uint32(it.Item().Key()[len(partPrefix):]); int(i) >= n {
+				n = int(i) + 1
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+func (s *Store) dropParts(n int) error {
+	for i := range n {
+		if err := s.write([]pair{{key: partKey(i)}}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

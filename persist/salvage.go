@@ -107,21 +107,32 @@ func (sv *salvager) unpackRedo() {
 	if !ok || v.meta&metaDelete != 0 {
 		return
 	}
-	_, redo, err := sv.open(redoKey, v)
+	for i := 0; ; i++ {
+		part, ok := sv.newest[string(partKey(i))]
+		if !ok || part.meta&metaDelete != 0 {
+			break
+		}
+		sv.unpackPart(partKey(i), part, v.commit)
+	}
+	sv.unpackPart(redoKey, v, v.commit)
+}
+
+func (sv *salvager) unpackPart(key []byte, v version, commit uint64) {
+	_, redo, err := sv.open(key, v)
 	var pairs []pair
 	if err == nil {
 		pairs, err = decodeRedo(redo)
 	}
 	sv.problem(err)
 	for _, p := range pairs {
-		if old := sv.newest[string(p.key)]; old.commit > v.commit {
+		if old := sv.newest[string(p.key)]; old.commit > commit {
 			continue
 		}
 		meta := byte(0)
 		if p.value == nil {
 			meta = metaDelete
 		}
-		sv.newest[string(p.key)] = version{v.commit, meta, p.value}
+		sv.newest[string(p.key)] = version{commit, meta, p.value}
 	}
 }
 

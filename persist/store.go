@@ -19,6 +19,7 @@ var (
 	idKey      = []byte{spaceMeta, 'i', 'd'}
 	counterKey = []byte{spaceMeta, 'n'}
 	redoKey    = []byte{spaceMeta, 'r', 'e', 'd', 'o'}
+	partPrefix = []byte{spaceMeta, 'p', 'a', 'r', 't'}
 )
 
 // Store is an open store. Its methods may be called concurrently; commits go one at a time.

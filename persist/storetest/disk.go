@@ -122,9 +122,6 @@ func (m *Mem) Load(fn func(key, value []byte) error) error {
 
 // Commit implements Store.
 func (m *Mem) Commit(recs []crdt.Record) error {
-	if err := persist.CheckBatch(recs); err != nil {
-		return err
-	}
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	if err := m.pass(); err != nil {

@@ -30,7 +30,6 @@ func Run(t *testing.T, fresh func(t *testing.T) Place) {
 		{"long keys", testLongKeys},
 		{"values of all sizes", testValueSizes},
 		{"largest batches", testLargest},
-		{"batches beyond the limit", testTooLarge},
 		{"caller keeps its slices", testOwnership},
 		{"error of the callback", testCallbackError},
 		{"reopen", testReopen},
@@ -219,18 +218,18 @@ func noise(random *rand.Rand, n int) []byte {
 	return b[:n]
 }
 
-// testLargest commits batches that reach both limits, in three shapes.
+// testLargest commits batches far beyond a transaction, in three shapes.
 func testLargest(t *testing.T, h *harness) {
-	const key = 16
+	const key, size = 16, 6 << 20
 	for _, shape := range []struct {
 		name    string
 		records int
-	}{{"one value", 1}, {"records of 1 KiB", 4096}, {"most records", persist.MaxBatchRecords}} {
+	}{{"values of 1 MiB", 6}, {"records of 1 KiB", 6 << 10}, {"many records", 40_000}} {
 		t.Run(shape.name, func(t *testing.T) {
 			recs := make([]crdt.Record, shape.records)
 			random := rand.New(rand.NewPCG(5, 6))
 			for i := range recs {
-				recs[i] = crdt.Record{Key: fmt.Appendf(nil, "%0*d", key, i), Value: noise(random, persist.MaxBatchBytes/shape.records-key)}
+				recs[i] = crdt.Record{Key: fmt.Appendf(nil, "%0*d", key, i), Value: noise(random, size/shape.records-key)}
 			}
 			h.commit(recs...)
 			h.want(recs...)
@@ -244,24 +243,6 @@ func testLargest(t *testing.T, h *harness) {
 			h.want()
 		})
 	}
-}
-
-func testTooLarge(t *testing.T, h *harness) {
-	h.commit(rec("a", "1"))
-	many := make([]crdt.Record, persist.MaxBatchRecords+1)
-	for i := range many {
-		many[i] = rec(fmt.Sprint(i), "x")
-	}
-	if err := h.Commit(many); !errors.Is(err, persist.ErrTooLarge) {
-		t.Errorf("too many records: %v, want ErrTooLarge", err)
-	}
-	half := crdt.Record{Key: []byte("h"), Value: make([]byte, persist.MaxBatchBytes/2)}
-	if err := h.Commit([]crdt.Record{half, half}); !errors.Is(err, persist.ErrTooLarge) {
-		t.Errorf("too many bytes: %v, want ErrTooLarge", err)
-	}
-	h.want(rec("a", "1"))
-	h.commit(rec("b", "2"))
-	h.want(rec("a", "1"), rec("b", "2"))
 }
 
 func testOwnership(t *testing.T, h *harness) {
