@@ -26,6 +26,10 @@ import (
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		os.Unsetenv(asCommand)
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"edgemem": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
@@ -35,6 +39,8 @@ func TestMain(m *testing.M) {
 // own commands there are:
 //
 //	node NAME [flags]        start a daemon in $WORK/NAME, wait until it says that it is ready
+//	joins NAME FILE [flags]  the same, with the ticket in FILE
+//	refuses NAME FILE        run with the ticket in FILE must exit with 1
 //	stop NAME                SIGTERM; the daemon must exit with 0 within 5 seconds
 //	kill9 NAME               SIGKILL
 //	exits CODE cmd args      run, and want this exit code
@@ -42,6 +48,7 @@ func TestMain(m *testing.M) {
 //	agree NAME NAME          wait until both hold the same in region default
 //	until REGEXP cmd args    run until its output matches
 //	code URL STATUS          one HTTP request, the body on stdout
+//	damage DIR               overwrite the middle of every file in DIR
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -51,12 +58,16 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("NO_COLOR", "1")
+			deep := filepath.Join(strings.Split(strings.Repeat("deep ", 30), " ")...)
+			e.Setenv("DEEP", filepath.Dir(deep))
+			e.Setenv("DEEP_NAME", deep)
 			e.Values[nodesKey{}] = map[string]*testNode{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": scriptNode, "stop": scriptStop, "kill9": scriptKill, "exits": scriptExits, "resp": scriptRESP,
 			"agree": scriptAgree, "until": scriptUntil, "code": scriptHTTP,
+			"joins": scriptJoins, "refuses": scriptRefuses, "damage": scriptDamage,
 		},
 	})
 }
@@ -88,13 +99,42 @@ func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	name := args[0]
 	n := &testNode{dir: ts.MkAbs(name), exited: make(chan struct{})}
-	run := append([]string{"run", "--data-dir", n.dir, "--name", name, "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0",
+	run := append([]string{"run", "--data-dir", n.dir, "--name", filepath.Base(name), "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0",
 		"--mdns=false", "--listen", "/ip4/127.0.0.1/tcp/0"}, args[1:]...)
 	n.cmd = command(ts, "edgemem", run...)
 	ts.Check(n.start(ts))
 	nodesOf(ts)[name] = n
 	ts.Setenv(name+"_RESP", n.status.Node.RESP)
 	ts.Setenv(name+"_HTTP", n.status.Node.HTTP)
+	listen, _, _ := strings.Cut(n.status.Node.Listen[0], "/p2p/")
+	ts.Setenv(name+"_LISTEN", listen)
+}
+
+func scriptJoins(ts *testscript.TestScript, neg bool, args []string) {
+	ticket := strings.TrimSpace(ts.ReadFile(args[1]))
+	scriptNode(ts, neg, append([]string{args[0], "--join", ticket}, args[2:]...))
+}
+
+func scriptRefuses(ts *testscript.TestScript, neg bool, args []string) {
+	ticket := strings.TrimSpace(ts.ReadFile(args[1]))
+	scriptExits(ts, neg, []string{"1", "edgemem", "run", "--data-dir", ts.MkAbs(args[0]), "--resp", "off", "--http", "off",
+		"--mdns=false", "--listen", "/ip4/127.0.0.1/tcp/0", "--join", ticket})
+}
+
+func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for i := len(b) / 4; i < len(b)*3/4; i++ {
+			b[i] ^= 0x5a
+		}
+		return os.WriteFile(path, b, 0o600)
+	}))
 }
 
 // command runs one of the test binary's own commands with the script's environment.
@@ -108,7 +148,7 @@ func command(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, k := range []string{"PATH", "HOME", "TMPDIR", "EDGEMEM_RESP_PASSWORD", "EDGEMEM_HTTP_TOKEN", "GOCOVERDIR"} {
+	for _, k := range []string{"PATH", "HOME", "TMPDIR", "NO_COLOR", "EDGEMEM_RESP_PASSWORD", "EDGEMEM_HTTP_TOKEN", "EDGEMEM_DATA_DIR", "GOCOVERDIR"} {
 		if v := ts.Getenv(k); v != "" {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}
@@ -243,7 +283,7 @@ func digest(n *testNode) (string, bool) {
 }
 
 func scriptUntil(ts *testscript.TestScript, _ bool, args []string) {
-	want, err := regexp.Compile(args[0])
+	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	every(ts, fmt.Sprint("until ", args), func() bool {
 		out, _ := command(ts, args[1], args[2:]...).CombinedOutput() // it fails until it does not

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime/metrics"
+	"slices"
 	"time"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
@@ -79,7 +80,9 @@ func read(v *crdt.View, e *control.Entry) error {
 		e.Value = &text
 		return err
 	case crdt.KindSet:
-		return v.SetEach(e.Key, func(m string) bool { e.Members = append(e.Members, m); return true })
+		err := v.SetEach(e.Key, func(m string) bool { e.Members = append(e.Members, m); return true })
+		slices.Sort(e.Members)
+		return err
 	case crdt.KindMap:
 		e.Fields = map[string]string{}
 		return v.MapEach(e.Key, func(f string, val []byte) bool { e.Fields[f] = string(val); return true })

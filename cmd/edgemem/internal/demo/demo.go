@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
@@ -65,7 +66,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("demo: %w", err)
 	}
 	d := &demo{opts: o, screen: newScreen(o.Out), root: root, oracle: newOracle(), conflicts: conflicts()}
-	defer func() { err = errors.Join(err, d.tearDown()) }()
+	defer func() { err = errors.Join(err, d.stopAll(), os.RemoveAll(d.root)) }()
 	d.screen.title("edgemem demo: a device, an edge server and a cloud share one memory")
 	began := time.Now()
 	for _, step := range []func(context.Context, dataset.Source) error{
@@ -75,19 +76,45 @@ func Run(ctx context.Context, o Options) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	return d.finish(ctx, time.Since(began))
-}
-
-func (d *demo) finish(ctx context.Context, took time.Duration) error {
+	took := time.Since(began)
+	if o.Keep {
+		d.keep(ctx)
+	}
+	d.stepStop()
 	if d.failures > 0 {
 		d.screen.bad("%d checks failed", d.failures)
 		return ErrFailed
 	}
 	d.screen.title(fmt.Sprintf("\nEverything held, in %s.", span(took)))
-	if d.opts.Keep {
-		d.keep(ctx)
-	}
 	return nil
+}
+
+// stepStop ends the daemons and holds them to their promise: flushed, with exit code 0, within 5 seconds.
+func (d *demo) stepStop() {
+	d.screen.begin("Stop all three")
+	began := time.Now()
+	if err := d.stopAll(); err != nil {
+		d.fail("%v", err)
+		return
+	}
+	d.screen.ok("flushed, said goodbye and ended with exit code 0 in %s", span(time.Since(began)))
+}
+
+// stopAll ends the daemons that run, at once.
+func (d *demo) stopAll() error {
+	nodes := d.nodes()
+	d.cloud, d.edge, d.device = nil, nil, nil
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			if err := n.stop(); err != nil {
+				errs[i] = fmt.Errorf("%w%s", err, n.lastWords())
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func (d *demo) stepStart(ctx context.Context, _ dataset.Source) (err error) {
@@ -326,15 +353,4 @@ func (d *demo) keep(ctx context.Context) {
 	d.screen.line(fmt.Sprintf("%s offline --data-dir %s", self, d.device.dir))
 	d.screen.line(fmt.Sprintf("curl -s http://%s/metrics", d.cloud.status.Node.HTTP))
 	<-ctx.Done()
-}
-
-// tearDown stops the daemons and removes what they wrote.
-func (d *demo) tearDown() error {
-	var errs []error
-	for _, n := range d.nodes() {
-		if err := n.stop(); err != nil {
-			errs = append(errs, fmt.Errorf("demo: %w%s", err, n.lastWords()))
-		}
-	}
-	return errors.Join(append(errs, os.RemoveAll(d.root))...)
 }
