@@ -112,6 +112,10 @@ type Config struct {
 	// CommitEvery is the longest that a write of a memory region stays off the disk. Default 200 ms:
 	// five fsyncs a second while something is written, none otherwise.
 	CommitEvery time.Duration
+	// MaxBacklog is how many changed cells may wait for the disk before writers wait too. A batch takes
+	// some 500 B of memory a cell while it is committed. Default 131,072: a second or two of the
+	// fastest writing is absorbed, and keys that are written again meanwhile go to disk once.
+	MaxBacklog int
 	// MaxGhosts is how many removes a region remembers. Default 65,536, about 3 MB.
 	MaxGhosts int
 	// Seed makes jitter repeatable in tests. Default: random.
@@ -158,6 +162,12 @@ func (c *Config) validate() error {
 		if *f.d == 0 {
 			*f.d = f.def
 		}
+	}
+	if c.MaxBacklog < 0 {
+		return fmt.Errorf("fabric: MaxBacklog is %d: want more than 0, or 0 for the default", c.MaxBacklog)
+	}
+	if c.MaxBacklog == 0 {
+		c.MaxBacklog = 1 << 17
 	}
 	if c.MaxGhosts < 0 {
 		return fmt.Errorf("fabric: MaxGhosts is %d: want more than 0, or 0 for the default", c.MaxGhosts)

@@ -107,15 +107,12 @@ func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
 		f.readCatalogue()
 	}
 	c := f.commits.mark(r)
-	if c.c != nil && backlog > backlogMax {
+	if c.c != nil && backlog > f.cfg.MaxBacklog {
 		_ = c.c.wait(f.ctx, c.epoch)
 	}
 	c.durable = r.ack.Load() == ackDisk
 	return c, err
 }
-
-// backlogMax is how many changed cells may wait for the disk before writers wait too.
-const backlogMax = 8192
 
 // due notes when the region wants its next tick. The caller holds mu.
 func (r *Region) due() {
@@ -154,7 +151,7 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	if backlog > 0 || grew {
 		c = r.f.commits.mark(r)
 	}
-	if late = c.c != nil && backlog > backlogMax; late {
+	if late = c.c != nil && backlog > r.f.cfg.MaxBacklog; late {
 		c.c.hurry()
 	}
 	if grew {

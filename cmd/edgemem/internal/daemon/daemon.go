@@ -126,7 +126,7 @@ func (d *Daemon) openStore(context.Context) (err error) {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
 	}
 	profile := persist.ProfileServer
-	if d.cfg.Tier == "device" || d.cfg.Tier == "edge" {
+	if d.cfg.Tier == "device" {
 		profile = persist.ProfileDevice
 	}
 	d.store, err = persist.Open(persist.Config{Dir: filepath.Join(d.cfg.DataDir, storeDir), Logger: d.log, Profile: profile})
@@ -215,9 +215,18 @@ func explainMesh(err error, cfg *config.Config) error {
 	}
 }
 
+// backlog keeps a device's commits small enough for its memory; 0 is the fabric's default.
+func backlog(tier string) int {
+	if tier == "device" {
+		return 1 << 14
+	}
+	return 0
+}
+
 func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: d.store, Transport: d.host, Logger: d.log,
+		MaxBacklog: backlog(d.cfg.Tier),
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
