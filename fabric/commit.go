@@ -48,6 +48,7 @@ type committer struct {
 	done   uint64        // the last epoch that is durable
 	failed uint64        // the last epoch whose commit failed
 	cause  error         // why
+	closed bool          // nothing is committed any more
 	urgent bool          // somebody waits
 	turn   chan struct{} // closed when an epoch ends
 
@@ -86,6 +87,9 @@ func (c *committer) wait(ctx context.Context, epoch uint64) error {
 	for c.done < epoch {
 		if c.failed >= epoch {
 			return fmt.Errorf("%w: %w", ErrNotDurable, c.cause)
+		}
+		if c.closed {
+			return fmt.Errorf("%w: %w", ErrNotDurable, ErrClosed)
 		}
 		c.hasten()
 		turn := c.turn
@@ -218,12 +222,17 @@ func latest(recs []crdt.Record) []crdt.Record {
 	return out
 }
 
-// last commits what is left when nothing else runs any more.
+// last commits what is left when nothing else runs any more, and sends away who waits for more.
 func (c *committer) last() error {
-	if len(c.dirty) == 0 && len(c.unsaved) == 0 {
-		return nil
+	var err error
+	if len(c.dirty) > 0 || len(c.unsaved) > 0 {
+		err = c.commit()
 	}
-	if err := c.commit(); err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	close(c.turn)
+	if err != nil {
 		return fmt.Errorf("fabric: last commit: %w", err)
 	}
 	return nil

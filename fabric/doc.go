@@ -8,13 +8,13 @@
 //
 // # How it works
 //
-//	 your program ── Register, Counter, Set, Map, View, Update
-//	      │
-//	   Region ── lock around one crdt.Region, which is pure: no clock, no I/O
-//	      │ effects
-//	      ├── committer ── one batch of all regions' changes ──> Storage (persist.Store)
-//	      ├── pusher ───── folded writes, at once or once a window ──> Transport (p2p.Host), to everyone
-//	      └── mesh ─────── one goroutine a peer: pulls on connect, on gaps, on change, now and then
+//	your program ── Register, Counter, Set, Map, View, Update
+//	     │
+//	  Region ── lock around one crdt.Region, which is pure: no clock, no I/O
+//	     │ effects
+//	     ├── committer ── one batch of all regions' changes ──> Storage (persist.Store)
+//	     ├── pusher ───── folded writes, at once or once a window ──> Transport (p2p.Host), to everyone
+//	     └── mesh ─────── one goroutine a peer: pulls on connect, on gaps, on change, now and then
 //
 // Writes go to memory first; the region's acknowledgement (memory or disk) says what Update waits for. A push
 // may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.

@@ -81,6 +81,7 @@ func (f *Fabric) start(ctx context.Context) error {
 		return nil
 	}
 	f.goDo(f.pushes.run)
+	f.goDo(f.mesh.herald)
 	return f.cfg.Transport.Serve(f.mesh.onPeer, f.mesh.onGossip, f.mesh.onStream)
 }
 

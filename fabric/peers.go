@@ -25,6 +25,7 @@ type mesh struct {
 	mu    sync.Mutex
 	peers map[crdt.NodeID]*peer
 
+	news    chan struct{} // capacity 1: one signal stands for any number
 	pulling chan struct{} // a token: one pull at a time, so that no two peers send the same
 	serving chan struct{} // tokens: pulls that are answered at the same time
 
@@ -36,7 +37,7 @@ type mesh struct {
 const servingMax = 8
 
 func newMesh(f *Fabric) *mesh {
-	return &mesh{f: f, peers: map[crdt.NodeID]*peer{}, pulling: make(chan struct{}, 1), serving: make(chan struct{}, servingMax)}
+	return &mesh{f: f, peers: map[crdt.NodeID]*peer{}, news: make(chan struct{}, 1), pulling: make(chan struct{}, 1), serving: make(chan struct{}, servingMax)}
 }
 
 // peer is a member that we are, or were, connected to.
@@ -64,8 +65,8 @@ type reason uint8
 const (
 	becauseTime reason = iota
 	becauseChanged
-	becauseGap
 	becauseBehind
+	becauseGap
 	becauseConnected
 )
 
@@ -129,22 +130,52 @@ func (m *mesh) peer(id crdt.NodeID) *peer {
 	return m.peers[id]
 }
 
-// changed tells the peers' goroutines that there is news that they may have to confirm.
+// changed notes that there is news, written here or merged, that peers may have missed.
 func (m *mesh) changed() {
-	for _, p := range m.connected() {
-		p.ask(becauseChanged)
+	select {
+	case m.news <- struct{}{}:
+	default:
 	}
 }
 
-// nudge asks the peers to look soon: some push did not go out.
-func (m *mesh) nudge() { m.changed() }
+// changedDelay is how long after a change the peers are asked whether they are in step. Pushes bring the
+// change; this confirms it, brings what they lost, and tells both sides the lag.
+const changedDelay = time.Second
 
-// How long a pull waits for its reason to go away by itself, or for others to join it.
+// herald asks all peers, at most once every changedDelay, while there is news.
+func (m *mesh) herald() {
+	for {
+		select {
+		case <-m.f.ctx.Done():
+			return
+		case <-m.news:
+		}
+		if !sleep(m.f.ctx, changedDelay) {
+			return
+		}
+		for _, p := range m.connected() {
+			p.ask(becauseChanged)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// How long a pull waits for its reason to go away by itself.
 const (
-	gapDelay     = 20 * time.Millisecond // a push that comes late closes the gap
-	changedDelay = time.Second           // pushes bring the change; the pull confirms it
-	retryMin     = 200 * time.Millisecond
-	retryMax     = 30 * time.Second
+	gapDelay    = 20 * time.Millisecond  // a push that comes late closes the gap
+	behindDelay = 250 * time.Millisecond // what a peer had more is most likely on its way as a push
+	retryMin    = 200 * time.Millisecond
+	retryMax    = 30 * time.Second
 )
 
 // follow pulls from a peer whenever it is due, until ctx ends.
@@ -191,17 +222,7 @@ func jitter(rnd *rand.Rand, d time.Duration) time.Duration {
 
 // hold waits as long as the reason allows; a more urgent one cuts it short.
 func (m *mesh) hold(ctx context.Context, p *peer, why reason) bool {
-	var d time.Duration
-	switch why {
-	case becauseChanged:
-		d = changedDelay
-	case becauseGap:
-		d = gapDelay
-	}
-	if d == 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
+	t := time.NewTimer(why.delay())
 	defer t.Stop()
 	for {
 		select {
@@ -210,15 +231,22 @@ func (m *mesh) hold(ctx context.Context, p *peer, why reason) bool {
 		case <-t.C:
 			return true
 		case more := <-p.want:
-			if more > becauseGap {
-				return true
-			}
-			if more == becauseGap && why == becauseChanged {
-				why = becauseGap
-				t.Reset(gapDelay)
+			if more > why {
+				why = more
+				t.Reset(why.delay())
 			}
 		}
 	}
+}
+
+func (why reason) delay() time.Duration {
+	switch why {
+	case becauseGap:
+		return gapDelay
+	case becauseBehind:
+		return behindDelay
+	}
+	return 0
 }
 
 // onGossip merges a pushed frame. A region that is not known here yet, or a gap, is for a pull from the
@@ -233,7 +261,7 @@ func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
 	r := m.f.regionByID(id)
 	if r == nil {
 		if p != nil {
-			p.ask(becauseBehind)
+			p.ask(becauseGap)
 		}
 		return
 	}

@@ -107,7 +107,7 @@ func (p *pusher) push(ctx context.Context, r *Region) {
 	if p.f.mesh.up.Load() == 0 || r.core.Outbound() > outboundMax {
 		if r.core.DropPush() && p.f.mesh.up.Load() > 0 {
 			p.skipped.Add(1)
-			p.f.mesh.nudge()
+			p.f.mesh.changed()
 		}
 		r.mu.Unlock()
 		return
@@ -118,7 +118,7 @@ func (p *pusher) push(ctx context.Context, r *Region) {
 		if err := p.f.cfg.Transport.Publish(ctx, frame); err != nil {
 			p.skipped.Add(1)
 			p.f.cfg.Logger.Debug("push not published; peers will pull", "region", r.name, "err", err)
-			p.f.mesh.nudge()
+			p.f.mesh.changed()
 			continue
 		}
 		p.frames.Add(1)
