@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -26,6 +27,8 @@ const (
 	maxHeaderBytes = 3*crdt.MaxKeyBytes + 16<<10
 	// headerTimeout bounds how long a connection may take to say what it wants.
 	headerTimeout = 5 * time.Second
+	// watchStall ends a watch whose reader takes nothing for so long.
+	watchStall = 30 * time.Second
 )
 
 // Server answers commands on one listener.
@@ -34,13 +37,17 @@ type Server struct {
 	log     *slog.Logger
 	http    *http.Server
 	done    chan struct{} // closed when Serve has returned
+
+	mu      sync.Mutex
+	closing bool
+	calls   sync.WaitGroup // requests under way; none is added once closing
 }
 
 // Serve starts answering on l, which the server owns from now on. Close ends it.
 func Serve(l net.Listener, b Backend, log *slog.Logger) *Server {
 	s := &Server{backend: b, log: log, done: make(chan struct{})}
 	s.http = &http.Server{
-		Handler:           s.routes(),
+		Handler:           s.counted(s.routes()),
 		ReadHeaderTimeout: headerTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -54,10 +61,34 @@ func Serve(l net.Listener, b Backend, log *slog.Logger) *Server {
 	return s
 }
 
-// Close stops listening, ends watches at once, and waits.
+// counted lets Close wait for requests, which http.Server.Close does not.
+func (s *Server) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.enter() {
+			return
+		}
+		defer s.calls.Done()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.calls.Add(1)
+	}
+	return !s.closing
+}
+
+// Close stops listening, cancels what is under way, and waits until none of it uses the backend.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
 	err := s.http.Close()
 	<-s.done
+	s.calls.Wait()
 	return err
 }
 
@@ -202,6 +233,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 			_ = enc.Encode(errorBody(err)) // the client has gone if this fails
 			return
 		}
+		_ = flush.SetWriteDeadline(time.Now().Add(watchStall)) // a unix socket has deadlines
 		if enc.Encode(ev) != nil || flush.Flush() != nil {
 			return
 		}

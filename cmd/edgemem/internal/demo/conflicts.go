@@ -126,6 +126,11 @@ func conflicts() []conflict {
 			second: cloud(cmd("DEL", k+"del-hset")),
 			want:   hash("late", "2"),
 		}, {
+			key: k + "kinds", what: "SET text ‖ SADD m", rule: "both are kept, a set shows before a string",
+			first:  cloud(cmd("SADD", k+"kinds", "m")),
+			second: device(cmd("SET", k+"kinds", "text")),
+			want:   set("m"),
+		}, {
 			key: k + "expire", what: "EXPIRE 5000 ‖ EXPIRE 900", rule: "the longest life wins",
 			before: [][]string{cmd("SET", k+"expire", "v")},
 			first:  device(cmd("EXPIRE", k+"expire", "5000")),

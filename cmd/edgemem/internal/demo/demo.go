@@ -22,8 +22,12 @@ type Options struct {
 	Out   io.Writer
 }
 
-// ErrFailed means that the demo ran and something did not hold; what, was printed.
-var ErrFailed = errors.New("demo: something did not hold")
+var (
+	// ErrFailed means that the demo ran and something did not hold; what, was printed.
+	ErrFailed = errors.New("demo: something did not hold")
+	// ErrInterrupted means that ctx ended before the demo did.
+	ErrInterrupted = errors.New("demo: interrupted; its daemons are stopped and its files removed")
+)
 
 const (
 	region = "default" // of Redis database 0, where plain clients are
@@ -54,8 +58,7 @@ func (d *demo) nodes() []*node {
 	return running
 }
 
-// Run does the whole of it and cleans up. It gives ErrFailed if something did not hold, and ctx's error
-// if it was interrupted.
+// Run does the whole of it and cleans up. Errors: ErrFailed, ErrInterrupted, and what made it impossible.
 func Run(ctx context.Context, o Options) (err error) {
 	source, err := dataset.Open(o.Input, o.Key)
 	if err != nil {
@@ -73,7 +76,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		d.stepStart, d.stepLoad, d.stepPropagate, d.stepPart, d.stepReturn, d.stepProve,
 	} {
 		if err := step(ctx, source); err != nil {
-			return fmt.Errorf("demo: %w", err)
+			return explain(ctx, err)
 		}
 	}
 	took := time.Since(began)
@@ -87,6 +90,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	d.screen.title(fmt.Sprintf("\nEverything held, in %s.", span(took)))
 	return nil
+}
+
+// explain tells an interruption from a failure: whatever broke, broke because of it.
+func explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return fmt.Errorf("demo: %w", err)
 }
 
 // stepStop ends the daemons and holds them to their promise: flushed, with exit code 0, within 5 seconds.
@@ -204,7 +215,7 @@ func (d *demo) stepPart(ctx context.Context, _ dataset.Source) error {
 	}
 	d.figures.away, d.figures.here = away, here
 	d.screen.ok("%s writes on the cloud and the edge, %s on the device", count(away.writes), count(here.writes))
-	d.screen.ok("%d keys written by both, against each other", len(d.conflicts)+1)
+	d.screen.ok("%d keys written by both, against each other", both(away, here)+len(d.conflicts))
 	return d.checkApart(ctx)
 }
 

@@ -17,11 +17,11 @@ const (
 )
 
 // pipeline sends commands to one node in batches, and fails on the first error reply. onBatch, if set,
-// is told how many commands have been acknowledged.
+// is called when a batch has been acknowledged.
 type pipeline struct {
 	node    *node
 	pending []string // the command, for the report of an error
-	onBatch func(commands int)
+	onBatch func()
 }
 
 func (p *pipeline) send(args ...string) error {
@@ -45,7 +45,7 @@ func (p *pipeline) flush() error {
 		}
 	}
 	if p.onBatch != nil {
-		p.onBatch(len(p.pending))
+		p.onBatch()
 	}
 	p.pending = p.pending[:0]
 	return nil
@@ -90,7 +90,7 @@ type loaded struct {
 func (d *demo) load(ctx context.Context, n *node, source dataset.Source, limit int) (l loaded, err error) {
 	bar := d.screen.progress("loading")
 	defer bar.done()
-	p := &pipeline{node: n}
+	p := &pipeline{node: n, onBatch: func() { bar.reach(l.records) }}
 	began := time.Now()
 	for r, err := range dataset.Limit(source.Records, limit) {
 		if err == nil {
@@ -107,7 +107,6 @@ func (d *demo) load(ctx context.Context, n *node, source dataset.Source, limit i
 		}
 		d.oracle.apply(r)
 		l.records, l.commands, l.payload = l.records+1, l.commands+len(cmds), l.payload+int64(r.Bytes())
-		bar.add(1)
 	}
 	if err := p.flush(); err != nil {
 		return l, err

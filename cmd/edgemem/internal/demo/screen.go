@@ -111,14 +111,15 @@ func (s *screen) progress(what string) *progress {
 	return p
 }
 
-func (p *progress) add(n int) {
+// reach says that n things are done.
+func (p *progress) reach(n int) {
 	before := p.n
-	p.n += n
+	p.n = n
 	switch {
 	case p.bar != nil:
-		_ = p.bar.Add(n) // a bar that cannot be drawn is no reason to stop
-	case before/linesEvery != p.n/linesEvery:
-		p.screen.note("%s: %s", p.what, humanize.Comma(int64(p.n/linesEvery*linesEvery)))
+		_ = p.bar.Set(n) // a bar that cannot be drawn is no reason to stop
+	case before/linesEvery != n/linesEvery:
+		p.screen.note("%s: %s", p.what, count(n/linesEvery*linesEvery))
 	}
 }
 

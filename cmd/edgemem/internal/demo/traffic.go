@@ -7,18 +7,31 @@ import (
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/dataset"
 )
 
-// written counts one side's writes during the partition, and their payload in bytes.
+// written is what one side wrote during the partition, and its payload in bytes.
 type written struct {
 	writes  int
 	payload int64
+	keys    map[string]bool
 }
 
-// touchedShare of the loaded hashes get fields from both sides while they are apart.
+// both counts the keys that a and b wrote, each without seeing the other.
+func both(a, b written) int {
+	n := 0
+	for k := range a.keys {
+		if b.keys[k] {
+			n++
+		}
+	}
+	return n
+}
+
+// touched is how many of the loaded hashes get fields from both sides while they are apart.
 const touched = 500
 
 // writeAway makes the connected side's writes: new keys on the cloud and on the edge, fields of what was
 // loaded, members of a set and steps of a counter that the device uses too.
 func (d *demo) writeAway() (w written, err error) {
+	w.keys = map[string]bool{}
 	cloudSide, edgeSide := d.side(d.cloud, &w), d.side(d.edge, &w)
 	hashes := d.loadedHashes()
 	for i := range awayWrites {
@@ -32,7 +45,7 @@ func (d *demo) writeAway() (w written, err error) {
 		case i%12 == 2:
 			s.sadd("shared:seen", fmt.Sprintf("%s:%d", s.p.node.name, i))
 		case i%12 == 4 && len(hashes) > 0:
-			s.hset(hashes[i%len(hashes)], "audited-by", "cloud "+strconv.Itoa(i))
+			s.hset(hashes[i/12%len(hashes)], "audited-by", "cloud "+strconv.Itoa(i))
 		default:
 			s.set(fmt.Sprintf("away:%s:%05d", s.p.node.name, i), "written while the device was off line, number "+strconv.Itoa(i))
 		}
@@ -42,6 +55,7 @@ func (d *demo) writeAway() (w written, err error) {
 
 // writeOnDevice makes the device's writes, on some of the same keys.
 func (d *demo) writeOnDevice() (w written, err error) {
+	w.keys = map[string]bool{}
 	s := d.side(d.device, &w)
 	hashes := d.loadedHashes()
 	for i := range deviceWrites {
@@ -51,7 +65,7 @@ func (d *demo) writeOnDevice() (w written, err error) {
 		case i%6 == 2:
 			s.sadd("shared:seen", fmt.Sprintf("device:%d", i))
 		case i%6 == 3 && len(hashes) > 0:
-			s.hset(hashes[i%len(hashes)], "measured-by", "device "+strconv.Itoa(i))
+			s.hset(hashes[i/6%len(hashes)], "measured-by", "device "+strconv.Itoa(i))
 		default:
 			s.set(fmt.Sprintf("away:device:%05d", i), "written off line, number "+strconv.Itoa(i))
 		}
@@ -86,6 +100,7 @@ func (d *demo) side(n *node, sum *written) *sideWriter {
 
 func (s *sideWriter) send(payload int, args ...string) {
 	s.sum.writes++
+	s.sum.keys[args[1]] = true
 	s.sum.payload += int64(payload)
 	if s.err == nil {
 		s.err = s.p.send(args...)
