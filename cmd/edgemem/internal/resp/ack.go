@@ -38,9 +38,14 @@ func (c *client) await() {
 	}
 	begun := c.srv.sinceStart()
 	var failed []failedAck
+	var last fabric.Commit
+	var err error
 	for i := range c.pending {
 		p := &c.pending[i]
-		if err := p.commit.Wait(c.srv.ackCtx); err != nil {
+		if i == 0 || p.commit != last { // commands of one run share their commit
+			last, err = p.commit, p.commit.Wait(c.srv.ackCtx)
+		}
+		if err != nil {
 			failed = append(failed, failedAck{p.start, p.end, err})
 		}
 	}

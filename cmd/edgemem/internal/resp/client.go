@@ -27,9 +27,10 @@ type client struct {
 	head, tail int
 	args       [][]byte // of the command under way; views into in
 	cmd        *command // under way, or the last one
+	ready      bool     // cmd may run, and has not yet
 
 	writer                 // replies not sent yet
-	waits   bool           // the command under way added to pending
+	durable bool           // the region of the run under way acknowledges from disk
 	pending []pendingAck   // writes among them that wait for their acknowledgement
 	region  *fabric.Region // nil until the first command that needs one, unless selected
 	applyFn func(tx *crdt.Tx) error
@@ -81,9 +82,8 @@ func newClient(s *Server, conn net.Conn, id int64) *client {
 	c.guard.limits = &s.limits
 	c.limitBytes = s.limits.ReplyBytes
 	c.labels.region = defaultRegion
-	// Bound once: a closure for each command would be an allocation for each command.
-	c.applyFn = func(tx *crdt.Tx) error { c.cmd.write(c, tx); return nil }
-	c.viewFn = func(v *crdt.View) { c.cmd.read(c, v) }
+	// Bound once: a closure for each run would be an allocation for each run.
+	c.applyFn, c.viewFn = c.writeRun, c.readRun
 	return c
 }
 
@@ -133,27 +133,12 @@ func (c *client) release() {
 func (c *client) drain() bool {
 	c.enter(stateBusy)
 	c.run.begin(c.since.Load())
-	for !c.closing {
-		size, err := c.guard.next(c.in[c.head:c.tail], !c.authed)
-		if err != nil {
-			c.protocolFault(err)
-			break
+	for !c.closing && (c.ready || c.step()) {
+		if c.ready {
+			c.dispatch()
 		}
-		if size == 0 {
-			break
-		}
-		frame := c.in[c.head : c.head+size]
-		inline, empty := c.guard.form == formInline, c.guard.args == 0
-		c.head += size
-		c.guard.reset()
-		if inline || !empty {
-			c.take(frame, inline)
-		}
-		if len(c.buf) >= settleBytes {
-			if !c.settle() {
-				return false
-			}
-			c.run.begin(c.srv.sinceStart())
+		if !c.relieve() {
+			return false
 		}
 	}
 	if !c.settle() {
@@ -167,20 +152,55 @@ func (c *client) drain() bool {
 	return !c.closing && c.makeRoom()
 }
 
-// take cuts one whole command into arguments and executes it.
-func (c *client) take(frame []byte, inline bool) {
-	var err error
+// relieve sends what has collected when it is much, although more commands wait.
+func (c *client) relieve() bool {
+	if len(c.pending) >= acksMax {
+		c.await()
+	}
+	if len(c.buf) < settleBytes {
+		return true
+	}
+	ok := c.settle()
+	c.run.begin(c.srv.sinceStart())
+	return ok
+}
+
+// step takes the next command off the query buffer and checks it: c.ready then says whether it may run;
+// if not, it was answered. step reports false when no whole command is there.
+func (c *client) step() bool {
+	size, err := c.guard.next(c.in[c.head:c.tail], !c.authed)
+	if err != nil {
+		c.protocolFault(err)
+		return false
+	}
+	if size == 0 {
+		return false
+	}
+	frame := c.in[c.head : c.head+size]
+	inline, empty := c.guard.form == formInline, c.guard.args == 0
+	c.head += size
+	c.guard.reset()
+	if !inline && empty {
+		return true
+	}
+	if err := c.split(frame, inline); err != nil {
+		c.protocolFault(err)
+		return false
+	}
+	if len(c.args) > 0 {
+		c.prepare()
+	}
+	return true
+}
+
+// split cuts one whole command into arguments.
+func (c *client) split(frame []byte, inline bool) (err error) {
 	if inline {
 		c.args, err = splitInline(frame, c.args[:0])
-	} else {
-		_, c.args, _, _, err = redcon.ReadNextCommand(frame, c.args[:0])
+		return err
 	}
-	switch {
-	case err != nil:
-		c.protocolFault(err)
-	case len(c.args) > 0:
-		c.execute()
-	}
+	_, c.args, _, _, err = redcon.ReadNextCommand(frame, c.args[:0])
+	return err
 }
 
 // protocolFault answers what cannot be parsed and ends the connection.

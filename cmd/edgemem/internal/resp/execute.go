@@ -16,20 +16,19 @@ const (
 	errNoAuth     = "NOAUTH Authentication required."
 )
 
-// execute runs one command: c.args has at least its name.
-func (c *client) execute() {
+// prepare looks up and checks the command in c.args: either it may run, or it is answered.
+func (c *client) prepare() {
 	c.begin()
-	c.skipThis, c.skipNext, c.waits = c.skipNext, false, false
-	if cmd := c.lookup(); cmd != nil {
-		c.switchTo(cmd)
-		if c.permitted(cmd) {
-			c.dispatch(cmd)
-		}
-		if len(c.buf) > c.start && c.buf[c.start] == '-' {
-			c.run.failed++
-		}
+	c.skipThis, c.skipNext = c.skipNext, false
+	cmd := c.lookup()
+	if cmd == nil {
+		c.suppress()
+		return
 	}
-	c.finish()
+	c.switchTo(cmd)
+	if c.ready = c.permitted(cmd); !c.ready {
+		c.finish()
+	}
 }
 
 // lookup finds the command or subcommand, or answers that there is none.
@@ -101,57 +100,104 @@ func (c *client) keysFit(cmd *command) bool {
 	return true
 }
 
-func (c *client) dispatch(cmd *command) {
-	if cmd.run != nil {
-		cmd.run(c)
+// dispatch runs the command that is ready, and with it those behind it that the same View or Apply can
+// serve: a pipeline then costs the region's lock once.
+func (c *client) dispatch() {
+	if c.cmd.run != nil {
+		c.ready = false
+		c.cmd.run(c)
+		c.finish()
 		return
 	}
 	region, err := c.currentRegion()
 	switch {
 	case err != nil:
-		c.fail("ERR " + err.Error())
-	case cmd.read != nil:
+		c.failWrite(err)
+	case c.cmd.read != nil:
 		region.View(c.viewFn)
 	default:
 		c.apply(region)
 	}
 }
 
-// apply runs the command's writes and notes what its reply must wait for.
+// A run of commands under one lock is bounded, so that others get their turn.
+const (
+	runCommandsMax = 64
+	runBytesMax    = 64 << 10 // of query buffer
+)
+
+// readRun runs the command that is ready and the reads that follow it.
+func (c *client) readRun(v *crdt.View) {
+	from := c.head
+	for n := 1; ; n++ {
+		c.ready = false
+		c.cmd.read(c, v)
+		c.finish()
+		if !c.goesOn(n, from) || c.cmd.read == nil {
+			return
+		}
+	}
+}
+
+// writeRun runs the command that is ready and the writes that follow it: one delta group.
+func (c *client) writeRun(tx *crdt.Tx) error {
+	from := c.head
+	for n := 1; ; n++ {
+		c.ready = false
+		c.cmd.write(c, tx)
+		c.finish()
+		if c.durable {
+			c.pending = append(c.pending, pendingAck{start: c.start, end: len(c.buf)})
+		}
+		if !c.goesOn(n, from) || c.cmd.write == nil {
+			return nil
+		}
+	}
+}
+
+// goesOn takes the next command into a run of n that began at from, and says whether it may run.
+func (c *client) goesOn(n, from int) bool {
+	return n < runCommandsMax && c.head-from < runBytesMax && len(c.buf) < settleBytes && !c.closing && c.step() && c.ready
+}
+
+// apply runs writes and notes what their replies must wait for.
 func (c *client) apply(region *fabric.Region) {
+	first := len(c.pending)
+	c.durable = region.Ack() == fabric.AckDisk
 	commit, err := region.Apply(c.applyFn)
-	if err != nil {
-		c.undo()
+	if err != nil && c.ready {
 		c.failWrite(err)
 		return
 	}
-	if region.Ack() != fabric.AckMemory {
-		c.pending, c.waits = append(c.pending, pendingAck{commit, c.start, len(c.buf)}), true
+	for i := first; i < len(c.pending); i++ {
+		c.pending[i].commit = commit
 	}
 }
 
-// failWrite answers a write that the fabric refused. The region is looked up again by the next command: it
-// may have been deleted meanwhile.
+// failWrite answers the command that is ready with what the fabric says against it. The next command
+// looks the region up again: it may have been deleted meanwhile.
 func (c *client) failWrite(err error) {
-	c.region = nil
+	c.ready, c.region = false, nil
 	c.fail("ERR " + err.Error())
+	c.finish()
 }
 
-// finish closes the reply under way: too much of it becomes an error, and what CLIENT REPLY suppresses
-// goes.
+// finish closes the reply of a command from the table.
 func (c *client) finish() {
 	if c.overflowed {
 		c.undo()
 		c.failf("ERR the reply is larger than %d bytes; read it in parts with SCAN, SSCAN or HSCAN", c.limitBytes)
 	}
+	if len(c.buf) > c.start && c.buf[c.start] == '-' {
+		c.run.failed++
+	}
+	c.suppress()
+}
+
+// suppress takes the reply back where CLIENT REPLY said so.
+func (c *client) suppress() {
 	if c.replyOff || c.skipThis || c.skipNext {
 		c.undo()
-	}
-	if c.waits {
-		c.pending[len(c.pending)-1].end = len(c.buf)
-	}
-	if len(c.pending) >= acksMax {
-		c.await()
 	}
 }
 

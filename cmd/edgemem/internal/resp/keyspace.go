@@ -107,7 +107,7 @@ func flushAll(c *client) {
 	}
 	for _, status := range c.srv.cfg.Fabric.Regions() {
 		if err := c.flushRegion(status.Name); err != nil {
-			c.failWrite(err)
+			c.fail("ERR " + err.Error())
 			return
 		}
 	}

@@ -39,12 +39,6 @@ func (w *writer) int(n int64)     { w.buf = redcon.AppendInt(w.buf, n) }
 func (w *writer) array(n int)     { w.buf = redcon.AppendArray(w.buf, n) }
 func (w *writer) bulkInt(n int64) { w.buf = redcon.AppendBulkInt(w.buf, n) }
 func (w *writer) raw(text string) { w.buf = append(w.buf, text...) }
-func (w *writer) statuses(s ...string) {
-	w.array(len(s))
-	for _, name := range s {
-		w.status(name)
-	}
-}
 
 // fail writes an error line: a code in capitals, a space, the text. Line breaks at its end go and others
 // become blanks, as in Redis, so that text from a client cannot end the line.
