@@ -93,11 +93,11 @@ Exit codes:
 
 Settings come from flags, then EDGEMEM_* variables (--data-dir is EDGEMEM_DATA_DIR),
 then the file of --config or EDGEMEM_CONFIG, then defaults.`,
-		Example: `  edgemem run                                   # a node, and a fabric of its own
-  edgemem invite                                # prints a ticket for another node
-  edgemem run --data-dir /tmp/b --join TICKET   # that other node
-  redis-cli -p 7379 set greeting hello
-  edgemem demo                                  # three nodes, real data, proof`,
+		Example: `  edgemem demo                           # three nodes, real data, a partition, proof
+  edgemem run                            # a node, and a fabric of its own
+  redis-cli -p 7379 set greeting hello   # any Redis client is a client
+  edgemem invite                         # prints a ticket
+  edgemem run --join TICKET              # on another machine`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       build.Get().Version,

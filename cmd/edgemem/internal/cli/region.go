@@ -23,7 +23,7 @@ what SELECT chooses in the Redis protocol. 'default' always exists and is databa
 others come into being by 'region create', or when first written to.`,
 		Example: `  edgemem region create orders --ack disk
   edgemem region list
-  redis-cli -p 7379 -n 0 SELECT orders`,
+  printf 'SELECT orders\nSET o:17 open\n' | redis-cli -p 7379`,
 	}, regionCreateCommand(), regionListCommand(), regionShowCommand(), regionDeleteCommand())
 }
 

@@ -15,8 +15,8 @@ type Config struct {
 	// Name is what people call the node, 1 to 63 bytes; identity is the key, not the name. It goes into
 	// the certificate when the node founds or joins a fabric. Default: the host's name.
 	Name string `mapstructure:"name"`
-	// Tier says how near the consumer the node is: device, edge, regional or cloud. Default: edge, the
-	// tier that neither assumes a battery nor a data centre.
+	// Tier says how near the consumer the node is: device, edge, regional or cloud. Default:
+	// device, the tier that promises least.
 	Tier string `mapstructure:"tier"`
 	// Listen holds libp2p multiaddrs. Default: DefaultListen, because a mesh that nobody can reach is
 	// none; membership is proven before any other protocol opens.

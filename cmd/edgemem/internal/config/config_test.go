@@ -135,9 +135,12 @@ func TestUnknownVariablesAreNamedAndKubernetesIsPassedOver(t *testing.T) {
 
 func TestSecretsAreMaskedAndReadFromFiles(t *testing.T) {
 	t.Setenv("EDGEMEM_RESP_PASSWORD", "sesame")
-	l, err := Load(flags(t), "")
+	l, err := Load(flags(t, "--join", "ticket"), "")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if v := valueOf(l, "join"); v.Value != "********" || v.Source != "flag --join" || l.Config.Join != "ticket" {
+		t.Errorf("ticket shown as %+v", v)
 	}
 	if v := valueOf(l, "resp-password"); v.Value != "********" || v.Source != "env EDGEMEM_RESP_PASSWORD" {
 		t.Errorf("shown as %+v", v)

@@ -116,7 +116,7 @@ func source(s setting, flags *pflag.FlagSet, getenv func(string) string, fromFil
 }
 
 func shown(s setting, v *viper.Viper) any {
-	if s.secret {
+	if s.secret || s.masked {
 		if v.GetString(s.key) == "" {
 			return ""
 		}

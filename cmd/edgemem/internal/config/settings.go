@@ -23,7 +23,8 @@ type setting struct {
 	key    string
 	def    any
 	usage  string
-	secret bool // not a flag, and never printed
+	masked bool // never printed
+	secret bool // masked, and no flag
 }
 
 // flag gives the name of the flag, or "" where there is none.
@@ -46,7 +47,7 @@ func settings() []setting {
 	return []setting{
 		{key: "data-dir", def: DefaultDataDir(os.Getenv), usage: "`DIR` for identity, entries and the control socket"},
 		{key: "name", def: defaultName(), usage: "`NAME` that people know the node by"},
-		{key: "tier", def: "edge", usage: "`TIER` of the node: device, edge, regional or cloud"},
+		{key: "tier", def: "device", usage: "`TIER` of the node: device, edge, regional or cloud"},
 		{key: "listen", def: DefaultListen, usage: "libp2p `MULTIADDR` to listen on (repeatable; port 0 picks a free one)"},
 		{key: "peer", def: []string{}, usage: "`MULTIADDR` of a member to keep connected to, ending in /p2p/PEER-ID (repeatable)"},
 		{key: "resp", def: "127.0.0.1:7379", usage: "`ADDR` of the Redis protocol: host:port, unix:PATH or off"},
@@ -55,7 +56,7 @@ func settings() []setting {
 		{key: "http", def: "127.0.0.1:7380", usage: "`ADDR` of health and metrics: host:port, unix:PATH or off"},
 		{key: "http-token", def: "", secret: true},
 		{key: "http-token-file", def: "", usage: "`FILE` whose first line is the bearer token for HTTP (/healthz and /readyz stay open)"},
-		{key: "join", def: "", usage: "`TICKET` from 'edgemem invite'; no effect on a node that is a member already"},
+		{key: "join", def: "", masked: true, usage: "`TICKET` from 'edgemem invite'; no effect on a node that is a member already"},
 		{key: "memory", def: "0", usage: "soft limit `SIZE` of the Go heap, such as 64MB or 1GiB; 0 is none. The collector works harder near it; nothing is refused or evicted"},
 		{key: "mdns", def: true, usage: "find members on the local network"},
 		{key: "log-level", def: "info", usage: "`LEVEL` of the log: debug, info, warn or error"},

@@ -1,0 +1,112 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
+)
+
+// statusShape is what scripts may rely on in `edgemem status -o json`: fields may be added, and none of
+// these may go or change its type. A * stands for any key of a map; counters under stats and sync are
+// for people, and may change.
+const statusShape = `
+.node.bandwidth.in_bytes number
+.node.bandwidth.out_bytes number
+.node.bandwidth.stream_in_bytes number
+.node.bandwidth.stream_out_bytes number
+.node.data_dir string
+.node.fabric string
+.node.heap_bytes number
+.node.http string
+.node.id string
+.node.listen[] string
+.node.memory_limit_bytes number
+.node.name string
+.node.offline bool
+.node.origin string
+.node.pid number
+.node.ready bool
+.node.resp string
+.node.tier string
+.node.uptime_s number
+.node.version string
+.peers[].addr string
+.peers[].addrs[] string
+.peers[].connected bool
+.peers[].direction string
+.peers[].expiry string
+.peers[].id string
+.peers[].last_seen string
+.peers[].name string
+.peers[].rtt_ms number
+.peers[].tier string
+.peers[].transport string
+.regions[].ack string
+.regions[].bytes number
+.regions[].context.*.above[][] number
+.regions[].context.*.base number
+.regions[].digest string
+.regions[].entries number
+.regions[].gaps bool
+.regions[].ghosts number
+.regions[].lag.*.age_ms number
+.regions[].lag.*.connected bool
+.regions[].lag.*.missing number
+.regions[].lag.*.writes number
+.regions[].name string
+`
+
+func TestStatusKeepsItsShape(t *testing.T) {
+	t.Parallel()
+	region := gapped()
+	region.Lag = map[crdt.NodeID]fabric.Lag{"*": {}}
+	s := Status{
+		Node:    Node{Listen: []string{""}},
+		Peers:   []Peer{{Addrs: []string{""}, Addr: "a", Transport: "tcp", Direction: "in", LastSeen: time.Unix(1, 0)}},
+		Regions: []Region{RegionOf(region)},
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	shape("", v, got)
+	for _, want := range strings.Fields(strings.ReplaceAll(statusShape, " ", "=")) {
+		if want = strings.ReplaceAll(want, "=", " "); !got[want] {
+			t.Errorf("%s is missing; there are\n%s", want, strings.Join(slices.Sorted(maps.Keys(got)), "\n"))
+			return
+		}
+	}
+}
+
+// shape flattens v to the set of its paths and their types.
+func shape(path string, v any, into map[string]bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if strings.HasSuffix(path, ".context") || strings.HasSuffix(path, ".lag") {
+				k = "*"
+			}
+			shape(path+"."+k, e, into)
+		}
+	case []any:
+		for _, e := range v {
+			shape(path+"[]", e, into)
+		}
+	case float64:
+		into[path+" number"] = true
+	default:
+		into[fmt.Sprintf("%s %T", path, v)] = true
+	}
+}
