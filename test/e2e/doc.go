@@ -1,0 +1,26 @@
+// Package e2e tests edgemem as its users meet it: the built daemon in processes of its own, redis-cli,
+// redis-benchmark and clients of other languages, kill -9, SIGTERM, and bad input.
+//
+//	go test ./test/e2e                                      # what CI runs, under three minutes on two cores
+//	go test ./test/e2e -run Torture -rounds 200 -timeout 1h # longer
+//	go test ./test/e2e -run Torture -seed 0x1234            # the choices of one run again
+//	EDGEMEM_TEST_BINARY=bin/edgemem go test ./test/e2e      # a binary that is built already
+//
+// It needs redis-tools, and for TestNodeClients Node.js with the packages of clients/ (npm ci --prefix
+// test/e2e/clients). What is missing skips its tests and says so; with CI=true it fails them.
+//
+//	main_test.go       builds the daemon once
+//	contract_test.go   what others script against: flags, status, tickets, readiness
+//	redis_test.go      redis-cli and redis-benchmark, unmodified
+//	clients_test.go    ioredis and node-redis, unmodified
+//	catchup_test.go    a node that was off line through many writes
+//	torture_test.go    kill -9 at random moments, no acknowledged write lost, no dot used twice
+//	stop_test.go       SIGTERM
+//	refused_test.go    starts that must fail, with what they must say
+//	damage_test.go     damaged data directories
+//	hostile_test.go    bytes that no client and no peer would send
+//	demo_test.go       edgemem demo
+//
+// The daemons listen on loopback only. A failing torture prints its seed; the seed fixes what is written and
+// when daemons are killed, but not how the machine schedules them.
+package e2e
