@@ -72,7 +72,7 @@ func exitCode(err error) int {
 func isUsage(err error) bool {
 	var usage usageError
 	var field *config.FieldError
-	return errors.As(err, &usage) || errors.As(err, &field) || strings.HasPrefix(err.Error(), "unknown command") ||
+	return errors.As(err, &usage) || errors.As(err, &field) ||
 		errors.Is(err, config.ErrFile) || errors.Is(err, config.ErrUnknownKey) || errors.Is(err, config.ErrValue)
 }
 
@@ -110,7 +110,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), peersCommand(), offlineCommand(), onlineCommand())
 	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
 	addAll(root, groupMore, demoCommand(), configCommand(), versionCommand(), completionCommand())
-	return root
+	return named(root)
 }
 
 const (
@@ -126,15 +126,21 @@ func addAll(root *cobra.Command, group string, cmds ...*cobra.Command) {
 	}
 }
 
-// group makes a command that only holds others, and answers a wrong one with the nearest right one.
+// group makes a command that only holds others.
 func group(c *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	c.AddCommand(subs...)
+	return named(c)
+}
+
+// named makes a command that only holds others answer a wrong one with the nearest right one, in one line.
+func named(c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
 		var names []string
-		for _, s := range subs {
+		for _, s := range c.Commands() {
 			names = append(names, s.Name())
 		}
 		if near := config.Nearest(args[0], names); near != "" {
