@@ -8,7 +8,7 @@ GO ?= go
 BIN := bin
 DIST := dist
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X github.com/edgemem/edgemem/cmd/edgemem/internal/build.version=$(VERSION)
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # Packages under the race detector: those that share memory between goroutines.

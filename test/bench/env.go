@@ -38,6 +38,9 @@ func newEnv(o options, log io.Writer) (*env, error) {
 		e.dir = dir
 	}
 	e.daemon = sync.OnceValues(func() (string, error) {
+		if o.daemon != "" {
+			return filepath.Abs(o.daemon)
+		}
 		return e.build("edgemem", moduleRoot(), "./cmd/edgemem")
 	})
 	e.dscrdt = sync.OnceValues(func() (string, error) {

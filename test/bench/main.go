@@ -41,6 +41,7 @@ type options struct {
 	output string
 	save   string
 	dir    string
+	daemon string
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -53,6 +54,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	fs.StringVar(&o.output, "o", "table", "what to print: table or json")
 	fs.StringVar(&o.save, "save", "", "file to write the JSON to as well")
 	fs.StringVar(&o.dir, "dir", "", "directory for the data of the programs measured; empty for a temporary one")
+	fs.StringVar(&o.daemon, "edgemem", "", "edgemem program to measure; empty to build the one of this tree")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}

@@ -6,5 +6,14 @@ func allProbes() map[string]probe {
 		"read-gomap":    probeReadGoMap,
 		"gc-gomap":      probeGCGoMap,
 		"hop-gossipsub": probeHopGossipsub,
+		"write":         probeWrite,
+		"read":          probeRead,
+		"gc":            probeGC,
+		"bytes":         probeBytes,
+		"hop":           probeHop,
+		"catchup":       probeCatchup,
+		"partition":     probePartition,
+		"disk":          probeDisk,
+		"bare":          probeBare,
 	}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -85,14 +87,18 @@ func (r row) takeRounds(ctx context.Context, e *env) (map[string]map[string][]fl
 	if err != nil {
 		return nil, err
 	}
-	taken := make(map[string]map[string][]float64)
+	taken, faults := make(map[string]map[string][]float64), make(map[string]error)
 	rounds := e.rounds(r.rounds)
 	for i := range rounds {
 		for _, s := range sides {
+			if faults[s.name] != nil || ctx.Err() != nil {
+				continue // the others are measured all the same
+			}
 			e.log("%s: round %d of %d, %s", r.name, i+1, rounds, s.name)
 			got, err := s.run(ctx)
 			if err != nil {
-				return taken, fmt.Errorf("%s: %w", s.name, err)
+				faults[s.name] = fmt.Errorf("%s: %w", s.name, err)
+				continue
 			}
 			if taken[s.name] == nil {
 				taken[s.name] = make(map[string][]float64)
@@ -102,7 +108,7 @@ func (r row) takeRounds(ctx context.Context, e *env) (map[string]map[string][]fl
 			}
 		}
 	}
-	return taken, nil
+	return taken, errors.Join(append(slices.Collect(maps.Values(faults)), ctx.Err())...)
 }
 
 func (r row) outcomes(taken map[string]map[string][]float64, fault error) []measured {

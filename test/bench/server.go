@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -15,9 +16,9 @@ type server struct {
 	name string
 	cmd  *exec.Cmd
 	addr string
-	said strings.Builder // what it wrote, for error messages
-	gone chan struct{}   // closed when the process ended
-	err  error           // how it ended; valid after gone
+	said output        // what it wrote, for error messages
+	gone chan struct{} // closed when the process ended
+	err  error         // how it ended; valid after gone
 }
 
 const serverReadyMax = 60 * time.Second
@@ -35,6 +36,24 @@ func (e *env) startServer(name, addr, program string, args ...string) (*server, 
 		close(s.gone)
 	}()
 	return s, nil
+}
+
+// output keeps what a child writes; it may be read meanwhile.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 func (s *server) pid() int { return s.cmd.Process.Pid }

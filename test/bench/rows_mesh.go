@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	gossipName       = "gossipsub"
+	gossipSignedName = "signed"
+)
+
+// meshRows are about two nodes.
+func meshRows() []row {
+	return []row{
+		{
+			name: "hop", rounds: 3, open: openHop,
+			figures: []figure{
+				{key: "p50_us", title: "one-hop propagation, idle, median", unit: microseconds,
+					refs: []string{gossipName, gossipSignedName, dsName}, reach: "≤ 1.30 × gossipsub", met: atMostTimes(1.3)},
+				{key: "p99_us", title: "the same, 99th percentile", unit: microseconds,
+					refs: []string{gossipName, gossipSignedName, dsName}},
+			},
+		},
+		{
+			name: "catchup", rounds: 3, open: openCatchup,
+			figures: []figure{
+				{key: "seconds", title: "catch-up of an empty replica, 50 k × 100 B", unit: seconds,
+					refs: []string{dsName}, reach: "≤ 0.30 s", met: atMost(0.3)},
+				{key: "wire_ratio", title: "the same, bytes on the wire to payload", unit: times,
+					refs: []string{dsName}, reach: "≤ 1.05 ×", met: atMost(1.05)},
+			},
+		},
+		{
+			name: "partition", rounds: 3, open: openPartition,
+			figures: []figure{
+				{key: "trips", title: "catch-up after a partition, 100 of 1 M differ", unit: trips,
+					refs: []string{dsName}, reach: "≤ 2 RTT", met: atMost(2)},
+				{key: "excess", title: "the same, bytes less 4 KiB, to changed bytes", unit: times,
+					reach: "≤ 1.20 ×", met: atMost(1.2)},
+			},
+		},
+	}
+}
+
+func openHop(_ context.Context, e *env) ([]side, func(), error) {
+	n := fmt.Sprint(e.size(500, 20))
+	return []side{
+		e.probeSide(gossipName, nil, "hop-gossipsub", "-n", n),
+		e.probeSide(gossipSignedName, nil, "hop-gossipsub", "-signed", "-n", n),
+		e.referenceSide(dsName, nil, "hop", "-n", fmt.Sprint(e.size(100, 5))),
+		e.probeSide(edgemem, nil, "hop", "-n", n),
+	}, nil, nil
+}
+
+// openCatchup measures go-ds-crdt's bytes with a proxy between its replicas; edgemem counts its own.
+func openCatchup(_ context.Context, e *env) ([]side, func(), error) {
+	n := e.size(50_000, 2_000)
+	reference := side{dsName, func(ctx context.Context) (values, error) {
+		got, wire, err := e.referenceOverProxy(ctx, 0, "catchup", "-n", fmt.Sprint(n), "-batch", "1000")
+		if err != nil {
+			return nil, err
+		}
+		got["wire_ratio"] = wire / got["payload_bytes"]
+		return got, nil
+	}}
+	return []side{reference, e.probeSide(edgemem, nil, "catchup", "-n", fmt.Sprint(n))}, nil, nil
+}
+
+// partitionTrip is the round trip of the link in the partition row: long enough that computing does not
+// count as a trip.
+const partitionTrip = 100 * time.Millisecond
+
+// openPartition lets go-ds-crdt catch up with as many writes as differ, and nothing else: the other
+// entries would not make it faster.
+func openPartition(_ context.Context, e *env) ([]side, func(), error) {
+	const differ = 100
+	reference := side{dsName, func(ctx context.Context) (values, error) {
+		trip := partitionTrip / 5
+		got, _, err := e.referenceOverProxy(ctx, trip/2, "catchup", "-n", fmt.Sprint(differ), "-batch", "1")
+		if err != nil {
+			return nil, err
+		}
+		return values{"trips": got["seconds"] / trip.Seconds()}, nil
+	}}
+	return []side{reference, e.probeSide(edgemem, nil, "partition", "-rtt", partitionTrip.String(),
+		"-n", fmt.Sprint(e.size(1_000_000, 5_000)), "-differ", fmt.Sprint(differ))}, nil, nil
+}
+
+// referenceOverProxy runs a probe of go-ds-crdt whose two replicas talk through a proxy, and gives the
+// bytes that went through as well.
+func (e *env) referenceOverProxy(ctx context.Context, delay time.Duration, args ...string) (values, float64, error) {
+	listen, err := freeAddr()
+	if err != nil {
+		return nil, 0, err
+	}
+	p, err := startProxy(listen, delay)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer p.close()
+	got, err := e.reference(ctx, append(args, "-listen", listen, "-dial", p.addr())...)
+	return got, float64(p.bytes.Load()), err
+}
