@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -187,8 +188,17 @@ const addrsMax = 16
 
 // dialable are the addresses under which others may find this node now: the listen addresses with every
 // interface filled in, loopback last (it serves meshes on one machine), without those that mean nothing to
-// others.
+// others. Their order is always the same, so that two calls differ only if the network does: the swarm lists
+// its listeners in a random order.
 func (n *fabricNet) dialable() []ma.Multiaddr {
+	all := n.resolved()
+	slices.SortFunc(all, func(a, b ma.Multiaddr) int {
+		return cmp.Or(loopbackLast(a)-loopbackLast(b), a.Compare(b))
+	})
+	return all[:min(len(all), addrsMax)]
+}
+
+func (n *fabricNet) resolved() []ma.Multiaddr {
 	listen := n.ListenAddresses()
 	ifaces, err := manet.InterfaceMultiaddrs()
 	if err != nil {
@@ -198,11 +208,7 @@ func (n *fabricNet) dialable() []ma.Multiaddr {
 	if err != nil {
 		return listen
 	}
-	all = slices.DeleteFunc(all, manet.IsIP6LinkLocal)
-	slices.SortStableFunc(all, func(a, b ma.Multiaddr) int {
-		return loopbackLast(a) - loopbackLast(b)
-	})
-	return all[:min(len(all), addrsMax)]
+	return slices.DeleteFunc(all, manet.IsIP6LinkLocal)
 }
 
 func loopbackLast(a ma.Multiaddr) int {
