@@ -251,13 +251,18 @@ func (n *Node) Running() bool { return n.proc.running() }
 // Log gives the end of what the daemon said.
 func (n *Node) Log() string {
 	const linesShown = 40
+	lines := strings.Split(strings.TrimSpace(n.AllLog()), "\n")
+	lines = lines[max(0, len(lines)-linesShown):]
+	return n.Name + ": " + strings.Join(lines, "\n"+n.Name+": ")
+}
+
+// AllLog gives everything that the daemon said, over all restarts.
+func (n *Node) AllLog() string {
 	b, err := os.ReadFile(n.log)
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	lines = lines[max(0, len(lines)-linesShown):]
-	return n.Name + ": " + strings.Join(lines, "\n"+n.Name+": ")
+	return string(b)
 }
 
 // cleanUp also looks for what no daemon may ever say.
@@ -275,3 +280,6 @@ func (n *Node) cleanUp() {
 		n.t.Log(n.Log())
 	}
 }
+
+// PID is the daemon's process.
+func (n *Node) PID() int { return n.proc.cmd.Process.Pid }

@@ -3,6 +3,8 @@ package harness
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -57,11 +59,25 @@ func same(region string, nodes []*Node) error {
 			continue
 		}
 		if r.Digest != first.Digest || r.Entries != first.Entries || !maps.EqualFunc(r.Context, first.Context, Runs.equal) {
-			return fmt.Errorf("%s has %d entries, digest %s, context %v; %s has %d, %s, %v",
-				nodes[0].Name, first.Entries, first.Digest, first.Context, n.Name, r.Entries, r.Digest, r.Context)
+			return fmt.Errorf("%s has %d entries, digest %s, %s has %d, %s; %s", nodes[0].Name, first.Entries, first.Digest,
+				n.Name, r.Entries, r.Digest, differences(first.Context, r.Context))
 		}
 	}
 	return nil
+}
+
+// differences names some origins of which two contexts have seen different writes.
+func differences(a, b map[string]Runs) string {
+	const shown = 4
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	var parts []string
+	for _, origin := range slices.Sorted(maps.Keys(all)) {
+		if !a[origin].equal(b[origin]) {
+			parts = append(parts, fmt.Sprintf("%s %v against %v", origin, a[origin], b[origin]))
+		}
+	}
+	return fmt.Sprintf("contexts differ in %d of %d origins: %s", len(parts), len(all), strings.Join(parts[:min(shown, len(parts))], ", "))
 }
 
 // Connected waits until each node is connected to all the others, or to the number of peers given.
