@@ -49,7 +49,7 @@ type durableAddrs interface {
 type book struct {
 	peerstore.Peerstore // in memory
 	durable             durableAddrs
-	store               *badger.Datastore
+	store               datastore.Batching
 }
 
 // openBook opens the peerstore in dir. A damaged one is moved aside and a new one begun.
@@ -104,7 +104,7 @@ func smallBadger() *badger.Options {
 	return &o
 }
 
-func newBook(ctx context.Context, store *badger.Datastore) (*book, error) {
+func newBook(ctx context.Context, store datastore.Batching) (*book, error) {
 	mem, err := pstoremem.NewPeerstore()
 	if err != nil {
 		return nil, err

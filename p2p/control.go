@@ -25,7 +25,7 @@ const (
 	// is missed, or a piece of news about a member comes by way of another peer, or with the next connection.
 	controlQueue        = 16
 	controlWriteTimeout = 10 * time.Second
-	goodbyeTimeout      = 300 * time.Millisecond
+	goodbyeTimeout      = 750 * time.Millisecond
 )
 
 // farewell is why a peer ends its connections; it tells the other side when to try again.
@@ -34,7 +34,6 @@ type farewell byte
 const (
 	leaving   farewell = 1 // the process ends; it may be back at once
 	goOffline farewell = 2 // off line on purpose; trying again soon costs a metered link and gains nothing
-	duplicate farewell = 3 // the other of two connections is kept
 )
 
 // control is the control stream of a proven connection.

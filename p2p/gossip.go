@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +55,7 @@ type gossip struct {
 	count atomic.Uint64
 }
 
-func newGossip(ctx context.Context, h *Host, view *hostView) (*gossip, error) {
+func newGossip(ctx context.Context, h *Host, view *gossipView) (*gossip, error) {
 	g := &gossip{h: h}
 	if _, err := rand.Read(g.salt[:]); err != nil {
 		return nil, err
@@ -71,6 +70,7 @@ func newGossip(ctx context.Context, h *Host, view *hostView) (*gossip, error) {
 		pubsub.WithPeerOutboundQueueSize(gossipOutbound),
 		pubsub.WithSeenMessagesTTL(seenFor),
 		pubsub.WithFloodPublish(true), // one hop to every neighbour: latency first
+		pubsub.WithRawTracer(gossipTracer{h}),
 		pubsub.WithGossipSubProtocols(gossipProtocols, pubsub.GossipSubDefaultFeatures),
 	)
 	if err != nil {
@@ -131,16 +131,5 @@ func (g *gossip) receive(sub *pubsub.Subscription, onGossip func(crdt.NodeID, []
 		}
 		// The message is shared with gossipsub's cache and queues, the frame becomes the callee's.
 		onGossip(g.h.spans.node(m.ReceivedFrom), bytes.Clone(frame))
-	}
-}
-
-// repair announces connected peers that gossipsub has lost sight of: it gives up on a peer whose stream
-// broke a few times in a row, for as long as nothing tells it to look again.
-func (g *gossip) repair(view *hostView) {
-	known := g.ps.ListPeers("")
-	for _, l := range g.h.spans.links() {
-		if !slices.Contains(known, l.peer) {
-			view.announce(l)
-		}
 	}
 }

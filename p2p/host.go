@@ -37,20 +37,21 @@ type Host struct {
 	member  *membership
 	invites *invites // nil unless this node holds the authority
 
-	gate    *gate
-	traffic *traffic
-	quic    counter // QUIC connections that have ended
-	metrics *hostMetrics
-	book    *book
-	net     *fabricNet
-	conns   *connmgr.BasicConnMgr
-	mux     *multistream.MultistreamMuxer[protocol.ID]
-	links   *links
-	spans   *spans
-	members *members
-	keeper  *keeper
-	view    *hostView
-	gossip  *gossip
+	gate       *gate
+	traffic    *traffic
+	quic       counter // QUIC connections that have ended
+	metrics    *hostMetrics
+	book       *book
+	net        *fabricNet
+	conns      *connmgr.BasicConnMgr
+	mux        *multistream.MultistreamMuxer[protocol.ID]
+	links      *links
+	spans      *spans
+	members    *members
+	keeper     *keeper
+	neighbours *neighbours
+	view       *gossipView
+	gossip     *gossip
 
 	hello   atomic.Pointer[[]byte] // what we show in a proof
 	contact contact                // guarded by mu
@@ -123,7 +124,7 @@ func (h *Host) openNet() (err error) {
 	if err != nil {
 		return fmt.Errorf("p2p: start libp2p: %w", err)
 	}
-	h.spans, h.members, h.keeper = newSpans(h), newMembers(h), newKeeper(h)
+	h.spans, h.members, h.keeper, h.neighbours = newSpans(h), newMembers(h), newKeeper(h), newNeighbours(h)
 	h.links = &links{h: h, m: map[network.Conn]*link{}}
 	h.conns, err = connmgr.NewConnManager(h.cfg.PeersLow, h.cfg.PeersHigh, connmgr.WithGracePeriod(dialTimeout))
 	if err != nil {
@@ -178,7 +179,7 @@ func (h *Host) warnOfExpiry() {
 
 // openProtocols starts what runs over proven connections.
 func (h *Host) openProtocols() (err error) {
-	if h.view, err = newHostView(h, h.conns); err != nil {
+	if h.view, err = newGossipView(h); err != nil {
 		return err
 	}
 	if h.gossip, err = newGossip(h.ctx, h, h.view); err != nil {
@@ -247,10 +248,12 @@ func (h *Host) Serve(
 		return fmt.Errorf("p2p: subscribe: %w", err)
 	}
 	h.serving = true
-	h.view.SetStreamHandler(syncProtocol, func(s network.Stream) {
+	h.mux.AddHandler(syncProtocol, func(_ protocol.ID, rw io.ReadWriteCloser) error {
+		s := rw.(network.Stream)
 		if !h.goes.run(func() { onStream(h.spans.node(s.Conn().RemotePeer()), s) }) {
-			s.Reset()
+			return s.Reset()
 		}
+		return nil
 	})
 	h.goes.run(func() { h.spans.deliver(onPeer) })
 	h.goes.run(func() { h.gossip.receive(sub, onGossip) })

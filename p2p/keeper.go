@@ -100,6 +100,13 @@ func (k *keeper) forget(id peer.ID) {
 	delete(k.targets, id)
 }
 
+func (k *keeper) isDialling(id peer.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t, ok := k.targets[id]
+	return ok && t.dialling
+}
+
 // kick wakes the loop; called with or without mu.
 func (k *keeper) kick() {
 	select {
@@ -175,10 +182,7 @@ func (k *keeper) dialDue(now time.Time) (wait time.Duration, ok bool) {
 	if !k.h.gate.is(modeOpen) {
 		return 0, false
 	}
-	connected := map[peer.ID]bool{}
-	for _, id := range k.h.spans.peers() {
-		connected[id] = true
-	}
+	connected := k.h.links.proving()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	wait = backoffMax

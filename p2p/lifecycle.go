@@ -11,10 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 )
 
-const (
-	repairEvery = 3 // in networkIntervals
-	expiryEvery = 6
-)
+// expiryEvery is how often certificates are looked at, in networkIntervals.
+const expiryEvery = 6
 
 // onProven begins the use of a proven connection.
 func (h *Host) onProven(l *link) {
@@ -23,16 +21,14 @@ func (h *Host) onProven(l *link) {
 	if list := h.members.list(l.peer); list != nil {
 		l.control.send(list)
 	}
-	if err := h.view.announce(l); err != nil {
-		h.log.Warn("p2p: gossip did not take up a peer", "peer", l.peer, "err", err)
-	}
+	h.neighbours.arrive(l)
 	h.keeper.kick()
 }
 
 // onSpanEnd is called with spans.mu held.
 func (h *Host) onSpanEnd(s *span) {
-	h.members.seen(s.peer)
-	h.keeper.ended(s.peer, time.Since(s.since))
+	h.members.seen(s.link.peer)
+	h.keeper.ended(s.link.peer, time.Since(s.since))
 }
 
 // onGoodbye ends the span at once, before the connection has.
@@ -43,23 +39,19 @@ func (h *Host) onGoodbye(l *link, payload []byte) {
 	h.spans.drop(l)
 }
 
-// part says goodbye on one connection and closes it.
+// part ends a span at once, says goodbye, and closes the connection when the other side has closed it or
+// goodbyeTimeout has passed. The other side must close first: what is still on its way when a connection
+// is closed is lost, and the goodbye with it.
 func (h *Host) part(why farewell, l *link) {
+	h.spans.drop(l)
 	l.control.goodbye(why)
 	timer := time.NewTimer(goodbyeTimeout)
 	defer timer.Stop()
 	select {
-	case <-l.control.flushed:
+	case <-l.ended:
 	case <-timer.C:
 	}
-	h.spans.drop(l)
 	l.conn.Close()
-}
-
-func (h *Host) partDuplicate(l *link) {
-	if h.spans.spare(l) {
-		h.part(duplicate, l)
-	}
 }
 
 // farewell says goodbye to everyone at once and closes every connection, proven or not.
@@ -76,8 +68,7 @@ func (h *Host) farewell(why farewell) {
 	wg.Wait()
 }
 
-// maintain looks after what no event tells of: changes of the network, certificates that expire, peers that
-// gossipsub has given up.
+// maintain looks after what no event tells of: changes of the network, and certificates that expire.
 func (h *Host) maintain() {
 	ticker := time.NewTicker(networkInterval)
 	defer ticker.Stop()
@@ -88,9 +79,6 @@ func (h *Host) maintain() {
 		case <-ticker.C:
 		}
 		h.followNetwork()
-		if n%repairEvery == 0 {
-			h.gossip.repair(h.view)
-		}
 		if n%expiryEvery == 0 {
 			h.expire(h.cfg.Now())
 		}

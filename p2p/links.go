@@ -29,8 +29,8 @@ const (
 	negotiationTimeout = 5 * time.Second
 	// foreignStreamsMax is how many streams of other protocols a stranger may try before it is cut off.
 	foreignStreamsMax = 8
-	// duplicateGrace lets both sides finish their proofs before one of two connections is closed.
-	duplicateGrace = time.Second
+	// glareWindow is how young a connection is that may have been dialled at the same moment as another.
+	glareWindow = dialTimeout
 	// refusalLinger leaves the other side time to read why it was refused.
 	refusalLinger = 500 * time.Millisecond
 )
@@ -55,8 +55,8 @@ type link struct {
 	cert     *Certificate        // set before standing leaves stranger
 	control  *control            // set before standing becomes proven
 	since    time.Time
-	doomed   bool // a duplicate about to be closed; guarded by spans.mu
-	gone     bool // the connection has ended; guarded by spans.mu
+	gossips  chan struct{} // closed when gossipsub has its stream on this connection
+	gone     bool          // the connection has ended; guarded by spans.mu
 }
 
 // links knows every connection of the swarm.
@@ -86,6 +86,7 @@ func (ls *links) Connected(_ network.Network, c network.Conn) {
 		incoming: make(chan network.Stream, 1),
 		verdict:  make(chan struct{}),
 		ended:    make(chan struct{}),
+		gossips:  make(chan struct{}),
 	}
 	ls.mu.Lock()
 	ls.m[c] = l
@@ -110,6 +111,7 @@ func (ls *links) Disconnected(_ network.Network, c network.Conn) {
 	l.uncount()
 	l.h.countQUIC(c)
 	l.h.spans.drop(l)
+	l.h.neighbours.leave(l)
 }
 
 func (ls *links) of(c network.Conn) *link {
@@ -126,6 +128,17 @@ func (ls *links) all() []*link {
 		all = append(all, l)
 	}
 	return all
+}
+
+// proving are the peers of connections that are proven or about to be.
+func (ls *links) proving() map[peer.ID]bool {
+	peers := map[peer.ID]bool{}
+	for _, l := range ls.all() {
+		if !l.is(stranger) {
+			peers[l.peer] = true
+		}
+	}
+	return peers
 }
 
 func (l *link) is(s standing) bool { return standing(l.standing.Load()) == s }
@@ -155,7 +168,7 @@ var errEndedUnproven = errors.New("the other side ended the connection without a
 func (l *link) fail(err error) {
 	l.err = err
 	close(l.verdict)
-	if l.joined.Load() || l.h.ctx.Err() != nil {
+	if l.joined.Load() || errors.Is(err, errDuplicate) || l.h.ctx.Err() != nil {
 		return
 	}
 	l.h.metrics.proofsFailed.Inc()
@@ -173,7 +186,7 @@ func (l *link) prove() (network.Stream, time.Duration, error) {
 		return nil, 0, err
 	}
 	s.SetDeadline(deadline)
-	p := prover{fabric: l.h.fabric, hello: l.h.helloFrame(), now: l.h.cfg.Now, accepted: l.admit}
+	p := prover{fabric: l.h.fabric, hello: l.h.helloFrame(), now: l.h.cfg.Now, accept: l.admit}
 	exchange := p.listen
 	if l.outbound {
 		exchange = p.dial
@@ -186,11 +199,25 @@ func (l *link) prove() (network.Stream, time.Duration, error) {
 	return s, rtt, nil
 }
 
-func (l *link) admit(h hello) {
+// admit lets a member in, unless its connection is one too many.
+func (l *link) admit(h hello) error {
+	if !l.outbound && l.glare() {
+		return errDuplicate
+	}
 	l.cert = h.cert
 	l.h.members.learn(h.cert, h.contact, true)
 	l.standing.Store(int32(admitted))
 	l.uncount()
+	return nil
+}
+
+// glare tells whether this node and the peer dialled each other at the same moment, and ours is to be kept.
+func (l *link) glare() bool {
+	if l.h.id > l.peer {
+		return false
+	}
+	now, since, ok := l.h.spans.current(l.peer)
+	return l.h.keeper.isDialling(l.peer) || ok && now.outbound && time.Since(since) < glareWindow
 }
 
 func (l *link) uncount() {

@@ -8,16 +8,22 @@ import (
 
 // hostMetrics are the numbers of a host for Prometheus. They count whether registered or not.
 type hostMetrics struct {
-	proofsFailed prometheus.Counter
-	all          []prometheus.Collector
+	proofsFailed  prometheus.Counter
+	gossipDropped *prometheus.CounterVec
+	all           []prometheus.Collector
 }
 
 func newHostMetrics(h *Host) *hostMetrics {
-	m := &hostMetrics{proofsFailed: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "edgemem_p2p_proofs_failed_total", Help: "Connections closed because the other side did not prove membership.",
-	})}
+	m := &hostMetrics{
+		proofsFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "edgemem_p2p_proofs_failed_total", Help: "Connections closed because the other side did not prove membership.",
+		}),
+		gossipDropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "edgemem_p2p_gossip_dropped_total", Help: "Gossip messages dropped because a queue was full; pulls repair them.",
+		}, []string{"queue"}),
+	}
 	m.all = []prometheus.Collector{
-		m.proofsFailed,
+		m.proofsFailed, m.gossipDropped,
 		gauge("edgemem_p2p_peers_connected", "Members connected now.", func() float64 { return float64(h.spans.count()) }),
 		gauge("edgemem_p2p_members_known", "Other members of the fabric known to this node.", func() float64 { return float64(len(h.members.ids())) }),
 		bytesTotal(h, "tcp", "in", func(b Bandwidth) int64 { return b.TCP.In }),

@@ -20,6 +20,10 @@ import (
 //	listener → dialler   hello{certificate, addresses}     or   refusal{reason}
 //	dialler → listener   agreed                            or   refusal{reason}
 //
+// One connection is enough. Two nodes that dial each other at the same moment would make two; then the node
+// with the smaller id refuses the other's, as listener, and both keep its own. Without such a glare a
+// listener accepts: a peer that dials again has lost the connection before, and the new one takes its place.
+//
 // The listener lets the dialler's streams in from its own hello on, and opens streams to the dialler once
 // it has "agreed": so neither ever sends to a side that has not accepted it yet. A certificate needs no
 // challenge: libp2p has bound the connection to the peer id that the certificate names.
@@ -48,6 +52,7 @@ const (
 	refusedBorrowed
 	refusedForged
 	refusedExpired
+	refusedDuplicate
 )
 
 var refusalTexts = map[refusal]string{
@@ -56,11 +61,18 @@ var refusalTexts = map[refusal]string{
 	refusedBorrowed:  "our certificate is of another peer",
 	refusedForged:    "the signature of our certificate does not match",
 	refusedExpired:   "our certificate has expired by its clock",
+	refusedDuplicate: "it is dialling us at the same moment, and its connection is the one to keep",
 }
 
-var errRefused = errors.New("refused by the other side")
+var (
+	errRefused   = errors.New("refused by the other side")
+	errDuplicate = errors.New("the connection in the other direction is kept")
+)
 
 func (r refusal) err() error {
+	if r == refusedDuplicate {
+		return errDuplicate
+	}
 	text, ok := refusalTexts[r]
 	if !ok {
 		text = "for a reason this version does not know"
@@ -78,6 +90,8 @@ func refusalFor(err error) refusal {
 		return refusedForged
 	case errors.Is(err, errExpired):
 		return refusedExpired
+	case errors.Is(err, errDuplicate):
+		return refusedDuplicate
 	}
 	return refusedMalformed
 }
@@ -143,8 +157,9 @@ type prover struct {
 	fabric FabricID
 	hello  []byte           // ours, encoded
 	now    func() time.Time // by which expiry is judged
-	// accepted is called as soon as the other side's proof is good, before it hears so.
-	accepted func(hello)
+	// accept is called as soon as the other side's proof is good, before it hears so. The listener can still
+	// refuse there.
+	accept func(hello) error
 }
 
 // dial speaks first. rtt is the time from our hello to the answer.
@@ -158,7 +173,9 @@ func (p *prover) dial(s io.ReadWriter, remote peer.ID) (rtt time.Duration, err e
 		return 0, err
 	}
 	rtt = time.Since(start)
-	p.accepted(h)
+	if err := p.accept(h); err != nil {
+		return 0, err
+	}
 	return rtt, writeFrame(s, frameAgreed, nil)
 }
 
@@ -168,7 +185,9 @@ func (p *prover) listen(s io.ReadWriter, remote peer.ID) (rtt time.Duration, err
 	if err != nil {
 		return 0, err
 	}
-	p.accepted(h)
+	if err := p.accept(h); err != nil {
+		return 0, refuse(s, err)
+	}
 	start := time.Now()
 	if err := writeFrame(s, frameHello, p.hello); err != nil {
 		return 0, err
@@ -196,9 +215,14 @@ func (p *prover) receive(s io.ReadWriter, remote peer.ID) (h hello, err error) {
 		err = h.cert.verify(p.fabric, remote, p.now())
 	}
 	if err != nil {
-		return h, errors.Join(err, writeFrame(s, frameRefusal, []byte{byte(refusalFor(err))}))
+		return h, refuse(s, err)
 	}
 	return h, nil
+}
+
+// refuse tells the other side why, and returns why.
+func refuse(s io.Writer, why error) error {
+	return errors.Join(why, writeFrame(s, frameRefusal, []byte{byte(refusalFor(why))}))
 }
 
 func unexpected(kind byte, payload []byte) error {

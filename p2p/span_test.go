@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 )
@@ -160,6 +159,7 @@ func refused(t *testing.T, from, to *node) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	waitUntil(t, "the old connection is closed", func() bool { return len(from.net.ConnsToPeer(to.id)) == 0 })
 	from.book.AddAddrs(to.id, to.net.ListenAddresses(), peerstore.TempAddrTTL)
 	from.net.Backoff().Clear(to.id)
 	if _, err := from.net.DialPeer(ctx, to.id); err == nil {
@@ -174,9 +174,7 @@ func TestSpansAlternate(t *testing.T) {
 	b := a.joined(testConfig(t, "beta"))
 	connected(a, b)
 	for range 3 {
-		for _, c := range a.spans.conns(b.id) {
-			c.Close()
-		}
+		a.spans.conn(b.id).Close()
 		if e := next(t, a.peers, "down"); e.up || e.peer != b.Self() || e.name != "beta" {
 			t.Fatalf("got %+v, want down", e)
 		}
@@ -186,42 +184,46 @@ func TestSpansAlternate(t *testing.T) {
 	}
 }
 
-// Several connections to one peer are one span; the older of two with the same dialler is told goodbye.
-func TestDuplicateConnectionsAreOneSpan(t *testing.T) {
+// A peer that connects again has lost the connection before: the new one takes its place, with a new span.
+func TestNewConnectionTakesThePlaceOfTheOld(t *testing.T) {
 	t.Parallel()
 	a := start(t, testConfig(t, "alpha"))
 	o := newOutsider(t)
 	twin := newOutsiderWithKey(t, o.key)
 	older := o.prove(o.dial(a), a)
 	a.awaitPeer(nodeID(o.id), true)
-	newer := twin.prove(twin.dial(a), a)
+	next(t, o.inbound, "gossip stream")
 
-	awaitGoodbye(t, older, duplicate)
-	if n := len(a.spans.conns(o.id)); n != 1 {
-		t.Errorf("%d connections in the span, want 1", n)
+	newer := twin.prove(twin.dial(a), a)
+	for _, up := range []bool{false, true} {
+		if e := next(t, a.peers, "peer event"); e.up != up || e.peer != nodeID(o.id) {
+			t.Fatalf("got %+v, want up %v", e, up)
+		}
 	}
-	if n := len(a.peers); n != 0 {
-		t.Errorf("%d further peer events", n)
-	}
-	newer.Reset()
+	awaitClosed(t, older)
+	next(t, twin.inbound, "gossip stream on the new connection")
+	newer.Conn().Close()
 	a.awaitPeer(nodeID(o.id), false)
 }
 
-// awaitGoodbye reads frames of the control stream up to the goodbye.
-func awaitGoodbye(t *testing.T, s network.Stream, want farewell) {
-	t.Helper()
-	for {
-		kind, payload, err := readFrame(s, controlFrameMax)
-		if err != nil {
-			t.Fatalf("no goodbye: %v", err)
-		}
-		if kind == frameGoodbye {
-			if len(payload) != 1 || farewell(payload[0]) != want {
-				t.Errorf("goodbye %v, want %d", payload, want)
-			}
-			return
+// The end of one of gossip's two streams ends the connection: gossipsub does not recover from it by itself.
+func TestGossipStreamsEndWithTheConnection(t *testing.T) {
+	t.Parallel()
+	a := start(t, testConfig(t, "alpha"))
+	b := a.joined(testConfig(t, "beta"))
+	connected(a, b)
+	a.mustReach("one way", b)
+	b.mustReach("and back", a)
+	for _, s := range a.spans.conn(b.id).GetStreams() {
+		if s.Protocol() == gossipProtocols[0] {
+			s.Reset()
+			break
 		}
 	}
+	a.awaitPeer(b.Self(), false)
+	connected(a, b)
+	a.mustReach("one way", b)
+	b.mustReach("and back", a)
 }
 
 // Two nodes that dial each other at the same moment end up with one connection and one span.

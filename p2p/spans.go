@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -12,14 +11,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// span is the time during which a peer is connected, over however many connections.
+// span is the time during which a peer is connected: one proven connection. When a newer one takes its place,
+// one span ends and another begins, because the peer has lost what was on the old one.
 type span struct {
-	peer  peer.ID
 	node  crdt.NodeID
 	name  string
 	tier  string
 	since time.Time
-	links []*link // proven, in the order of their proofs; never empty
+	link  *link
 }
 
 // spans turns proven connections into "peer up" and "peer down", each exactly once per span. Changes are
@@ -37,82 +36,38 @@ func newSpans(h *Host) *spans {
 	return &spans{h: h, m: map[peer.ID]*span{}, dirty: map[peer.ID]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
-// add puts a proven link under its peer's span and starts the span if it is the first. false if the
-// connection has ended meanwhile.
+// add begins a span with a proven link, and ends the one before. false if the connection has ended
+// meanwhile.
 func (ss *spans) add(l *link) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if l.gone {
 		return false
 	}
-	s, ok := ss.m[l.peer]
-	if !ok {
-		s = &span{peer: l.peer, node: nodeID(l.peer), name: l.cert.Name, tier: l.cert.Tier, since: time.Now()}
-		ss.m[l.peer] = s
-		ss.mark(l.peer)
+	if old, ok := ss.m[l.peer]; ok {
+		ss.end(old)
+		old.link.conn.Close()
 	}
-	s.links = append(s.links, l)
-	ss.doomDuplicates(s)
+	ss.m[l.peer] = &span{node: nodeID(l.peer), name: l.cert.Name, tier: l.cert.Tier, since: time.Now(), link: l}
+	ss.mark(l.peer)
 	return true
 }
 
-// doomDuplicates keeps one connection of those that two nodes make when they dial each other at once. Both
-// sides choose alike: the one that the node with the smaller id dialled; of two with the same dialler the
-// newer, because a peer that dials again has lost the older one. The others close after a grace, so that
-// the other side's proof of the kept one can end first.
-func (ss *spans) doomDuplicates(s *span) {
-	keep := s.best()
-	for _, l := range s.links {
-		if l != keep && !l.doomed {
-			l.doomed = true
-			ss.h.goes.after(duplicateGrace, func() { ss.h.partDuplicate(l) })
-		}
-	}
-}
-
-// spare tells whether the peer has another connection that is to stay. If not, l is the one to keep now.
-func (ss *spans) spare(l *link) bool {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	if s, ok := ss.m[l.peer]; ok && slices.ContainsFunc(s.links, func(o *link) bool { return o != l && !o.doomed }) {
-		return true
-	}
-	l.doomed = false
-	return false
-}
-
-func (s *span) best() *link {
-	best := s.links[0]
-	for _, l := range s.links[1:] {
-		if cmp.Compare(l.dialler(), best.dialler()) <= 0 {
-			best = l
-		}
-	}
-	return best
-}
-
-func (l *link) dialler() peer.ID {
-	if l.outbound {
-		return l.h.id
-	}
-	return l.peer
-}
-
-// drop ends a link; the span ends with its last one.
+// drop ends a link, and its span if there is one.
 func (ss *spans) drop(l *link) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	l.gone = true
-	s, ok := ss.m[l.peer]
-	if !ok || !slices.Contains(s.links, l) {
-		return
+	if s, ok := ss.m[l.peer]; ok && s.link == l {
+		ss.end(s)
 	}
-	s.links = slices.DeleteFunc(s.links, func(o *link) bool { return o == l })
-	if len(s.links) == 0 {
-		delete(ss.m, l.peer)
-		ss.mark(l.peer)
-		ss.h.onSpanEnd(s)
-	}
+}
+
+// end is called with mu held.
+func (ss *spans) end(s *span) {
+	delete(ss.m, s.link.peer)
+	ss.mark(s.link.peer)
+	ss.h.onSpanEnd(s)
 }
 
 // mark is called with mu held.
@@ -124,28 +79,23 @@ func (ss *spans) mark(p peer.ID) {
 	}
 }
 
-// conn is the connection to use for a new stream to the peer, nil if there is none.
+// conn is the connection to a peer, nil if there is none.
 func (ss *spans) conn(p peer.ID) network.Conn {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	if s, ok := ss.m[p]; ok {
-		return s.best().conn
+	if l, _, ok := ss.current(p); ok {
+		return l.conn
 	}
 	return nil
 }
 
-func (ss *spans) conns(p peer.ID) []network.Conn {
+// current is the link to a peer, and since when.
+func (ss *spans) current(p peer.ID) (l *link, since time.Time, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s, ok := ss.m[p]
 	if !ok {
-		return nil
+		return nil, time.Time{}, false
 	}
-	conns := make([]network.Conn, len(s.links))
-	for i, l := range s.links {
-		conns[i] = l.conn
-	}
-	return conns
+	return s.link, s.since, true
 }
 
 func (ss *spans) connected(p peer.ID) bool {
@@ -178,13 +128,13 @@ func (ss *spans) node(p peer.ID) crdt.NodeID {
 	return nodeID(p)
 }
 
-// links are the proven connections to use, one per peer, sorted by peer.
+// links are the proven connections, sorted by peer.
 func (ss *spans) links() []*link {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	links := make([]*link, 0, len(ss.m))
 	for _, p := range slices.Sorted(maps.Keys(ss.m)) {
-		links = append(links, ss.m[p].best())
+		links = append(links, ss.m[p].link)
 	}
 	return links
 }

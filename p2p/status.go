@@ -73,17 +73,6 @@ func (h *Host) peerStatus(id peer.ID, m member) PeerStatus {
 	return p
 }
 
-// current is the connection in use with a peer.
-func (ss *spans) current(id peer.ID) (l *link, since time.Time, ok bool) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	s, ok := ss.m[id]
-	if !ok {
-		return nil, time.Time{}, false
-	}
-	return s.best(), s.since, true
-}
-
 // Addrs are the multiaddrs under which others can dial this node now, each with /p2p/ and its id.
 func (h *Host) Addrs() []string {
 	full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.id, Addrs: h.net.dialable()})

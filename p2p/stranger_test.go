@@ -192,7 +192,7 @@ func (o *outsider) prove(c network.Conn, to *node) network.Stream {
 	o.t.Helper()
 	s := o.open(c, memberProtocol)
 	p := prover{
-		fabric: to.fabric, now: time.Now, accepted: func(hello) {},
+		fabric: to.fabric, now: time.Now, accept: func(hello) error { return nil },
 		hello: encodeHello(o.certified(to.member.authority, time.Now()).marshal(), nil),
 	}
 	if _, err := p.dial(s, to.id); err != nil {
@@ -227,13 +227,17 @@ func TestBadProofs(t *testing.T) {
 		hello func(o *outsider) []byte
 		want  refusal
 	}{
-		"expired":           {func(o *outsider) []byte { return encodeHello(o.certified(authority, now.Add(-certificateLifetime)).marshal(), nil) }, refusedExpired},
-		"other fabric":      {func(o *outsider) []byte { return encodeHello(o.certified(foreign, now).marshal(), nil) }, refusedForeign},
-		"copied":            {func(o *outsider) []byte { return encodeHello(a.member.cert.marshal(), nil) }, refusedBorrowed},
-		"forged":            {func(o *outsider) []byte { return encodeHello(flipped(o.certified(authority, now)), nil) }, refusedForged},
-		"foreign addresses": {func(o *outsider) []byte { return encodeHello(o.certified(authority, now).marshal(), a.contact.envelope) }, refusedMalformed},
-		"garbage":           {func(o *outsider) []byte { return []byte("\x01garbage, and then some more of it") }, refusedMalformed},
-		"empty":             {func(o *outsider) []byte { return nil }, refusedMalformed},
+		"expired": {func(o *outsider) []byte {
+			return encodeHello(o.certified(authority, now.Add(-certificateLifetime)).marshal(), nil)
+		}, refusedExpired},
+		"other fabric": {func(o *outsider) []byte { return encodeHello(o.certified(foreign, now).marshal(), nil) }, refusedForeign},
+		"copied":       {func(o *outsider) []byte { return encodeHello(a.member.cert.marshal(), nil) }, refusedBorrowed},
+		"forged":       {func(o *outsider) []byte { return encodeHello(flipped(o.certified(authority, now)), nil) }, refusedForged},
+		"foreign addresses": {func(o *outsider) []byte {
+			return encodeHello(o.certified(authority, now).marshal(), a.contact.envelope)
+		}, refusedMalformed},
+		"garbage": {func(o *outsider) []byte { return []byte("\x01garbage, and then some more of it") }, refusedMalformed},
+		"empty":   {func(o *outsider) []byte { return nil }, refusedMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

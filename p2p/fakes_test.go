@@ -5,6 +5,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	datastore "github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
 )
 
 // testClock is a wall clock that moves by hand.
@@ -33,4 +36,15 @@ func newSecret(t *testing.T) (s secret) {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// memoryBook is a peerstore without a disk.
+func memoryBook(t testing.TB) *book {
+	t.Helper()
+	b, err := newBook(t.Context(), dssync.MutexWrap(datastore.NewMapDatastore()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
 }
