@@ -12,16 +12,26 @@ const counterNote = "A counter: concurrent increments add up, and a concurrent D
 
 func counterCommands() []*command {
 	return []*command{
-		{name: "incr", arity: 2, flags: "write denyoom fast", keys: oneKey("RW access update"), group: "string", since: "1.0.0", cost: "O(1)",
-			summary: "Adds one to the integer at a key.", note: counterNote, write: func(c *client, tx *crdt.Tx) { c.increment(tx, 1) }},
-		{name: "decr", arity: 2, flags: "write denyoom fast", keys: oneKey("RW access update"), group: "string", since: "1.0.0", cost: "O(1)",
-			summary: "Takes one from the integer at a key.", note: counterNote, write: func(c *client, tx *crdt.Tx) { c.increment(tx, -1) }},
-		{name: "incrby", arity: 3, flags: "write denyoom fast", keys: oneKey("RW access update"), group: "string", since: "1.0.0", cost: "O(1)",
-			summary: "Adds to the integer at a key.", note: counterNote, write: incrBy},
-		{name: "decrby", arity: 3, flags: "write denyoom fast", keys: oneKey("RW access update"), group: "string", since: "1.0.0", cost: "O(1)",
-			summary: "Takes from the integer at a key.", note: counterNote, write: decrBy},
-		{name: "incrbyfloat", arity: 3, flags: "write denyoom fast", keys: oneKey("RW access update"), group: "string", since: "2.6.0", cost: "O(1)",
-			summary: "Adds a decimal to the number at a key.", note: counterNote + " Sums are exact decimals, so replicas agree to the last digit.", write: incrByFloat},
+		{name: "incr", arity: 2, flags: "write denyoom fast", keys: oneKey("RW access update"),
+			group: "string", since: "1.0.0", cost: "O(1)",
+			summary: "Adds one to the integer at a key.",
+			note:    counterNote, write: func(c *client, tx *crdt.Tx) { c.increment(tx, 1) }},
+		{name: "decr", arity: 2, flags: "write denyoom fast", keys: oneKey("RW access update"),
+			group: "string", since: "1.0.0", cost: "O(1)",
+			summary: "Takes one from the integer at a key.",
+			note:    counterNote, write: func(c *client, tx *crdt.Tx) { c.increment(tx, -1) }},
+		{name: "incrby", arity: 3, flags: "write denyoom fast", keys: oneKey("RW access update"),
+			group: "string", since: "1.0.0", cost: "O(1)",
+			summary: "Adds to the integer at a key.",
+			note:    counterNote, write: incrBy},
+		{name: "decrby", arity: 3, flags: "write denyoom fast", keys: oneKey("RW access update"),
+			group: "string", since: "1.0.0", cost: "O(1)",
+			summary: "Takes from the integer at a key.",
+			note:    counterNote, write: decrBy},
+		{name: "incrbyfloat", arity: 3, flags: "write denyoom fast", keys: oneKey("RW access update"),
+			group: "string", since: "2.6.0", cost: "O(1)",
+			summary: "Adds a decimal to the number at a key.",
+			note:    counterNote + " Sums are exact decimals, so replicas agree to the last digit.", write: incrByFloat},
 	}
 }
 

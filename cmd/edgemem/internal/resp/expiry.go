@@ -14,8 +14,10 @@ func expiryCommands() []*command {
 		ttlCommand("pttl", "2.6.0", "Tells the milliseconds until a key expires.", "nondeterministic_output", func(at, now int64) int64 { return at - now }),
 		ttlCommand("expiretime", "7.0.0", "Tells the Unix time in seconds at which a key expires.", "", func(at, _ int64) int64 { return roundSeconds(at) }),
 		ttlCommand("pexpiretime", "7.0.0", "Tells the Unix time in milliseconds at which a key expires.", "", func(at, _ int64) int64 { return at }),
-		{name: "persist", arity: 2, flags: "write fast", keys: oneKey("RW update"), group: "generic", since: "2.2.0", cost: "O(1)",
-			summary: "Takes a key's expiry away.", note: longestWins, write: persist},
+		{name: "persist", arity: 2, flags: "write fast", keys: oneKey("RW update"),
+			group: "generic", since: "2.2.0", cost: "O(1)",
+			summary: "Takes a key's expiry away.",
+			note:    longestWins, write: persist},
 	}
 }
 

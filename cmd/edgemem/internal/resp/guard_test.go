@@ -80,6 +80,7 @@ func TestGuardRefuses(t *testing.T) {
 	}{
 		{name: "announced bulk of 512 MB", input: "*1\r\n$536870912\r\n", want: "invalid bulk length"},
 		{name: "bulk a little too large", input: "*1\r\n$1114113\r\n", want: "invalid bulk length"},
+		{name: "negative bulk that redcon slices by", input: "*1\r\n$-2\r\n", want: "invalid bulk length"},
 		{name: "negative bulk", input: "*1\r\n$-5\r\n", want: "invalid bulk length"},
 		{name: "bulk length that wraps around", input: "*1\r\n$18446744073709551617\r\n", want: "invalid bulk length"},
 		{name: "bulk length that is none", input: "*1\r\n$x\r\n", want: "invalid bulk length"},

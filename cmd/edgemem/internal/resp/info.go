@@ -188,11 +188,13 @@ func (s *Server) infoCRDT(w *infoWriter) {
 		for _, origin := range r.Context {
 			ranges += len(origin.Above)
 		}
-		w.line("region_"+r.Name, fmt.Sprintf("ack=%s,entries=%d,bytes=%d,ghosts=%d,origins=%d,ranges_above_base=%d,digest=%v",
-			r.Ack, r.Entries, r.Bytes, r.Ghosts, len(r.Context), ranges, r.Digest))
+		w.line("region_"+r.Name, fmt.Sprintf("ack=%s,entries=%d,bytes=%d,ghosts=%d,origins=%d,ranges_above_base=%d,gaps=%d,digest=%s",
+			r.Ack, r.Entries, r.Bytes, r.Ghosts, len(r.Context), ranges, zeroOne(r.Gaps), r.Digest))
+		w.line("merges_"+r.Name, fmt.Sprintf("local_writes=%d,pushed=%d,pushed_twice=%d,left_for_pull=%d,chunks=%d,pulled=%d,ghosts_pruned=%d,clock_skewed=%d",
+			r.Stats.LocalWrites, r.Stats.PushApplied, r.Stats.PushOld, r.Stats.PushDropped, r.Stats.ChunksMerged, r.Stats.TipsMerged, r.Stats.GhostsPruned, r.Stats.ClockSkewed))
 		for _, peer := range slices.Sorted(maps.Keys(r.Lag)) {
 			lag := r.Lag[peer]
-			w.line("lag_"+r.Name+"_"+string(peer), fmt.Sprintf("writes=%d,missing=%d,age_ms=%d", lag.Writes, lag.Missing, lag.AgeMS))
+			w.line("lag_"+r.Name+"_"+string(peer), fmt.Sprintf("connected=%d,writes=%d,missing=%d,age_ms=%d", zeroOne(lag.Up), lag.Writes, lag.Missing, lag.AgeMS))
 		}
 	}
 }

@@ -5,10 +5,12 @@ import "github.com/edgemem/edgemem/crdt"
 // meshCommands are those that Redis does not have.
 func meshCommands() []*command {
 	return []*command{
-		{name: "em.siblings", arity: 2, flags: "readonly fast", keys: oneKey("RO access"), acl: "read", group: "edgemem", since: "0.1.0", cost: "O(N) for N siblings",
+		{name: "em.siblings", arity: 2, flags: "readonly fast", keys: oneKey("RO access"), acl: "read",
+			group: "edgemem", since: "0.1.0", cost: "O(N) for N siblings",
 			summary: "Lists the values that were written to a key concurrently, the one that GET shows first.",
 			note:    "More than one until a later write covers them. A counter has no siblings to choose from and answers its value.", read: siblings},
-		{name: "em.region", arity: 1, flags: "loading stale fast", group: "edgemem", since: "0.1.0", cost: "O(1)",
+		{name: "em.region", arity: 1, flags: "loading stale fast",
+			group: "edgemem", since: "0.1.0", cost: "O(1)",
 			summary: "Tells the name of the selected region.", run: func(c *client) { c.bulkString(c.labels.region) }},
 	}
 }

@@ -310,3 +310,32 @@ func TestStoppingAnswersWhatIsUnderWay(t *testing.T) {
 		}
 	})
 }
+
+func TestExpiryAtTheInstant(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, Limits{}, func(t *testing.T, _ *Server, l *pipeListener) {
+		conn := l.dial()
+		defer func() { _ = conn.Close() }()
+		got := collect(conn)
+		ask := func(want string, lines ...string) {
+			t.Helper()
+			before := len(got.String())
+			for _, line := range lines {
+				write(t, conn, line+"\r\n")
+			}
+			synctest.Wait()
+			if text := got.String()[before:]; text != want {
+				t.Errorf("%q: %q, want %q", lines, text, want)
+			}
+		}
+		ask("+OK\r\n:1500\r\n:2\r\n", "SET k v PX 1500", "PTTL k", "TTL k")
+		time.Sleep(1499 * time.Millisecond)
+		ask(":1\r\n$1\r\nv\r\n:0\r\n", "PTTL k", "GET k", "TTL k")
+		time.Sleep(time.Millisecond)
+		ask(":-2\r\n$-1\r\n:0\r\n+none\r\n*0\r\n", "PTTL k", "GET k", "EXISTS k", "TYPE k", "KEYS *")
+		ask(":1\r\n:1\r\n:1\r\n:-1\r\n", "HSET h f 1", "PEXPIRE h 10", "PERSIST h", "TTL h")
+		ask(":1\r\n:1\r\n", "SADD s m", "EXPIRE s 1")
+		time.Sleep(time.Second)
+		ask(":1\r\n*1\r\n$1\r\nn\r\n:-1\r\n", "SADD s n", "SMEMBERS s", "TTL s")
+	})
+}
