@@ -13,7 +13,7 @@ const (
 	CellField  CellKind = 3 // one map field, named by Sub: register siblings and counter contributions
 	CellExpiry CellKind = 4 // when the entry expires
 	CellDrop   CellKind = 5 // ghosts of whole-entry removals
-	CellFlush  CellKind = 6 // ghosts of whole-region removals, in the entry with the empty key
+	CellFlush  CellKind = 6 // ghosts of whole-region removals, in an entry of their own without a key
 )
 
 // Tag says what one sibling in a cell is.
@@ -48,6 +48,21 @@ func (p pos) compare(q pos) int {
 		return 1
 	}
 	return 0
+}
+
+// posOf is where a cell is placed: ghosts of removals with a scope come first in it, so that whoever pulls has
+// them before anything that they reach (see Pull.rewind).
+func posOf(key string, kind CellKind, sub string) pos {
+	return pos{entryHash(key, kind), cellHash(kind, sub)}
+}
+
+// entryHash places an entry. Ghosts of whole-region removals are in an entry of their own, which comes first
+// and is not the one of the key "".
+func entryHash(key string, kind CellKind) uint64 {
+	if kind == CellFlush {
+		return 0
+	}
+	return hashString(0, key)
 }
 
 // next is the position after p; posMax has none and stays.
@@ -136,7 +151,12 @@ type entry struct {
 // fewCells is where a sorted slice gives way to a table: a linear look through 16 pointers costs about a probe.
 const fewCells = 16
 
-func cellHash(kind CellKind, sub string) uint64 { return hashString(uint64(kind)*k1, sub) }
+func cellHash(kind CellKind, sub string) uint64 {
+	if kind == CellDrop || kind == CellFlush {
+		return 0
+	}
+	return hashString(uint64(kind)*k1, sub)
+}
 
 func (e *entry) cell(kind CellKind, sub string) *cell {
 	if e == nil {

@@ -31,7 +31,7 @@ type cellTip struct {
 	form byte
 }
 
-func (s *cellState) pos() pos { return pos{hashString(0, s.key), cellHash(s.kind, s.sub)} }
+func (s *cellState) pos() pos { return posOf(s.key, s.kind, s.sub) }
 
 // names reports whether the sender has the dot, as a sibling or, where ghosts is set, as a ghost.
 func (s *cellState) names(d Dot, ghosts bool) bool {
@@ -232,6 +232,7 @@ func (r *Region) join(c *chunk, cut Context, floors map[Origin]Seq, now int64) {
 	r.raise(c.lo, c.hi, cut)
 	r.stats.ChunksMerged++
 	r.retryWaiting(now)
+	r.trimPieces()
 	r.absorbResets(now)
 }
 

@@ -11,12 +11,13 @@ import (
 // contribution of another origin, a reset: what it had seen, by sequence number. Readers subtract
 // it, and the owner absorbs it into its base with its next write. `10, then DEL ‖ INCR` is 1.
 //
-//	contribution (T, baseSeq, baseT): T increments so far, of which baseT up to baseSeq are removed
-//	reset (origin, seq, T):           a removal saw origin's contribution of dot seq, which said T
-//	value of an origin                T − T of the reset with the highest seq above baseSeq, else T − baseT
+//	contribution (T, baseSeq, baseT)  T increments so far, of which baseT up to baseSeq are removed
+//	reset (origin, seq, baseSeq, T)   a removal saw origin's contribution of dot seq, which said T from baseSeq on
+//	value of a contribution           T − T of the latest reset of its chain, else T − baseT; 0 if that reset saw it
 //
-// A contribution that starts afresh has a base just below its own dot, so that a reset of the earlier
-// chain, arriving late, no longer counts.
+// A contribution that starts afresh, because a removal took the earlier one, has a base just below its own dot: it
+// begins another chain. A reset counts only within its chain: one of an earlier chain, arriving late, takes nothing
+// from a later contribution, and one of a later chain says nothing about an earlier contribution.
 type contribution struct {
 	total   num
 	baseSeq Seq
@@ -24,9 +25,10 @@ type contribution struct {
 }
 
 type reset struct {
-	origin Origin
-	seq    Seq
-	total  num
+	origin  Origin
+	seq     Seq
+	baseSeq Seq
+	total   num
 }
 
 func appendNum(b []byte, n num) []byte {
@@ -70,6 +72,7 @@ func decodeContribution(b []byte) contribution {
 func (x reset) encode() []byte {
 	b := append(make([]byte, 0, 32), x.origin[:]...)
 	b = binary.AppendUvarint(b, uint64(x.seq))
+	b = binary.AppendUvarint(b, uint64(x.baseSeq))
 	return appendNum(b, x.total)
 }
 
@@ -77,7 +80,7 @@ func decodeReset(b []byte) reset {
 	d := decoder{b: b}
 	var x reset
 	copy(x.origin[:], d.take(len(x.origin)))
-	x.seq, x.total = Seq(d.uvarint()), d.num()
+	x.seq, x.baseSeq, x.total = Seq(d.uvarint()), Seq(d.uvarint()), d.num()
 	if d.err != nil {
 		return reset{}
 	}
@@ -89,13 +92,11 @@ func (r *Region) resetsUs(s *sibling) bool {
 	return len(s.val) >= len(Origin{}) && Origin(s.val[:16]) == r.cfg.Self
 }
 
-// latestReset is the reset of origin o in the cell with the highest number above baseSeq.
-func latestReset(c *cell, o Origin, baseSeq Seq) (reset, bool) {
-	best := reset{seq: baseSeq}
-	found := false
+// latestReset is the reset with the highest number of the chain of origin o's contribution k of dot seq.
+func latestReset(c *cell, o Origin, k contribution, seq Seq) (best reset, found bool) {
 	for i := range c.sibs {
 		if s := &c.sibs[i]; s.tag == TagReset {
-			if x := decodeReset(s.val); x.origin == o && x.seq > best.seq {
+			if x := decodeReset(s.val); x.origin == o && x.of(k, seq) && (!found || x.seq > best.seq) {
 				best, found = x, true
 			}
 		}
@@ -103,10 +104,18 @@ func latestReset(c *cell, o Origin, baseSeq Seq) (reset, bool) {
 	return best, found
 }
 
+// of reports whether x saw the chain of the contribution k of dot seq.
+func (x reset) of(k contribution, seq Seq) bool { return x.seq > k.baseSeq && seq > x.baseSeq }
+
+// replaces reports whether x makes an older reset of the same chain needless.
+func (x reset) replaces(y reset) bool {
+	return y.origin == x.origin && y.seq > x.baseSeq && y.seq <= x.seq
+}
+
 // share is what one contribution adds to the cell's sum.
 func (r *Region) share(c *cell, s *sibling) num {
 	k := decodeContribution(s.val)
-	if x, ok := latestReset(c, r.origins[s.org].id, k.baseSeq); ok {
+	if x, ok := latestReset(c, r.origins[s.org].id, k, s.seq); ok {
 		if x.seq >= s.seq {
 			return num{}
 		}

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Expiry is a cell of its own. Its siblings hold instants; the view is the latest, and a PERSIST is an
@@ -22,22 +23,27 @@ func decodeInstant(b []byte) int64 {
 	return int64(binary.BigEndian.Uint64(b))
 }
 
-// updateExpiry recomputes the entry's effective instant.
-func (r *Region) updateExpiry(c *cell) {
+// latestInstant is the view of an expiry cell; 0 is never.
+func latestInstant(c *cell) int64 {
 	var at int64
-	own := false
 	for i := range c.sibs {
 		if s := &c.sibs[i]; s.tag == TagExpiry {
 			at = max(at, decodeInstant(s.val))
-			own = own || r.hasSelf && s.org == r.self
 		}
 	}
 	if at == never {
-		at = 0
+		return 0
 	}
+	return at
+}
+
+// updateExpiry recomputes the entry's effective instant.
+func (r *Region) updateExpiry(c *cell) {
+	at := latestInstant(c)
 	if at == c.e.exp {
 		return
 	}
+	own := slices.ContainsFunc(c.sibs, func(s sibling) bool { return r.hasSelf && s.org == r.self })
 	if c.e.exp != 0 {
 		r.expiring--
 	}

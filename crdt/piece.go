@@ -57,10 +57,7 @@ func (r *Region) raise(lo, hi pos, cut Context) {
 	r.metaDirty = true
 	if lo == posMin && hi == posMax {
 		r.claimAll(cut)
-		for i := range r.pieces {
-			r.pieces[i].extra = r.beyondBase(r.pieces[i].extra)
-		}
-		r.mergePieces(r.pieces)
+		r.trimPieces()
 		return
 	}
 	cut = r.beyondBase(cut)
@@ -137,19 +134,54 @@ func (r *Region) claimAll(c Context) {
 	}
 }
 
+// trimPieces drops what pushes have made known everywhere.
+func (r *Region) trimPieces() {
+	if len(r.pieces) == 0 {
+		return
+	}
+	for i := range r.pieces {
+		r.pieces[i].extra = r.beyondBase(r.pieces[i].extra)
+	}
+	r.mergePieces(r.pieces)
+	r.metaDirty = true
+}
+
+// canonicalPieces are the pieces in a form that depends only on what was seen where, not on how it came: each
+// extra holds all that was seen of its origins, and neighbours differ.
+func (r *Region) canonicalPieces() []piece {
+	var out []piece
+	for _, x := range r.pieces {
+		all := r.beyondBase(x.extra).Clone()
+		for id, runs := range all {
+			if i, ok := r.byID[id]; ok {
+				runs.Union(r.origins[i].runs)
+				all[id] = runs
+			}
+		}
+		out = appendPiece(out, piece{x.lo, x.hi, all})
+	}
+	return out
+}
+
+// appendPiece drops a piece that says nothing, and joins one that says the same as its neighbour.
+func appendPiece(out []piece, x piece) []piece {
+	n := len(out)
+	switch {
+	case len(x.extra) == 0:
+		return out
+	case n > 0 && out[n-1].hi.next() == x.lo && out[n-1].extra.Equal(x.extra):
+		out[n-1].hi = x.hi
+		return out
+	}
+	return append(out, x)
+}
+
 // mergePieces joins neighbours that say the same, drops those that say nothing, and moves what the
 // whole space has in common into the region's context.
 func (r *Region) mergePieces(in []piece) {
 	var out []piece
 	for _, x := range in {
-		if len(x.extra) == 0 {
-			continue
-		}
-		if n := len(out); n > 0 && out[n-1].hi.next() == x.lo && out[n-1].extra.Equal(x.extra) {
-			out[n-1].hi = x.hi
-			continue
-		}
-		out = append(out, x)
+		out = appendPiece(out, x)
 	}
 	r.pieces = out
 	if !wholeSpace(out) {

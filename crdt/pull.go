@@ -94,6 +94,8 @@ type Pull struct {
 	sent    Context        // what the peer knows of our context, by earlier chunks and its own hello
 	floors  map[Origin]Seq // floors that the peer was told
 	first   Context        // our context when the current pass began
+	head    Context        // our context in the chunk that began the space,
+	inEntry Context        // and in the one that began the entry at p.at
 	passes  int
 	started bool
 	full    bool // the peer has not reached our floors in [at, end]
@@ -128,25 +130,27 @@ func (p *Pull) Next(maxBytes int) []byte {
 			return nil
 		}
 		p.openRange(posMin)
+	} else if at := p.rewind(); at != p.at {
+		p.openRange(at)
 	} else {
 		p.refresh()
 	}
 	return p.chunk(maxBytes)
 }
 
-// upToDate reports whether the peer has, everywhere, all that we have.
+// upToDate reports whether the peer has, everywhere, all that we have. It compares range by range: what was
+// pulled of a replica that then lost the rest stays known in a part of the space, and must not be sent for ever.
 func (p *Pull) upToDate() bool {
-	return len(p.r.pieces) == 0 && p.peer.Context.Covers(p.r.Context()) || p.r.nothingBeyond(p.peer.Context)
-}
-
-// nothingBeyond reports whether c covers our context and every piece.
-func (r *Region) nothingBeyond(c Context) bool {
-	for _, x := range r.pieces {
-		if !c.Covers(x.extra) {
+	for at := posMin; ; {
+		theirs, end := p.peer.at(at)
+		if !theirs.Covers(p.r.contextAt(at)) {
 			return false
 		}
+		if end = minPos(end, p.r.pieceEnd(at)); end == posMax {
+			return true
+		}
+		at = end.next()
 	}
-	return c.Covers(r.Context())
 }
 
 // openRange begins at position at, up to where either side's context changes.
@@ -163,13 +167,48 @@ func (p *Pull) openRange(at pos) {
 	p.collect(theirs)
 }
 
+// rewind gives the position to go on from: p.at, or an earlier one when a removal with a scope came since, and its
+// scope has been sent in part. A context that has seen such a removal must not be claimed for the rest of the scope
+// by a peer that lacks its ghost, which is at the beginning: others who then pull that rest from the peer would
+// find nothing there that tells of the removal.
+func (p *Pull) rewind() pos {
+	if p.at == posMin {
+		return p.at
+	}
+	for _, c := range p.r.scopes {
+		if p.untold(c, p.head) {
+			return posMin
+		}
+	}
+	at := p.at
+	if at.c != 0 {
+		start := pos{at.e, 0}
+		for _, c := range p.r.cellsFrom(start, start) {
+			if c.kind == CellDrop && p.untold(c, p.inEntry) {
+				at = start
+			}
+		}
+	}
+	return at
+}
+
+// untold reports whether the peer lacks a ghost of c: it did at first, and the context that it was sent for c's
+// position did too.
+func (p *Pull) untold(c *cell, sent Context) bool {
+	theirs, _ := p.peer.at(c.pos())
+	return slices.ContainsFunc(c.ghosts, func(t tip) bool {
+		d := p.r.dot(t)
+		return !sent.Has(d) && !theirs.Has(d)
+	})
+}
+
 // refresh brings the queue up to date with what happened here since the last chunk.
 func (p *Pull) refresh() {
 	r := p.r
 	if r.version == p.version && r.pruned == p.pruned {
 		return
 	}
-	if end := minPos(p.end, r.pieceEnd(p.at)); end != p.end || len(r.pieces) > 0 || r.pruned != p.pruned {
+	if minPos(p.end, r.pieceEnd(p.at)) != p.end || r.pruned != p.pruned {
 		p.openRange(p.at)
 		return
 	}
@@ -320,6 +359,7 @@ func (p *Pull) chunk(maxBytes int) []byte {
 		hi = p.queue[i-1].pos()
 	}
 	p.queue = p.queue[i:]
+	p.remember(lo, hi)
 	body := appendPos(appendPos(nil, lo), hi)
 	body = p.appendCut(body, &t)
 	body = p.appendFloors(body, &t)
@@ -336,6 +376,16 @@ func (p *Pull) chunk(maxBytes int) []byte {
 	}
 	head := append([]byte{wireVersion}, r.id[:]...)
 	return t.seal(append(head, flags), body)
+}
+
+// remember keeps what rewind needs of the chunk that covers [lo, hi].
+func (p *Pull) remember(lo, hi pos) {
+	if lo == posMin {
+		p.head = p.ours
+	}
+	if !(pos{hi.e, 0}).less(lo) {
+		p.inEntry = p.ours
+	}
 }
 
 // advance moves on behind hi: to the next range, the next pass, or the end.

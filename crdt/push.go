@@ -314,7 +314,7 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	if d.origin == r.cfg.Self {
 		return false, nil // our own, come back
 	}
-	applied, holes := false, r.holes()
+	applied, holes, version := false, r.holes(), r.version
 	for i := range d.ops {
 		switch r.tryOp(&d.ops[i], now) {
 		case opApplied:
@@ -325,6 +325,9 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	}
 	if applied {
 		r.retryWaiting(now)
+	}
+	if r.version != version {
+		r.trimPieces()
 	}
 	r.absorbResets(now)
 	return r.holes() > holes, nil
@@ -340,10 +343,10 @@ const (
 
 // tryOp applies one pushed write if rule 1 allows it.
 func (r *Region) tryOp(op *deltaOp, now int64) opResult {
-	p := pos{hashString(0, op.key), cellHash(op.kind, op.sub)}
+	p := posOf(op.key, op.kind, op.sub)
 	if r.has(p, op.dot) {
 		if !op.absent {
-			r.claim(tip{r.intern(op.dot.Origin), op.dot.Seq})
+			r.claimSeen(op)
 		}
 		r.stats.PushOld++
 		return opSeen
@@ -354,6 +357,20 @@ func (r *Region) tryOp(op *deltaOp, now int64) opResult {
 	r.applyOp(op, now)
 	r.stats.PushApplied++
 	return opApplied
+}
+
+// claimSeen claims a write that a pull has brought to its cell already. A scoped one reaches further than its
+// cell, and an unfinished pull may not have come that far: it is claimed only when it can take effect there.
+func (r *Region) claimSeen(op *deltaOp) {
+	if op.scope != nil {
+		if !r.Covers(op.scope) {
+			return
+		}
+		c := r.upsert(op.key, op.kind, op.sub)
+		r.clearScope(c, func(t tip) bool { return op.scope.Has(r.dot(t)) })
+		r.tidy(c)
+	}
+	r.claim(tip{r.intern(op.dot.Origin), op.dot.Seq})
 }
 
 // ready reports whether everything that op covers was seen here (rule 1).

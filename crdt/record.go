@@ -78,7 +78,7 @@ func (r *Region) cellRecord(c *cell) (Record, bool) {
 	k = appendBytes(k, c.e.key)
 	k = append(append(k, byte(c.kind)), c.sub...)
 	if c.gone {
-		return Record{k, nil}, r.lookup(c.e.key).cell(c.kind, c.sub) == nil
+		return Record{k, nil}, r.find(c.e.hash, c.e.key).cell(c.kind, c.sub) == nil
 	}
 	b := []byte{wireVersion}
 	b = binary.AppendUvarint(b, uint64(len(c.sibs)))

@@ -41,6 +41,8 @@ type Config struct {
 	Track bool
 	// MaxGhosts is how many ghosts are kept before the oldest are pruned. 0 means DefaultGhosts.
 	MaxGhosts int
+	// Trace is told every local write before it is applied. It is for checkers, which must know each by itself.
+	Trace func(Written)
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -158,6 +160,9 @@ func (r *Region) ContextHash() uint64 {
 			h ^= o.runs.hash(o.id)
 		}
 	}
+	for _, x := range r.canonicalPieces() {
+		h ^= mix(mix(x.lo.e^x.extra.Hash(), x.lo.c), mix(x.hi.e, x.hi.c))
+	}
 	return h
 }
 
@@ -235,15 +240,16 @@ func (r *Region) claim(t tip) {
 	}
 }
 
-func (r *Region) lookup(key string) *entry {
-	h := hashString(0, key)
+func (r *Region) lookup(key string) *entry { return r.find(hashString(0, key), key) }
+
+func (r *Region) find(h uint64, key string) *entry {
 	return r.entries.find(h, func(e *entry) bool { return e.key == key })
 }
 
 // upsert finds or makes a cell.
 func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
-	h := hashString(0, key)
-	e := r.entries.find(h, func(e *entry) bool { return e.key == key })
+	h := entryHash(key, kind)
+	e := r.find(h, key)
 	if e == nil {
 		return r.addEntry(h, key, kind, sub)
 	}

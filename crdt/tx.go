@@ -35,6 +35,9 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool) {
 	self := &r.origins[r.self]
 	dot := tip{r.self, self.runs.Top() + 1}
 	op := outOp{tip: dot, tag: tag, val: val, hlc: r.clock.Next(t.now)}
+	if r.cfg.Trace != nil {
+		r.cfg.Trace(Written{r.dot(dot), c.e.key, c.sub, c.kind, tag, op.hlc, val})
+	}
 	was := c.present()
 	for i := len(c.sibs) - 1; i >= 0; i-- {
 		if covers == nil || covers(&c.sibs[i]) {
@@ -142,9 +145,10 @@ func (t *Tx) resetOthers(c *cell) {
 	slices.SortFunc(of, func(a, b sibling) int { return cmp.Compare(a.seq, b.seq) })
 	for _, s := range of {
 		id := t.r.origins[s.org].id
-		x := reset{id, s.seq, decodeContribution(s.val).total}
+		k := decodeContribution(s.val)
+		x := reset{id, s.seq, k.baseSeq, k.total}
 		t.write(c, TagReset, x.encode(), func(o *sibling) bool {
-			return o.tag == TagCount && o.org == s.org || o.tag == TagReset && decodeReset(o.val).origin == id
+			return o.tip == s.tip || o.tag == TagReset && x.replaces(decodeReset(o.val))
 		})
 	}
 }
@@ -214,15 +218,15 @@ func (t *Tx) incrFloatCell(e *entry, key string, kind CellKind, sub, decimal str
 func (t *Tx) contribute(c *cell, delta num) {
 	r := t.r
 	var k contribution
-	found := false
+	var seq Seq
 	for i := range c.sibs {
 		if s := &c.sibs[i]; s.tag == TagCount && s.org == r.self {
-			k, found = decodeContribution(s.val), true
+			k, seq = decodeContribution(s.val), s.seq
 		}
 	}
-	if !found {
+	if seq == 0 {
 		k = contribution{baseSeq: r.origins[r.self].runs.Top()}
-	} else if x, ok := latestReset(c, r.cfg.Self, k.baseSeq); ok {
+	} else if x, ok := latestReset(c, r.cfg.Self, k, seq); ok {
 		k.baseSeq, k.base = x.seq, x.total
 	}
 	k.total = k.total.add(delta)
@@ -308,12 +312,29 @@ func (t *Tx) Flush() {
 // scoped removes everything in the scope of c, an entry or the region, that this replica has seen.
 func (t *Tx) scoped(c *cell) {
 	r := t.r
+	t.removeBeyond(c)
 	ctx := r.Context()
 	t.write(c, TagRemove, nil, nil)
 	if r.cfg.Push {
 		r.out.scope(ctx)
 	}
-	r.clearScope(c, func(tip) bool { return true })
+	r.clearScope(c, func(x tip) bool { return r.origins[x.org].runs.Has(x.seq) })
+}
+
+// removeBeyond removes one by one what an unfinished pull has brought: the context that a scoped remove carries
+// is the one of the whole region, and would not cover it.
+func (t *Tx) removeBeyond(scope *cell) {
+	r := t.r
+	if len(r.pieces) == 0 {
+		return
+	}
+	s := scopeOf(scope)
+	for _, c := range r.cellsFrom(s.lo, s.hi) {
+		beyond := func(x sibling) bool { return x.tag != TagReset && !r.origins[x.org].runs.Has(x.seq) }
+		if c != scope && slices.ContainsFunc(c.sibs, beyond) {
+			t.remove(c)
+		}
+	}
 }
 
 // clearScope drops the siblings and ghosts in the scope of c that seen accepts. Resets stay: they are not

@@ -1,0 +1,25 @@
+// Package sim plays seeded schedules on the real replication core and checks every step against an oracle
+// that knows every write by itself.
+//
+// A schedule is a list of steps, made from one seed: local transactions with every operation; pushes that are
+// folded over random windows, lost, repeated, reordered, cut off by one-way partitions; pulls in chunks of
+// a few bytes between which both sides write, push and pull; sessions cut and resumed with other peers; ghosts
+// pruned at random; clocks wrong by decades; crashes that lose what was not committed. Time is virtual and
+// nothing runs beside anything else, so that a seed replays a run to the byte.
+//
+//	seed ─ generate ─► steps ─ world ─► crdt.Region ×2–6 ─ encoded bytes ─► each other
+//	                              │            │ Trace: each write, with what its replica had seen
+//	                              │            ▼
+//	                              └──────► oracle: sets of writes ─► must be live, must show
+//
+// The oracle holds plain sets. It takes two things from the core: that a write happened (its dot, cell and tag)
+// and which writes a replica says that it has incorporated. From these and the rules of what covers what it
+// computes, by going through all writes, which siblings must live, which removes may be forgotten, and what each
+// key must show; the increments of a counter it adds up itself. So a replica may be behind, but its state must
+// be exactly the function of what it claims: this is invariant H, and more. At the end partitions heal,
+// everyone pulls from everyone until nothing changes, and every write must be everywhere, but those that a
+// crash took before any peer or disk had them.
+//
+// Reading order: script.go (steps), world.go (replicas, network, disks), oracle.go and show.go (what must be
+// true), local.go (what one operation must do), shrink.go.
+package sim

@@ -1,0 +1,195 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// opKind is one operation of a transaction.
+type opKind uint8
+
+const (
+	opSet opKind = iota
+	opSetKeep
+	opIncr
+	opIncrFloat
+	opDel
+	opSetAdd
+	opSetRemove
+	opMapSet
+	opMapDel
+	opMapIncr
+	opMapIncrFloat
+	opExpire
+	opPersist
+	opFlush
+	opKinds
+)
+
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush"}
+
+// op is one operation with its arguments; at is relative to the writer's clock.
+type op struct {
+	kind     opKind
+	key, sub string
+	val      string
+	at       int64
+}
+
+func (o op) String() string {
+	return fmt.Sprintf("%s(%q %q %.12q %+d)", opNames[o.kind], o.key, o.sub, o.val, o.at)
+}
+
+// delta is what an increment adds.
+func (o op) delta() *big.Rat {
+	switch o.kind {
+	case opIncr, opMapIncr, opIncrFloat, opMapIncrFloat:
+		d, _ := new(big.Rat).SetString(o.val)
+		return d
+	}
+	return nil
+}
+
+// do runs the operation and gives its result as text.
+func (o op) do(tx *crdt.Tx) (string, error) {
+	n, isInt := new(big.Int).SetString(o.val, 10)
+	if !isInt {
+		n = new(big.Int)
+	}
+	switch o.kind {
+	case opSet, opSetKeep:
+		tx.Set(o.key, []byte(o.val), o.kind == opSetKeep)
+		return "", nil
+	case opIncr:
+		x, err := tx.Incr(o.key, n.Int64())
+		return fmt.Sprint(x), err
+	case opIncrFloat:
+		return tx.IncrFloat(o.key, o.val)
+	case opDel:
+		return fmt.Sprint(tx.Del(o.key)), nil
+	case opSetAdd:
+		return text(tx.SetAdd(o.key, o.sub))
+	case opSetRemove:
+		return text(tx.SetRemove(o.key, o.sub))
+	case opMapSet:
+		return text(tx.MapSet(o.key, o.sub, []byte(o.val)))
+	case opMapDel:
+		return text(tx.MapDel(o.key, o.sub))
+	case opMapIncr:
+		x, err := tx.MapIncr(o.key, o.sub, n.Int64())
+		return fmt.Sprint(x), err
+	case opMapIncrFloat:
+		return tx.MapIncrFloat(o.key, o.sub, o.val)
+	case opExpire:
+		return fmt.Sprint(tx.Expire(o.key, tx.Now()+o.at)), nil
+	case opPersist:
+		return fmt.Sprint(tx.Persist(o.key)), nil
+	}
+	tx.Flush()
+	return "", nil
+}
+
+func text(ok bool, err error) (string, error) { return fmt.Sprint(ok), err }
+
+// wants is the same operation on what the key shows, as Redis would do it: what it shows afterwards, the result,
+// and the error.
+func (o op) wants(was shown, now int64) (shown, string, error) {
+	is := was
+	is.subs = maps.Clone(was.subs)
+	none := shown{}
+	switch o.kind {
+	case opFlush:
+		return none, "", nil
+	case opDel:
+		return none, fmt.Sprint(was.kind != crdt.KindNone), nil
+	case opSet:
+		return shown{kind: crdt.KindString, str: o.val}, "", nil
+	case opSetKeep:
+		return shown{kind: crdt.KindString, str: o.val, exp: was.exp}, "", nil
+	case opExpire:
+		if is.exp = now + o.at; was.kind == crdt.KindNone || is.exp <= now {
+			is = none
+		}
+		return is, fmt.Sprint(was.kind != crdt.KindNone), nil
+	case opPersist:
+		is.exp = 0
+		return is, fmt.Sprint(was.exp != 0), nil
+	}
+	return o.wantsOfKind(was, is)
+}
+
+func (o op) wantsOfKind(was, is shown) (shown, string, error) {
+	kind := crdt.KindString
+	switch o.kind {
+	case opSetAdd, opSetRemove:
+		kind = crdt.KindSet
+	case opMapSet, opMapDel, opMapIncr, opMapIncrFloat:
+		kind = crdt.KindMap
+	}
+	if was.kind != crdt.KindNone && was.kind != kind {
+		return was, "", crdt.ErrWrongType
+	}
+	is.kind = kind
+	if is.subs == nil && kind != crdt.KindString {
+		is.subs = map[string]string{}
+	}
+	val, there := is.subs[o.sub]
+	switch o.kind {
+	case opIncr, opIncrFloat:
+		sum, err := o.sum(was.str, was.kind != crdt.KindNone)
+		if err != nil {
+			return was, "", err
+		}
+		is.str = sum
+		return is, sum, nil
+	case opMapIncr, opMapIncrFloat:
+		sum, err := o.sum(val, there)
+		if err != nil {
+			return was, "", err
+		}
+		is.subs[o.sub] = sum
+		return is, sum, nil
+	case opSetAdd, opMapSet:
+		is.subs[o.sub] = o.val
+		if o.kind == opSetAdd {
+			is.subs[o.sub] = ""
+		}
+		return is, fmt.Sprint(!there), nil
+	}
+	if delete(is.subs, o.sub); len(is.subs) == 0 {
+		is = shown{}
+	}
+	return is, fmt.Sprint(there), nil
+}
+
+func (o op) sum(have string, there bool) (string, error) {
+	whole := o.kind == opIncr || o.kind == opMapIncr
+	sum := new(big.Rat)
+	if there {
+		n, ok := number(have)
+		switch {
+		case whole && (!ok || !n.IsInt()):
+			return "", crdt.ErrNotInteger
+		case !ok:
+			return "", crdt.ErrNotNumber
+		}
+		sum = n
+	}
+	return decimal(sum.Add(sum, o.delta())), nil
+}
+
+// checkOp compares what an operation did with what it should have done.
+func checkOp(o op, was, is shown, result string, err error, now int64) error {
+	want, wantResult, wantErr := o.wants(was, now)
+	if !errors.Is(err, wantErr) || err == nil && result != wantResult {
+		return fmt.Errorf("%v on %v answers %q %v, want %q %v", o, was, result, err, wantResult, wantErr)
+	}
+	if !is.equal(want) {
+		return fmt.Errorf("%v on %v leaves %v, want %v", o, was, is, want)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// act is what a step does. Its details come from the step's own seed, so that taking other steps away changes
+// nothing in it but what it meets.
+type act uint8
+
+const (
+	actWrite     act = iota // a transaction
+	actFlushOut             // TakePush, to everyone
+	actDeliver              // one message in flight arrives, or is lost, or arrives twice
+	actPull                 // one whole pull
+	actOpen                 // begin a pull in chunks
+	actAdvance              // go on with one: make a chunk, or merge one
+	actCut                  // a session breaks
+	actSync                 // TakeDirty
+	actCommit               // what was taken reaches the disk
+	actCrash                // and restart
+	actPrune                // forget ghosts
+	actTick                 // sweep, budget
+	actPartition            // cut or mend one direction between two
+	actPass                 // time goes by
+	acts
+)
+
+var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass"}
+
+// weights of the acts, in each of three moods.
+var weights = [][acts]int{
+	{34, 12, 22, 6, 4, 10, 1, 3, 2, 1, 3, 2, 2, 2},
+	{30, 5, 8, 3, 8, 36, 3, 2, 1, 1, 4, 1, 1, 1},
+	{30, 14, 22, 5, 3, 8, 1, 5, 4, 5, 3, 3, 2, 3},
+}
+
+// step is one thing that happens at one replica.
+type step struct {
+	act  act
+	who  int
+	seed uint64
+}
+
+func (s step) String() string { return fmt.Sprintf("%s %d %#x", actNames[s.act], s.who, s.seed) }
+
+// schedule is a whole run.
+type schedule struct {
+	replicas int
+	keys     []string
+	subs     []string
+	ops      []opKind
+	skews    []int64 // ms, per replica
+	ghosts   []int   // budget, per replica; 0 is the default
+	fold     bool    // pushes and commits are taken at random moments, not at once
+	steps    []step
+}
+
+const (
+	stepsMin = 20
+	stepsMax = 140
+	yearMs   = 365 * 24 * 3600 * 1000
+)
+
+// generate makes the schedule of a seed.
+func generate(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x65646765))
+	s := schedule{replicas: 2 + rng.IntN(5), fold: rng.IntN(3) > 0}
+	s.keys = []string{"a", "b", "", "c", "d", "e"}[:1+rng.IntN(6)]
+	subs := 1 + rng.IntN(4)
+	if rng.IntN(6) == 0 {
+		subs = 12 + rng.IntN(12) // beyond what an entry keeps in a slice
+	}
+	for i := range subs {
+		s.subs = append(s.subs, fmt.Sprintf("m%d", i))
+	}
+	s.ops = pickOps(rng)
+	for range s.replicas {
+		s.skews = append(s.skews, pickSkew(rng))
+		s.ghosts = append(s.ghosts, []int{0, 0, 2, 6}[rng.IntN(4)])
+	}
+	mood := weights[rng.IntN(len(weights))]
+	total := 0
+	for _, w := range mood {
+		total += w
+	}
+	for range stepsMin + rng.IntN(stepsMax-stepsMin) {
+		s.steps = append(s.steps, step{pickAct(rng, mood, total), rng.IntN(s.replicas), rng.Uint64()})
+	}
+	return s
+}
+
+// pickOps chooses the operations of a run: all, or the few of one type, which meet more often.
+func pickOps(rng *rand.Rand) []opKind {
+	switch rng.IntN(6) {
+	case 0:
+		return []opKind{opSet, opSet, opDel, opSetKeep}
+	case 1:
+		return []opKind{opIncr, opIncr, opDel, opSet, opIncrFloat}
+	case 2:
+		return []opKind{opSetAdd, opSetAdd, opSetAdd, opSetRemove, opDel, opFlush}
+	case 3:
+		return []opKind{opMapSet, opMapIncr, opMapDel, opMapIncr, opDel, opMapIncrFloat, opFlush}
+	}
+	all := make([]opKind, 0, 2*opKinds)
+	for k := range opKinds {
+		all = append(all, k)
+		if k != opFlush {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+func pickSkew(rng *rand.Rand) int64 {
+	switch rng.IntN(8) {
+	case 0:
+		return -50 * yearMs
+	case 1:
+		return 70 * yearMs
+	case 2:
+		return int64(rng.IntN(20*60*1000)) - 10*60*1000
+	}
+	return int64(rng.IntN(200)) - 100
+}
+
+func pickAct(rng *rand.Rand, mood [acts]int, total int) act {
+	x := rng.IntN(total)
+	for a, w := range mood {
+		if x -= w; x < 0 {
+			return act(a)
+		}
+	}
+	return actPass
+}
+
+// pickOp chooses one operation.
+func (s *schedule) pickOp(rng *rand.Rand) op {
+	o := op{
+		kind: s.ops[rng.IntN(len(s.ops))],
+		key:  s.keys[rng.IntN(len(s.keys))],
+		sub:  s.subs[rng.IntN(len(s.subs))],
+	}
+	switch o.kind {
+	case opSet, opSetKeep, opMapSet:
+		o.val = pickValue(rng)
+	case opIncr, opMapIncr:
+		o.val = fmt.Sprint(rng.IntN(41) - 20)
+	case opIncrFloat, opMapIncrFloat:
+		o.val = []string{"0.1", "-0.25", "3", "1e2", "12345678.0009", "-7"}[rng.IntN(6)]
+	case opExpire:
+		o.at = []int64{-1, 1, 50, 1000, 60_000, 10 * yearMs}[rng.IntN(6)]
+	}
+	if o.kind == opFlush && rng.IntN(2) == 0 {
+		o.kind = opDel
+	}
+	return o
+}
+
+// hugeValue is too large to be pushed.
+var hugeValue = strings.Repeat("huge", 17<<10)
+
+func pickValue(rng *rand.Rand) string {
+	switch rng.IntN(60) {
+	case 0:
+		return hugeValue
+	case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
+		return fmt.Sprint(rng.IntN(100) - 50)
+	case 11, 12:
+		return "1.5"
+	case 13:
+		return ""
+	}
+	return fmt.Sprintf("v%x", rng.Uint32N(1<<16))
+}
+
+// node names the incarnation of a replica.
+func originOf(who, incarnation int) crdt.Origin {
+	return crdt.NewOrigin(crdt.NodeID(fmt.Sprint("node", who)), crdt.Nonce{byte(incarnation), byte(incarnation >> 8)})
+}

@@ -1,0 +1,192 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"math/big"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// shown is what one key shows to a reader.
+type shown struct {
+	kind crdt.Kind
+	str  string
+	subs map[string]string // members, or fields and their values
+	exp  int64
+}
+
+func (a shown) equal(b shown) bool {
+	return a.kind == b.kind && a.str == b.str && a.exp == b.exp && maps.Equal(a.subs, b.subs)
+}
+
+func (a shown) String() string {
+	switch a.kind {
+	case crdt.KindNone:
+		return "nothing"
+	case crdt.KindString:
+		return fmt.Sprintf("%.20q exp %d", a.str, a.exp)
+	}
+	return fmt.Sprintf("%v %v exp %d", a.kind, a.subs, a.exp)
+}
+
+// actual reads a key through the core's view.
+func actual(v *crdt.View, key string) shown {
+	s := shown{kind: v.Kind(key)}
+	s.exp, _ = v.ExpireAt(key)
+	switch s.kind {
+	case crdt.KindString:
+		b, _, _ := v.Get(key)
+		s.str = string(b)
+	case crdt.KindSet:
+		s.subs = map[string]string{}
+		_ = v.SetEach(key, func(m string) bool { s.subs[m] = ""; return true })
+	case crdt.KindMap:
+		s.subs = map[string]string{}
+		_ = v.MapEach(key, func(f string, b []byte) bool { s.subs[f] = string(b); return true })
+	}
+	return s
+}
+
+// cellID names a cell.
+type cellID struct {
+	key, sub string
+	kind     crdt.CellKind
+}
+
+// expected computes from the live writes what each key shows at now.
+func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown {
+	cells := map[cellID][]*write{}
+	expiry := map[string]int64{}
+	for _, w := range live {
+		id := cellID{w.Key, w.Sub, w.Kind}
+		cells[id] = append(cells[id], w)
+		if w.Tag == crdt.TagExpiry {
+			expiry[w.Key] = max(expiry[w.Key], int64(binary.BigEndian.Uint64(w.Value)))
+		}
+	}
+	out := map[string]shown{}
+	for id, ws := range cells {
+		kind, val, ok := o.cellShows(x, id, ws)
+		s := out[id.key]
+		if !ok || kind < s.kind {
+			continue
+		}
+		if kind > s.kind {
+			s = shown{kind: kind}
+		}
+		if kind == crdt.KindString {
+			s.str = val
+		} else {
+			if s.subs == nil {
+				s.subs = map[string]string{}
+			}
+			s.subs[id.sub] = val
+		}
+		out[id.key] = s
+	}
+	for key, s := range out {
+		if at := expiry[key]; at != 0 && at != math.MaxInt64 {
+			if s.exp = at; at <= now {
+				delete(out, key)
+				continue
+			}
+			out[key] = s
+		}
+	}
+	return out
+}
+
+// cellShows is the view of one cell: presence of a member, or the last register plus the increments.
+func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, val string, ok bool) {
+	switch id.kind {
+	case crdt.CellMember:
+		kind = crdt.KindSet
+	case crdt.CellField:
+		kind = crdt.KindMap
+	case crdt.CellValue:
+		kind = crdt.KindString
+	default:
+		return 0, "", false
+	}
+	var reg *write
+	counted := false
+	for _, w := range ws {
+		switch w.Tag {
+		case crdt.TagMember:
+			return kind, "", true
+		case crdt.TagReg:
+			if reg == nil || later(w, reg) {
+				reg = w
+			}
+		case crdt.TagCount:
+			counted = true
+		}
+	}
+	if !counted {
+		if reg == nil {
+			return 0, "", false
+		}
+		return kind, string(reg.Value), true
+	}
+	sum := o.increments(x, id)
+	if reg != nil {
+		base, isNum := number(string(reg.Value))
+		if !isNum {
+			return kind, string(reg.Value), true
+		}
+		sum.Add(sum, base)
+	}
+	return kind, decimal(sum), true
+}
+
+func later(a, b *write) bool {
+	if a.HLC != b.HLC {
+		return a.HLC > b.HLC
+	}
+	if c := a.Dot.Origin.Compare(b.Dot.Origin); c != 0 {
+		return c > 0
+	}
+	return a.Dot.Seq > b.Dot.Seq
+}
+
+// increments adds up those that no removal or SET which saw them takes out.
+func (o *oracle) increments(x replica, id cellID) *big.Rat {
+	sum := new(big.Rat)
+	for i, w := range o.writes {
+		if w.Tag == crdt.TagCount && w.Kind == id.kind && w.Key == id.key && w.Sub == id.sub && x.known.has(i) && !o.holds(x, w, w.killers) {
+			sum.Add(sum, w.delta)
+		}
+	}
+	return sum
+}
+
+// number reads the decimals that the schedules use.
+func number(s string) (*big.Rat, bool) {
+	for i, c := range s {
+		if (c < '0' || c > '9') && c != '.' && !(c == '-' && i == 0) {
+			return nil, false
+		}
+	}
+	return new(big.Rat).SetString(s)
+}
+
+// decimal writes a number without trailing zeros, as the core does.
+func decimal(x *big.Rat) string {
+	n, _ := x.FloatPrec()
+	return x.FloatString(n)
+}
+
+// checkShown compares every key's view with what it must be.
+func (o *oracle) checkShown(x replica, live []*write, keys []string, now int64) error {
+	want := o.expected(x, live, now)
+	v := x.r.View(now)
+	for _, key := range keys {
+		if got := actual(v, key); !got.equal(want[key]) {
+			return fmt.Errorf("key %q shows %v and must show %v", key, got, want[key])
+		}
+	}
+	return nil
+}
