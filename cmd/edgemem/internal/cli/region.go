@@ -85,8 +85,9 @@ func regionShowCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show one region: size, digest, causal context, lag to each peer",
 		Long: `Show one region. Two nodes hold the same entries if and only if their digests are
-equal. The context says which writes of each origin were seen; lag says, for each peer,
-how many writes this node has that the peer lacks, and the other way round.`,
+equal. The context says which writes of each origin were seen. Lag says, for each peer
+and as of when it was last heard of, how many writes of this node it lacked, and how
+many it had that this node lacks.`,
 		Example: "  edgemem region show default",
 		Args:    args(1, 1, "one NAME"),
 	}
@@ -166,22 +167,37 @@ func printContext(w io.Writer, r control.Region) error {
 	return t.Flush()
 }
 
-// lagSummary says who is behind or ahead, or that nobody is.
+// lagSummary says who is behind or ahead as far as this node has heard, or that nobody is. What was heard
+// grows old between two hellos, so its age stands beside it.
 func lagSummary(r control.Region, names map[string]string) string {
 	var parts []string
 	for _, id := range slices.Sorted(maps.Keys(r.Lag)) {
-		lag := r.Lag[id]
-		if lag.Writes > 0 {
-			parts = append(parts, fmt.Sprintf("%s lacks %s", nameOf(string(id), names), formatCount(int(lag.Writes))))
-		}
-		if lag.Missing > 0 {
-			parts = append(parts, fmt.Sprintf("%s has %s more", nameOf(string(id), names), formatCount(int(lag.Missing))))
+		lag, name := r.Lag[id], nameOf(string(id), names)
+		switch {
+		case lag.AgeMS < 0:
+			parts = append(parts, name+" not heard of yet")
+		case lag.Missing > 0:
+			parts = append(parts, fmt.Sprintf("%s had %s more %s", name, formatCount(int(lag.Missing)), heard(lag.AgeMS)))
+		case lag.Writes > 0:
+			parts = append(parts, fmt.Sprintf("%s lacked %s %s", name, formatCount(int(lag.Writes)), heard(lag.AgeMS)))
 		}
 	}
 	if len(parts) == 0 {
 		return "–"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// heard says how old the news of a peer is.
+func heard(ageMS int64) string {
+	switch age := time.Duration(ageMS) * time.Millisecond; {
+	case ageMS < 0:
+		return "never"
+	case age < time.Second:
+		return "just now"
+	default:
+		return age.Round(time.Second).String() + " ago"
+	}
 }
 
 func printRegion(w io.Writer, r control.Region, names map[string]string) error {
@@ -207,14 +223,10 @@ func printLag(w io.Writer, r control.Region, names map[string]string) error {
 	}
 	fmt.Fprintln(w)
 	t := newTable(w)
-	t.row("PEER", "LACKS", "HAS MORE", "HEARD OF")
+	t.row("PEER", "LACKED", "HAD MORE", "HEARD OF")
 	for _, id := range slices.Sorted(maps.Keys(r.Lag)) {
 		lag := r.Lag[id]
-		heard := "never"
-		if lag.AgeMS >= 0 {
-			heard = (time.Duration(lag.AgeMS) * time.Millisecond).Round(time.Millisecond).String() + " ago"
-		}
-		t.row(nameOf(string(id), names), formatCount(int(lag.Writes)), formatCount(int(lag.Missing)), heard)
+		t.row(nameOf(string(id), names), formatCount(int(lag.Writes)), formatCount(int(lag.Missing)), heard(lag.AgeMS))
 	}
 	return t.Flush()
 }
