@@ -107,9 +107,11 @@ func (d *Daemon) Close() error {
 		d.setUnready(errClosing)
 		var errs []error
 		for _, p := range slices.Backward(d.parts) {
+			began := time.Now()
 			if err := p.close(); err != nil {
 				errs = append(errs, fmt.Errorf("close %s: %w", p.name, err))
 			}
+			d.log.Debug("closed", "part", p.name, "took", time.Since(began))
 		}
 		d.closeErr = errors.Join(errs...)
 	})

@@ -23,8 +23,9 @@ const (
 	exitBySignal = 130
 )
 
-// ErrSlowClose means that closing did not finish in time; what was acknowledged as disk is on disk.
-var ErrSlowClose = errors.New("daemon: closing took too long and was given up")
+// ErrSlowClose means that closing did not finish in time.
+var ErrSlowClose = fmt.Errorf("daemon: closing was given up after %v: what was acknowledged as disk is on disk, "+
+	"the last writes that were acknowledged as memory may be lost here unless a peer has them", closeTimeout)
 
 // Run runs a node until ctx ends or a signal asks for the end, and returns nil after a clean close.
 func Run(ctx context.Context, cfg config.Config, stderr io.Writer) error {
