@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -54,6 +55,9 @@ type book struct {
 
 // openBook opens the peerstore in dir. A damaged one is moved aside and a new one begun.
 func openBook(ctx context.Context, dir string, log *slog.Logger) (*book, error) {
+	if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("p2p: open the peerstore: %w; it must belong to the user that runs the node", err)
+	}
 	store, err := openStore(dir)
 	if errors.Is(err, ErrLocked) {
 		return nil, err

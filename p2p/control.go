@@ -71,7 +71,11 @@ func (c *control) run() {
 	defer c.s.Reset()
 	for {
 		kind, payload, err := readFrame(c.s, controlFrameMax)
-		if err != nil || !c.handle(kind, payload) {
+		if err != nil {
+			c.l.h.onCut(c.l, err)
+			return
+		}
+		if !c.handle(kind, payload) {
 			return
 		}
 	}

@@ -17,8 +17,6 @@ var (
 	ErrClosed = errors.New("p2p: host is closed")
 	// ErrServing: Serve was called a second time.
 	ErrServing = errors.New("p2p: Serve was called already")
-	// ErrOffline: the node was taken off line on purpose.
-	ErrOffline = errors.New("p2p: node is off line")
 	// ErrNotConnected: there is no proven connection to the peer now.
 	ErrNotConnected = errors.New("p2p: peer is not connected")
 	// ErrFrameTooLarge: a gossip frame is longer than MaxFrameBytes.

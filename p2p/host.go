@@ -130,7 +130,6 @@ func (h *Host) openNet() (err error) {
 	if err != nil {
 		return err
 	}
-	h.net.Notify(h.conns.Notifee())
 	h.net.Notify(h.links)
 	h.net.SetStreamHandler(h.links.onStream)
 	return h.net.listen(h.cfg.listen, len(h.cfg.Listen) == 0)
@@ -195,17 +194,15 @@ func (h *Host) openProtocols() (err error) {
 
 // addSeeds are the peers known by configuration: static addresses, and the issuer of our certificate.
 func (h *Host) addSeeds() {
-	seeds := h.cfg.static
-	if h.member.issuer.ID != "" {
-		seeds = append(seeds, h.member.issuer)
-	}
-	for _, seed := range seeds {
-		if seed.ID == h.id {
-			continue
+	for _, seed := range append(h.cfg.static, h.member.issuer) {
+		if seed.ID != "" && seed.ID != h.id {
+			h.book.Peerstore.AddAddrs(seed.ID, seed.Addrs, peerstore.PermanentAddrTTL)
+			h.keeper.watch(seed.ID)
 		}
-		h.book.Peerstore.AddAddrs(seed.ID, seed.Addrs, peerstore.PermanentAddrTTL)
-		h.conns.Protect(seed.ID, "seed")
-		h.keeper.stick(seed.ID)
+	}
+	for _, static := range h.cfg.static {
+		h.conns.Protect(static.ID, "static")
+		h.keeper.stick(static.ID)
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 
 // target is a peer that the keeper tries to stay connected to.
 type target struct {
-	sticky   bool      // dialled even when there are PeersLow connections: static addresses, the issuer
+	sticky   bool      // dialled even when there are PeersLow connections: static addresses
 	lapse    time.Time // a candidate's end; zero: never
 	next     time.Time // not before
 	backoff  time.Duration
@@ -56,19 +56,23 @@ func (k *keeper) watch(id peer.ID) {
 func (k *keeper) stick(id peer.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.target(id).sticky = true
+	if id != k.h.id {
+		k.target(id).sticky = true
+	}
 	k.kick()
 }
 
-// candidate makes a peer a target for a while: it says that it is of this fabric, unproven.
-func (k *keeper) candidate(id peer.ID) {
+// sighted says that a peer is near: a known target is due at once, it may have come to this network; another one
+// becomes a target for a while, because it says, unproven, that it is of this fabric.
+func (k *keeper) sighted(id peer.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, known := k.targets[id]; known || id == k.h.id || k.candidates() >= candidatesMax {
-		return
+	defer k.kick()
+	if t, known := k.targets[id]; known {
+		t.next = time.Time{}
+	} else if id != k.h.id && k.candidates() < candidatesMax {
+		k.target(id).lapse = time.Now().Add(candidateLife)
 	}
-	k.target(id).lapse = time.Now().Add(candidateLife)
-	k.kick()
 }
 
 func (k *keeper) candidates() (n int) {

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -37,6 +38,14 @@ func (h *Host) onGoodbye(l *link, payload []byte) {
 		h.keeper.snooze(l.peer)
 	}
 	h.spans.drop(l)
+}
+
+// onCut: a peer that closed the connection because it has too many is left alone for a while.
+func (h *Host) onCut(l *link, err error) {
+	var cut *network.ConnError
+	if errors.As(err, &cut) && cut.Remote && cut.ErrorCode == network.ConnGarbageCollected {
+		h.keeper.snooze(l.peer)
+	}
 }
 
 // part ends a span at once, says goodbye, and closes the connection when the other side has closed it or

@@ -57,6 +57,7 @@ type link struct {
 	since    time.Time
 	gossips  chan struct{} // closed when gossipsub has its stream on this connection
 	gone     bool          // the connection has ended; guarded by spans.mu
+	managed  bool          // the connection manager knows it; guarded by spans.mu
 }
 
 // links knows every connection of the swarm.
@@ -162,13 +163,14 @@ func (l *link) run() {
 	l.control.run()
 }
 
-// errEndedUnproven is the normal end of a connection that was made to redeem a ticket.
+// errEndedUnproven is the normal end of a connection that was made to redeem a ticket, and of one that lost
+// against another when the peer dialled several addresses.
 var errEndedUnproven = errors.New("the other side ended the connection without a proof")
 
 func (l *link) fail(err error) {
 	l.err = err
 	close(l.verdict)
-	if l.joined.Load() || errors.Is(err, errDuplicate) || l.h.ctx.Err() != nil {
+	if l.joined.Load() || errors.Is(err, errDuplicate) || errors.Is(err, errEndedUnproven) || l.h.ctx.Err() != nil {
 		return
 	}
 	l.h.metrics.proofsFailed.Inc()

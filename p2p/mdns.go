@@ -42,5 +42,5 @@ type found Host
 func (f *found) HandlePeerFound(p peer.AddrInfo) {
 	h := (*Host)(f)
 	h.book.AddAddrs(p.ID, p.Addrs[:min(len(p.Addrs), addrsMax)], peerstore.TempAddrTTL)
-	h.keeper.candidate(p.ID)
+	h.keeper.sighted(p.ID)
 }

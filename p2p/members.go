@@ -29,6 +29,7 @@ type member struct {
 	cert     *Certificate
 	contact  contact
 	lastSeen time.Time // end of the last span; zero if never connected
+	told     time.Time // when others were last told of it
 }
 
 // members is the table of known members: every certificate and every address record in it carries the
@@ -70,7 +71,9 @@ func (ms *members) learn(cert *Certificate, c contact, direct bool) {
 		return
 	}
 	ms.h.keeper.watch(cert.Peer)
-	ms.tell(cert.Peer)
+	if ms.worthTelling(cert.Peer) {
+		ms.tell(cert.Peer)
+	}
 }
 
 // merge updates the table and the book; true if others should be told.
@@ -97,6 +100,22 @@ func (ms *members) merge(cert *Certificate, c contact, direct bool) (news bool) 
 		ms.save(saved)
 	}
 	return !known || newCert || moved
+}
+
+// tellEvery is how often news of one member are passed on. A member that changes its addresses more often,
+// in good faith or bad, is heard of in between by its neighbours only.
+const tellEvery = 5 * time.Second
+
+// worthTelling limits a flood.
+func (ms *members) worthTelling(id peer.ID) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	m, ok := ms.m[id]
+	if !ok || !m.told.IsZero() && time.Since(m.told) < tellEvery {
+		return false
+	}
+	m.told = time.Now()
+	return true
 }
 
 func (ms *members) save(s storedMember) {

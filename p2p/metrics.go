@@ -1,7 +1,7 @@
 package p2p
 
 import (
-	"errors"
+	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,6 +11,7 @@ type hostMetrics struct {
 	proofsFailed  prometheus.Counter
 	gossipDropped *prometheus.CounterVec
 	all           []prometheus.Collector
+	registered    []prometheus.Collector
 }
 
 func newHostMetrics(h *Host) *hostMetrics {
@@ -50,18 +51,17 @@ func (m *hostMetrics) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
-	var errs []error
 	for _, c := range m.all {
-		errs = append(errs, r.Register(c))
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("p2p: register metrics: %w", err)
+		}
+		m.registered = append(m.registered, c)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (m *hostMetrics) unregister(r prometheus.Registerer) {
-	if r == nil {
-		return
-	}
-	for _, c := range m.all {
+	for _, c := range m.registered {
 		r.Unregister(c)
 	}
 }

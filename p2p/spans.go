@@ -48,6 +48,10 @@ func (ss *spans) add(l *link) bool {
 		ss.end(old)
 		old.link.conn.Close()
 	}
+	// The connection manager hears of proven connections only: strangers must not be able to have members'
+	// connections closed by making many.
+	l.managed = true
+	ss.h.conns.Notifee().Connected(ss.h.net, l.conn)
 	ss.m[l.peer] = &span{node: nodeID(l.peer), name: l.cert.Name, tier: l.cert.Tier, since: time.Now(), link: l}
 	ss.mark(l.peer)
 	return true
@@ -58,6 +62,10 @@ func (ss *spans) drop(l *link) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	l.gone = true
+	if l.managed {
+		l.managed = false
+		ss.h.conns.Notifee().Disconnected(ss.h.net, l.conn)
+	}
 	if s, ok := ss.m[l.peer]; ok && s.link == l {
 		ss.end(s)
 	}

@@ -151,7 +151,10 @@ func newOutsiderWithKey(t *testing.T, key ed25519.PrivateKey) *outsider {
 		t.Fatal(err)
 	}
 	o.SetStreamHandler(o.note)
-	t.Cleanup(func() { o.Close() })
+	t.Cleanup(func() {
+		o.Close()
+		book.Close()
+	})
 	return o
 }
 
