@@ -5,7 +5,7 @@ import "bytes"
 // splitInline cuts the line of an inline command into arguments as Redis does: blanks between them,
 // "double quotes" with \n \r \t \b \a \xHH escapes, 'single quotes' with \' alone. Arguments are copies.
 func splitInline(line []byte, args [][]byte) ([][]byte, error) {
-	line = bytes.TrimRight(line, "\r\n")
+	line, _, _ = bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte{0}) // a zero byte ends the line
 	for {
 		for len(line) > 0 && isBlank(line[0]) {
 			line = line[1:]
@@ -28,7 +28,7 @@ func isBlank(c byte) bool { return c == ' ' || ('\t' <= c && c <= '\r') }
 // inlineArgument takes one argument off the head of line.
 func inlineArgument(line []byte) (arg, rest []byte, ok bool) {
 	arg = []byte{}
-	for len(line) > 0 && !isBlank(line[0]) && line[0] != 0 {
+	for len(line) > 0 && !isBlank(line[0]) {
 		switch c := line[0]; c {
 		case '"', '\'':
 			arg, line, ok = inlineQuoted(arg, line[1:], c)
@@ -40,9 +40,6 @@ func inlineArgument(line []byte) (arg, rest []byte, ok bool) {
 			arg = append(arg, c)
 			line = line[1:]
 		}
-	}
-	if len(line) > 0 && line[0] == 0 {
-		line = nil
 	}
 	return arg, line, true
 }
