@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -205,5 +206,54 @@ func TestEncoded(t *testing.T) {
 	got = encoded(control.Entry{Key: "k", Members: []string{"a", "\xff"}})
 	if want := []string{"YQ==", "/w=="}; got.Encoding != "base64" || !reflect.DeepEqual(got.Members, want) {
 		t.Errorf("set: %+v", got)
+	}
+}
+
+func TestTheSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	signals, finished := make(chan os.Signal), make(chan struct{})
+	told := make(chan string, 2) // both, so that obey never waits
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		obey(signals, finished, func() { told <- "close" }, func() { told <- "end" })
+	}()
+	for _, want := range []string{"close", "end"} {
+		signals <- os.Interrupt
+		if got := <-told; got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	}
+	<-done
+}
+
+func TestNoSignalIsWaitedForAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	finished := make(chan struct{})
+	close(finished)
+	unexpected := func() { t.Error("a signal was obeyed that nobody sent") }
+	obey(make(chan os.Signal), finished, unexpected, unexpected)
+}
+
+func TestRunEndsWithItsContextAndSaysWhenItIsReady(t *testing.T) {
+	for format, want := range map[string]string{"text": "edgemem: n is ready: resp=127.0.0.1:", "json": `"msg":"ready"`} {
+		cfg := configIn(t.TempDir())
+		cfg.LogFormat = format
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		said := make(chan string, 1) // one line is all
+		go func() {
+			line, _ := bufio.NewReader(r).ReadString('\n')
+			said <- line
+			cancel()
+			io.Copy(io.Discard, r)
+		}()
+		if err := Run(ctx, cfg, w); err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+		w.Close()
+		if line := <-said; !strings.Contains(line, want) {
+			t.Errorf("%s: said %q", format, line)
+		}
 	}
 }

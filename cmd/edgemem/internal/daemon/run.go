@@ -36,7 +36,7 @@ func Run(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	defer cancel()
 	finished := make(chan struct{})
 	defer close(finished)
-	go obey(signals, cancel, finished)
+	go obey(signals, finished, cancel, func() { os.Exit(exitBySignal) })
 
 	limitMemory(&cfg)
 	log := newLogger(&cfg, stderr)
@@ -57,18 +57,12 @@ func Run(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	return errors.Join(err, closeInTime(d))
 }
 
-// obey turns the first signal into a cancelled context and the second into the end.
-func obey(signals <-chan os.Signal, cancel context.CancelFunc, finished <-chan struct{}) {
-	for {
+// obey turns the first signal into the wish to close and the second into the end.
+func obey(signals <-chan os.Signal, finished <-chan struct{}, closing, end func()) {
+	for _, act := range []func(){closing, end} {
 		select {
 		case <-signals:
-			cancel()
-		case <-finished:
-			return
-		}
-		select {
-		case <-signals:
-			os.Exit(exitBySignal)
+			act()
 		case <-finished:
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,7 +179,18 @@ func (d *demo) printFigures() error {
 		}
 		return text
 	})
+	d.screen.note("%s", machine())
 	return nil
+}
+
+// machine says what else the figures depend on.
+func machine() string {
+	text := fmt.Sprintf("measured on %d cores", runtime.NumCPU())
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ := strings.Cut(string(b), " ")
+		text += ", with a load average of " + load
+	}
+	return text
 }
 
 func (f figures) roundTrips() string {
