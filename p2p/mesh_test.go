@@ -150,25 +150,31 @@ func connected(a, b *node) {
 	b.awaitPeer(a.Self(), true)
 }
 
-// publish repeats a frame until to has it, for what may be lost: gossip needs a moment to learn who wants
-// what. Copies are drained by the receiver's name for the frame.
+// mustReach publishes a frame until to has it, past other frames: gossip may lose what is published before a new
+// neighbour has said what it wants.
 func (n *node) mustReach(frame string, to *node) {
 	n.t.Helper()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
 	ctx := within(n.t)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	n.mustPublish(ctx, frame)
 	for {
-		if err := n.Publish(ctx, []byte(frame)); err != nil {
-			n.t.Fatal(err)
-		}
 		select {
 		case e := <-to.gossip:
 			if e.frame == frame {
 				return
 			}
 		case <-again.C:
+			n.mustPublish(ctx, frame)
 		case <-ctx.Done():
-			n.t.Fatalf("frame %q of %s did not reach %s", frame, n.Name(), to.Name())
+			n.t.Fatalf("frame %.80q of %s did not reach %s", frame, n.Name(), to.Name())
 		}
+	}
+}
+
+func (n *node) mustPublish(ctx context.Context, frame string) {
+	n.t.Helper()
+	if err := n.Publish(ctx, []byte(frame)); err != nil {
+		n.t.Fatal(err)
 	}
 }
