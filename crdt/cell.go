@@ -122,6 +122,9 @@ func (c *cell) present() bool {
 	return false
 }
 
+// scopes reports whether the cell holds ghosts of removals that reach beyond it.
+func (c *cell) scopes() bool { return c.kind == CellDrop || c.kind == CellFlush }
+
 func (c *cell) hasTip(t tip) bool {
 	return c.sibling(t) >= 0 || slices.Contains(c.ghosts, t)
 }

@@ -33,14 +33,37 @@ type cellTip struct {
 
 func (s *cellState) pos() pos { return posOf(s.key, s.kind, s.sub) }
 
-// names reports whether the sender has the dot, as a sibling or, where ghosts is set, as a ghost.
-func (s *cellState) names(d Dot, ghosts bool) bool {
-	for i := range s.tips {
-		if t := &s.tips[i]; t.dot == d && (t.form == tipGhost) == ghosts {
-			return true
+func (s *cellState) sameCell(o *cellState) bool {
+	return s.kind == o.kind && s.key == o.key && s.sub == o.sub
+}
+
+// manyTips is where a look through the tips gives way to a map. A cell has about as many as concurrent writers.
+const manyTips = 32
+
+// names gives a function that reports whether the sender has a dot, as a sibling or, where ghosts is set, as a ghost.
+func (s *cellState) names() func(d Dot, ghosts bool) bool {
+	if len(s.tips) > manyTips {
+		ghost := make(map[Dot]bool, len(s.tips))
+		for i := range s.tips {
+			ghost[s.tips[i].dot] = s.tips[i].form == tipGhost
 		}
+		return func(d Dot, ghosts bool) bool { g, ok := ghost[d]; return ok && g == ghosts }
 	}
-	return false
+	return func(d Dot, ghosts bool) bool {
+		return slices.ContainsFunc(s.tips, func(t cellTip) bool { return t.dot == d && (t.form == tipGhost) == ghosts })
+	}
+}
+
+// twice reports whether a dot is there twice.
+func (s *cellState) twice() bool {
+	if len(s.tips) < 2 {
+		return false
+	}
+	seen := make(map[Dot]bool, len(s.tips))
+	for i := range s.tips {
+		seen[s.tips[i].dot] = true
+	}
+	return len(seen) < len(s.tips)
 }
 
 func decodeChunk(msg []byte) (*chunk, error) {
@@ -80,6 +103,7 @@ func decodeChunk(msg []byte) (*chunk, error) {
 func (d *decoder) cell(ids []Origin) cellState {
 	s := cellState{kind: CellKind(d.byte())}
 	s.key, s.sub = string(d.bytes(MaxKeyBytes)), string(d.bytes(MaxKeyBytes))
+	d.checkCell(s.kind, s.key, s.sub)
 	n := d.count(3)
 	s.tips = make([]cellTip, 0, min(n, 1024))
 	for range n {
@@ -89,8 +113,8 @@ func (d *decoder) cell(ids []Origin) cellState {
 		case tipValue:
 			t.tag, t.hlc = Tag(d.byte()), HLC(d.u64())
 			t.val = slices.Clone(d.bytes(MaxValueBytes))
-			if t.tag == TagRemove {
-				d.fail("a sibling tagged as a remove")
+			if t.tag == TagRemove || s.kind == CellDrop || s.kind == CellFlush {
+				d.fail("a sibling of tag %d in a cell of kind %d", t.tag, s.kind)
 			}
 		default:
 			d.fail("a tip of form %d", t.form)
@@ -106,14 +130,15 @@ func (d *decoder) cell(ids []Origin) cellState {
 // check makes sure that the cells and scopes lie in the range, in order: the join relies on it.
 func (c *chunk) check() error {
 	for i := range c.scopes {
-		if s := c.scopes[i]; s.lo.less(c.lo) || c.hi.less(s.hi) || s.hi.less(s.lo) {
-			return fmt.Errorf("chunk: %w: a scope outside the range", ErrMalformed)
+		s := c.scopes[i]
+		if s.lo.less(c.lo) || c.hi.less(s.hi) || s.hi.less(s.lo) || i > 0 && !c.scopes[i-1].hi.less(s.lo) {
+			return fmt.Errorf("chunk: %w: a scope outside the range or out of order", ErrMalformed)
 		}
 	}
 	at := c.lo
 	for i := range c.cells {
 		p := c.cells[i].pos()
-		if p.less(at) || c.hi.less(p) {
+		if p.less(at) || c.hi.less(p) || i > 0 && p == at && c.cells[i].sameCell(&c.cells[i-1]) {
 			return fmt.Errorf("chunk: %w: key %.64q outside the range or out of order", ErrMalformed, c.cells[i].key)
 		}
 		at = p
@@ -190,9 +215,15 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 	if len(r.origins)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
 		return fmt.Errorf("chunk: %w: %d origins, %d pieces: too many", ErrMalformed, len(cut), len(r.pieces))
 	}
+	if own := cut[r.cfg.Self]; own.Top() > r.ownTop() {
+		return fmt.Errorf("chunk: %w: its sender has seen write %d of %v, and we wrote %d", ErrMalformed, own.Top(), r.cfg.Self, r.ownTop())
+	}
 	for i := range c.cells {
 		s := &c.cells[i]
 		p := s.pos()
+		if s.twice() {
+			return fmt.Errorf("chunk: %w: key %.64q has one dot twice", ErrMalformed, s.key)
+		}
 		for j := range s.tips {
 			t := &s.tips[j]
 			if !cut.Has(t.dot) {
@@ -204,6 +235,14 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 		}
 	}
 	return nil
+}
+
+// ownTop is the number of our last write.
+func (r *Region) ownTop() Seq {
+	if i, ok := r.byID[r.cfg.Self]; ok {
+		return r.origins[i].runs.Top()
+	}
+	return 0
 }
 
 // join merges a checked chunk.
@@ -245,12 +284,13 @@ func (r *Region) joinCell(x *cell, s *cellState, cut Context, floors map[Origin]
 	p := x.pos()
 	was, before := x.present(), r.stats.TipsMerged
 	n := len(x.sibs) + len(x.ghosts)
+	names := s.names()
 	r.dropWhere(x, func(o *sibling) bool {
 		d := r.dot(o.tip)
-		return cut.Has(d) && !s.names(d, false)
+		return cut.Has(d) && !names(d, false)
 	}, func(g tip) bool {
 		d := r.dot(g)
-		return cut.Has(d) && !s.names(d, true) && d.Seq > floors[d.Origin]
+		return cut.Has(d) && !names(d, true) && d.Seq > floors[d.Origin]
 	})
 	dropped := n != len(x.sibs)+len(x.ghosts)
 	for i := range s.tips {

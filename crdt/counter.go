@@ -155,6 +155,23 @@ func (r *Region) scalar(c *cell) []byte {
 	return []byte(total.String())
 }
 
+// integer is the view of a cell that INCR takes: a 64-bit integer. A register must be written as one, unless
+// contributions have made it a sum since.
+func (r *Region) integer(c *cell) (num, bool) {
+	n, err := r.number(c)
+	if err != nil || !n.isInt64() {
+		return num{}, false
+	}
+	if c != nil {
+		if w := r.winner(c); w != nil {
+			_, plain := parseInt(w.val)
+			_, counted := r.sum(c)
+			return n, plain || counted
+		}
+	}
+	return n, true
+}
+
 // number is the numeric view; an absent or empty cell is 0.
 func (r *Region) number(c *cell) (num, error) {
 	if c == nil {

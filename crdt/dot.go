@@ -54,6 +54,9 @@ func (o *Origin) UnmarshalText(text []byte) error {
 // Seq numbers the writes of one origin from 1. Zero means none.
 type Seq uint64
 
+// maxSeq bounds sequence numbers from elsewhere, so that sums of a few never wrap.
+const maxSeq = 1 << 62
+
 // Dot names one write for ever.
 type Dot struct {
 	Origin Origin

@@ -80,7 +80,10 @@ func (n num) at(scale int) *big.Int {
 
 func (n num) isInt64() bool { return n.big == nil && n.scale == 0 }
 
-func (n num) tooLong() bool { return n.big != nil && n.big.BitLen() > maxDigits*10/3 }
+// tooLong reports whether the coefficient has more than maxDigits digits: what parseNum would refuse to read back.
+func (n num) tooLong() bool { return n.big != nil && n.big.CmpAbs(tooLarge) >= 0 }
+
+var tooLarge = new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDigits), nil)
 
 func (n num) String() string {
 	if n.isInt64() {

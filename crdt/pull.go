@@ -251,7 +251,7 @@ func (p *Pull) collect(seen Context) {
 }
 
 func (p *Pull) enqueue(c *cell, t tip) {
-	if c.kind == CellDrop || c.kind == CellFlush {
+	if c.scopes() {
 		if slices.Contains(c.ghosts, t) {
 			p.scope(scopeOf(c))
 		}
@@ -452,11 +452,26 @@ func (p *Pull) appendScopes(b []byte, lo, hi pos) []byte {
 			in = append(in, s)
 		}
 	}
+	in = joinSpans(in)
 	b = binary.AppendUvarint(b, uint64(len(in)))
 	for _, s := range in {
 		b = appendPos(appendPos(b, s.lo), s.hi)
 	}
 	return b
+}
+
+// joinSpans sorts spans and joins those that overlap.
+func joinSpans(in []span) []span {
+	slices.SortFunc(in, func(a, b span) int { return a.lo.compare(b.lo) })
+	var out []span
+	for _, s := range in {
+		if n := len(out); n > 0 && !out[n-1].hi.less(s.lo) {
+			out[n-1].hi = maxPos(out[n-1].hi, s.hi)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // Forms of a tip in a chunk.

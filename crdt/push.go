@@ -28,6 +28,7 @@ type outOp struct {
 type outbox struct {
 	ops   []outOp
 	bytes int
+	fence Seq // the last scoped write: it covers all before it, which therefore must go out before it
 }
 
 func (o *outbox) first() Seq { return o.ops[0].seq }
@@ -47,7 +48,9 @@ func (o *outbox) add(c *cell, op outOp) {
 		kept = append(kept, d)
 	}
 	op.deps = dedupe(kept)
-	op.after = dedupe(op.after)
+	op.after = slices.DeleteFunc(dedupe(op.after), func(t tip) bool { // what it stands for itself comes with it
+		return t.org == op.org && slices.Contains(op.folded, t.seq)
+	})
 	o.ops = append(o.ops, op)
 	o.bytes += op.size()
 }
@@ -67,18 +70,19 @@ func dedupe(ts []tip) []tip {
 
 // pending finds the unpushed write of ours, whose origin is self, that has dot d.
 func (o *outbox) pending(d tip, self uint32, c *cell) *outOp {
-	if len(o.ops) == 0 || d.org != self || d.seq < o.first() {
+	if len(o.ops) == 0 || d.org != self || d.seq < o.first() || d.seq <= o.fence {
 		return nil
 	}
 	i := int(d.seq - o.first())
-	if i >= len(o.ops) || o.ops[i].c != c || o.ops[i].scope != nil {
+	if i >= len(o.ops) || o.ops[i].c != c {
 		return nil
 	}
 	return &o.ops[i]
 }
 
 func (o *outbox) scope(ctx Context) {
-	o.ops[len(o.ops)-1].scope = ctx
+	last := &o.ops[len(o.ops)-1]
+	last.scope, o.fence = ctx, last.seq
 	o.bytes += 24 * len(ctx)
 }
 
@@ -263,11 +267,15 @@ func (d *decoder) op(ids []Origin, first Seq, base HLC) deltaOp {
 		return deltaOp{}
 	}
 	op := deltaOp{dot: Dot{ids[0], first + Seq(off)}, absent: flags&opAbsent != 0}
+	if op.dot.Seq > maxSeq {
+		d.fail("sequence number %d", op.dot.Seq)
+	}
 	if op.absent {
 		return op
 	}
 	op.kind, op.tag = CellKind(d.byte()), Tag(d.byte())
 	op.key, op.sub = string(d.bytes(MaxKeyBytes)), string(d.bytes(MaxKeyBytes))
+	d.checkCell(op.kind, op.key, op.sub)
 	op.hlc = base + HLC(d.varint())
 	op.val = slices.Clone(d.bytes(MaxValueBytes))
 	if flags&opFolded != 0 {
@@ -288,9 +296,9 @@ func (d *decoder) op(ids []Origin, first Seq, base HLC) deltaOp {
 	}
 	if flags&opScoped != 0 {
 		op.scope = d.context(ids)
-		if op.kind != CellDrop && op.kind != CellFlush || op.tag != TagRemove {
-			d.fail("a scope on a cell of kind %d, tag %d", op.kind, op.tag)
-		}
+	}
+	if scoped := op.kind == CellDrop || op.kind == CellFlush; scoped != (flags&opScoped != 0) || scoped && op.tag != TagRemove {
+		d.fail("flags %#x on a cell of kind %d, tag %d", flags, op.kind, op.tag)
 	}
 	return op
 }

@@ -11,7 +11,8 @@ const (
 	MaxValueBytes  = 1 << 20
 	MaxOrigins     = 1 << 16 // origins in one region
 	DefaultGhosts  = 1 << 16 // ghosts kept before the oldest are pruned
-	maxAboveSpans  = 1 << 12 // ranges above the base of one origin
+	maxAboveSpans  = 1 << 12 // ranges above the base of one origin, beyond which pushes are left to a pull
+	wireSpansMax   = 1 << 16 // the same in a message: what several peers have seen in part may add up
 	maxPieces      = 1 << 12 // pieces of an unfinished pull
 	waitingMax     = 1 << 10 // pushed writes kept back until what they cover arrives
 	waitingMaxSize = 1 << 20 // bytes of the same
@@ -231,6 +232,9 @@ func (r *Region) has(p pos, d Dot) bool {
 	}
 	return len(r.pieces) > 0 && r.pieceAt(p).Has(d)
 }
+
+// everywhere reports whether the dot was incorporated in the whole replica.
+func (r *Region) everywhere(t tip) bool { return r.origins[t.org].runs.Has(t.seq) }
 
 // claim adds a dot to the context of the whole replica.
 func (r *Region) claim(t tip) {

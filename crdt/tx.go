@@ -28,9 +28,9 @@ func (r *Region) begin(now int64) *Tx {
 	return &Tx{View{r, now}}
 }
 
-// write issues the next dot to a cell. It covers every ghost of the cell and the siblings that covers
-// accepts; nil covers all.
-func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool) {
+// write issues the next dot to a cell. It covers every ghost of the cell, but not one of a scoped removal that has
+// come to a part of its scope only, and the siblings that covers accepts; nil covers all. Others apply it only after the writes in after, which are to the same cell.
+func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, after ...tip) {
 	r := t.r
 	self := &r.origins[r.self]
 	dot := tip{r.self, self.runs.Top() + 1}
@@ -45,9 +45,11 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool) {
 			r.dropSibling(c, i)
 		}
 	}
-	op.deps = append(op.deps, c.ghosts...)
-	for len(c.ghosts) > 0 {
-		r.dropGhost(c, len(c.ghosts)-1)
+	for i := len(c.ghosts) - 1; i >= 0; i-- {
+		if g := c.ghosts[i]; !c.scopes() || r.everywhere(g) {
+			op.deps = append(op.deps, g)
+			r.dropGhost(c, i)
+		}
 	}
 	r.claim(dot)
 	if tag == TagRemove {
@@ -58,7 +60,7 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool) {
 	r.recount(c, was)
 	r.stats.LocalWrites++
 	if r.cfg.Push {
-		op.after = r.scopeGhosts(c)
+		op.after = append(r.scopeGhosts(c), after...)
 		r.out.add(c, op)
 	}
 }
@@ -66,12 +68,19 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool) {
 // scopeGhosts lists the ghosts of whole-entry and whole-region removals that a write to c comes after.
 func (r *Region) scopeGhosts(c *cell) []tip {
 	var out []tip
+	add := func(scope *cell) {
+		for _, g := range scope.ghosts {
+			if len(r.pieces) == 0 || r.has(c.pos(), r.dot(g)) {
+				out = append(out, g)
+			}
+		}
+	}
 	for _, f := range r.scopes {
-		out = append(out, f.ghosts...)
+		add(f)
 	}
 	if c.e.size() > 1 {
 		if d := c.e.cell(CellDrop, ""); d != nil && d != c {
-			out = append(out, d.ghosts...)
+			add(d)
 		}
 	}
 	return out
@@ -127,15 +136,16 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 
 // assign writes a register over everything in a value or field cell.
 func (t *Tx) assign(c *cell, val []byte) {
-	t.resetOthers(c)
-	t.write(c, TagReg, val, t.coverable)
+	resets := t.resetOthers(c)
+	t.write(c, TagReg, val, t.coverable, resets...)
 }
 
 // coverable: a reset of another origin's contribution stays until its owner absorbs it.
 func (t *Tx) coverable(s *sibling) bool { return s.tag != TagReset || t.r.resetsUs(s) }
 
-// resetOthers leaves a reset for each contribution of another origin in the cell.
-func (t *Tx) resetOthers(c *cell) {
+// resetOthers leaves a reset for each contribution of another origin in the cell, and gives their dots: the write
+// that they belong to goes after them, so that nobody takes it without them.
+func (t *Tx) resetOthers(c *cell) (resets []tip) {
 	var of []sibling
 	for i := range c.sibs {
 		if s := &c.sibs[i]; s.tag == TagCount && s.org != t.r.self {
@@ -150,13 +160,15 @@ func (t *Tx) resetOthers(c *cell) {
 		t.write(c, TagReset, x.encode(), func(o *sibling) bool {
 			return o.tip == s.tip || o.tag == TagReset && x.replaces(decodeReset(o.val))
 		})
+		resets = append(resets, tip{t.r.self, t.r.origins[t.r.self].runs.Top()})
 	}
+	return resets
 }
 
 // remove takes out everything in one cell.
 func (t *Tx) remove(c *cell) {
-	t.resetOthers(c)
-	t.write(c, TagRemove, nil, t.coverable)
+	resets := t.resetOthers(c)
+	t.write(c, TagRemove, nil, t.coverable, resets...)
 }
 
 func (t *Tx) clearExpiry(e *entry) {
@@ -175,15 +187,17 @@ func (t *Tx) Incr(key string, delta int64) (int64, error) {
 }
 
 func (t *Tx) incrCell(e *entry, key string, kind CellKind, sub string, delta int64) (int64, error) {
-	cur, err := t.r.number(e.cell(kind, sub))
-	if err != nil || !cur.isInt64() {
+	cur, ok := t.r.integer(e.cell(kind, sub))
+	if !ok {
 		return 0, ErrNotInteger
 	}
 	next := cur.add(num{small: delta})
 	if !next.isInt64() {
 		return 0, ErrOverflow
 	}
-	t.contribute(t.r.upsert(key, kind, sub), num{small: delta})
+	if err := t.contribute(key, kind, sub, num{small: delta}); err != nil {
+		return 0, err
+	}
 	return next.small, nil
 }
 
@@ -210,26 +224,45 @@ func (t *Tx) incrFloatCell(e *entry, key string, kind CellKind, sub, decimal str
 	if next.tooLong() {
 		return "", ErrOverflow
 	}
-	t.contribute(t.r.upsert(key, kind, sub), delta)
+	if err := t.contribute(key, kind, sub, delta); err != nil {
+		return "", err
+	}
 	return next.String(), nil
 }
 
-// contribute adds delta to our contribution and absorbs the resets of it.
-func (t *Tx) contribute(c *cell, delta num) {
+// contribute adds delta to our contribution in a cell. Our sum may not fit where others' make the total small.
+func (t *Tx) contribute(key string, kind CellKind, sub string, delta num) error {
+	k := t.ours(t.r.lookup(key).cell(kind, sub))
+	if k.total = k.total.add(delta); k.total.tooLong() {
+		return ErrOverflow
+	}
+	t.assignContribution(t.r.upsert(key, kind, sub), k)
+	return nil
+}
+
+// ours is our contribution in the cell with the latest reset of it absorbed, or the beginning of a new chain.
+func (t *Tx) ours(c *cell) (k contribution) {
 	r := t.r
-	var k contribution
 	var seq Seq
-	for i := range c.sibs {
-		if s := &c.sibs[i]; s.tag == TagCount && s.org == r.self {
-			k, seq = decodeContribution(s.val), s.seq
+	if c != nil {
+		for i := range c.sibs {
+			if s := &c.sibs[i]; s.tag == TagCount && s.org == r.self {
+				k, seq = decodeContribution(s.val), s.seq
+			}
 		}
 	}
 	if seq == 0 {
-		k = contribution{baseSeq: r.origins[r.self].runs.Top()}
-	} else if x, ok := latestReset(c, r.cfg.Self, k, seq); ok {
+		return contribution{baseSeq: r.origins[r.self].runs.Top()}
+	}
+	if x, ok := latestReset(c, r.cfg.Self, k, seq); ok {
 		k.baseSeq, k.base = x.seq, x.total
 	}
-	k.total = k.total.add(delta)
+	return k
+}
+
+// assignContribution replaces our contribution, and takes out the resets that it has absorbed.
+func (t *Tx) assignContribution(c *cell, k contribution) {
+	r := t.r
 	t.write(c, TagCount, k.encode(), func(s *sibling) bool {
 		return s.tag == TagCount && s.org == r.self || s.tag == TagReset && r.resetsUs(s)
 	})
@@ -256,7 +289,7 @@ func (t *Tx) absorb(c *cell) {
 	}
 	switch {
 	case theirs && ours:
-		t.contribute(c, num{})
+		t.assignContribution(c, t.ours(c))
 	case theirs:
 		t.write(c, TagRemove, nil, func(s *sibling) bool { return s.tag == TagReset && t.r.resetsUs(s) })
 	}
@@ -318,7 +351,7 @@ func (t *Tx) scoped(c *cell) {
 	if r.cfg.Push {
 		r.out.scope(ctx)
 	}
-	r.clearScope(c, func(x tip) bool { return r.origins[x.org].runs.Has(x.seq) })
+	r.clearScope(c, r.everywhere)
 }
 
 // removeBeyond removes one by one what an unfinished pull has brought: the context that a scoped remove carries
@@ -330,7 +363,7 @@ func (t *Tx) removeBeyond(scope *cell) {
 	}
 	s := scopeOf(scope)
 	for _, c := range r.cellsFrom(s.lo, s.hi) {
-		beyond := func(x sibling) bool { return x.tag != TagReset && !r.origins[x.org].runs.Has(x.seq) }
+		beyond := func(x sibling) bool { return x.tag != TagReset && !r.everywhere(x.tip) }
 		if c != scope && slices.ContainsFunc(c.sibs, beyond) {
 			t.remove(c)
 		}

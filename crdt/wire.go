@@ -106,11 +106,27 @@ func (d *decoder) count(size int) int {
 
 func (d *decoder) seq() Seq {
 	s := d.uvarint()
-	if s == 0 || s > 1<<62 {
+	if s == 0 || s > maxSeq {
 		d.fail("sequence number %d", s)
 		return 1
 	}
 	return Seq(s)
+}
+
+// checkCell refuses names that no cell has: the cells of scoped removals have one place each.
+func (d *decoder) checkCell(kind CellKind, key, sub string) {
+	switch kind {
+	case 0:
+		d.fail("a cell without a kind")
+	case CellValue, CellExpiry, CellDrop:
+		if sub != "" {
+			d.fail("a cell of kind %d with a name", kind)
+		}
+	case CellFlush:
+		if key != "" || sub != "" {
+			d.fail("a whole-region removal in key %.64q", key)
+		}
+	}
 }
 
 func (d *decoder) done() error {
@@ -189,14 +205,14 @@ func appendRuns(b []byte, r Runs) []byte {
 func (d *decoder) runs() Runs {
 	r := Runs{Base: Seq(d.uvarint())}
 	n := d.count(2)
-	if n > maxAboveSpans || r.Base > 1<<62 {
+	if n > wireSpansMax || r.Base > maxSeq {
 		d.fail("a context with %d ranges above %d", n, r.Base)
 		return Runs{}
 	}
 	at := uint64(r.Base)
 	for range n {
 		gap, length := d.uvarint(), d.uvarint()
-		if gap < 2 || gap > 1<<62 || length > 1<<62 || at+gap+length > 1<<62 {
+		if gap < 2 || gap > maxSeq || length > maxSeq || at+gap+length > maxSeq {
 			d.fail("a context range %d long, %d above %d", length, gap, at)
 			return Runs{}
 		}

@@ -196,6 +196,16 @@ func (o *oracle) check(x replica) ([]*write, error) {
 	return live, nil
 }
 
+// living lists the writes that must live.
+func (o *oracle) living(x replica) (live []*write) {
+	for i, w := range o.writes {
+		if x.known.has(i) && w.Tag != crdt.TagRemove && !o.holds(x, w, w.coverers) {
+			live = append(live, w)
+		}
+	}
+	return live
+}
+
 func (o *oracle) firstHeld(x replica, v *write) *write {
 	for _, i := range v.coverers {
 		if o.holds(x, v, []int{i}) {

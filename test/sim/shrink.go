@@ -1,15 +1,11 @@
 package sim
 
-import (
-	"slices"
-
-	"github.com/edgemem/edgemem/crdt"
-)
+import "slices"
 
 // shrink takes steps away from a failing schedule for as long as it fails, halves first.
-func shrink(s schedule, mutant crdt.Mutant) schedule {
+func shrink(s schedule, m mode) schedule {
 	for size := len(s.steps) / 2; size > 0; {
-		if smaller, ok := without(s, mutant, size); ok {
+		if smaller, ok := without(s, m, size); ok {
 			s = smaller
 			continue
 		}
@@ -19,11 +15,11 @@ func shrink(s schedule, mutant crdt.Mutant) schedule {
 }
 
 // without tries to leave out size steps anywhere.
-func without(s schedule, mutant crdt.Mutant, size int) (schedule, bool) {
+func without(s schedule, m mode, size int) (schedule, bool) {
 	for at := len(s.steps) - size; at >= 0; at -= max(size/2, 1) {
 		t := s
 		t.steps = slices.Delete(slices.Clone(s.steps), at, at+size)
-		if _, err := run(t, mutant, false); err != nil {
+		if _, err := run(t, m); err != nil {
 			return t, true
 		}
 	}
@@ -31,8 +27,9 @@ func without(s schedule, mutant crdt.Mutant, size int) (schedule, bool) {
 }
 
 // story is a readable script of a failing schedule: what happened, and what is wrong.
-func story(s schedule, mutant crdt.Mutant) []string {
-	w, err := run(s, mutant, true)
+func story(s schedule, m mode) []string {
+	m.verbose = true
+	w, err := run(s, m)
 	if err == nil {
 		return append(w.log, "  and nothing is wrong")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,15 +39,18 @@ func setting[T uint64 | int](set T, env string, otherwise T) T {
 	return otherwise
 }
 
+// everyStep is the right protocol, checked after each step.
+var everyStep = mode{}
+
 // firstFailure plays schedules from seed on, on all processors, and gives the first seed that fails.
-func firstFailure(seed uint64, count int, mutant crdt.Mutant) (failed uint64, found bool) {
+func firstFailure(seed uint64, count int, m mode) (failed uint64, found bool) {
 	var next, lowest atomic.Uint64
 	lowest.Store(^uint64(0))
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < uint64(count) && i < lowest.Load(); i = next.Add(1) - 1 {
-				if _, err := run(generate(seed+i), mutant, false); err == nil {
+				if _, err := run(generate(seed+i), m); err == nil {
 					continue
 				}
 				for old := lowest.Load(); i < old && !lowest.CompareAndSwap(old, i); old = lowest.Load() {
@@ -60,9 +64,9 @@ func firstFailure(seed uint64, count int, mutant crdt.Mutant) (failed uint64, fo
 
 func report(t *testing.T, seed uint64) {
 	t.Helper()
-	s := shrink(generate(seed), crdt.MutantNone)
+	s := shrink(generate(seed), everyStep)
 	t.Fatalf("seed %d fails (go test ./test/sim -run TestSimSchedules -seed %d -schedules 1). Shrunk to %d steps, clocks off by %v ms, ghosts %v, fold %v:\n%s",
-		seed, seed, len(s.steps), s.skews, s.ghosts, s.fold, strings.Join(story(s, crdt.MutantNone), "\n"))
+		seed, seed, len(s.steps), s.skews, s.ghosts, s.fold, strings.Join(story(s, everyStep), "\n"))
 }
 
 // TestSimCorpus replays the seeds that failed once.
@@ -82,7 +86,7 @@ func TestSimCorpus(t *testing.T) {
 		if err != nil {
 			t.Fatalf("corpus: %v", err)
 		}
-		if _, err := run(generate(seed), crdt.MutantNone, false); err != nil {
+		if _, err := run(generate(seed), everyStep); err != nil {
 			report(t, seed)
 		}
 	}
@@ -95,25 +99,59 @@ func TestSimSchedules(t *testing.T) {
 		count = schedulesShort
 	}
 	count = setting(*schedulesFlag, "EDGEMEM_SIM_SCHEDULES", count)
-	start := time.Now()
-	failed, found := firstFailure(seed, count, crdt.MutantNone)
-	if found {
-		report(t, failed)
+	play := func(seed uint64, count int) {
+		start := time.Now()
+		if failed, found := firstFailure(seed, count, everyStep); found {
+			report(t, failed)
+		}
+		took := time.Since(start)
+		t.Logf("%d schedules from seed %d in %v: %.0f a minute", count, seed, took.Round(time.Millisecond), float64(count)/took.Minutes())
 	}
-	took := time.Since(start)
-	t.Logf("%d schedules from seed %d in %v: %.0f a minute", count, seed, took.Round(time.Millisecond), float64(count)/took.Minutes())
+	play(seed, (count+1)/2)
+	if seed < storms && count > 1 {
+		play(storms+seed, count/2)
+	}
 }
 
-// TestSimKillsMutants: the same schedules find each rule that is broken on purpose.
+// TestSimKillsMutants: the same schedules find each rule that is broken on purpose, by the checks after each step and
+// by the outcome alone.
 func TestSimKillsMutants(t *testing.T) {
-	for m := crdt.MutantBlindPush; m <= crdt.MutantDropLosers; m++ {
-		t.Run(fmt.Sprint("rule", m), func(t *testing.T) {
-			seed, found := firstFailure(1, mutantSeeds, m)
-			if !found {
-				t.Fatalf("the mutant of rule %d survives %d schedules", m, mutantSeeds)
-			}
-			_, err := run(generate(seed), m, false)
-			t.Logf("rule %d: seed %d: %v", m, seed, err)
-		})
+	for mutant := crdt.MutantBlindPush; mutant <= crdt.MutantDropLosers; mutant++ {
+		for _, m := range []mode{{mutant: mutant}, {mutant: mutant, outcome: true}} {
+			t.Run(fmt.Sprintf("rule=%d,outcome=%v", mutant, m.outcome), func(t *testing.T) {
+				seed, found := firstFailure(1, mutantSeeds, m)
+				if !found {
+					t.Fatalf("the mutant survives %d schedules", mutantSeeds)
+				}
+				_, err := run(generate(seed), m)
+				t.Logf("seed %d: %v", seed, err)
+			})
+		}
+	}
+}
+
+// TestSimReplays: one seed gives one run, to the byte.
+func TestSimReplays(t *testing.T) {
+	t.Parallel()
+	for _, seed := range []uint64{7, 8, 9, storms + 7, storms + 8} {
+		s := generate(seed)
+		if a, b := story(s, everyStep), story(generate(seed), everyStep); !slices.Equal(a, b) {
+			t.Fatalf("seed %d plays in two ways", seed)
+		}
+	}
+}
+
+// TestSimShrinks: what is left of a failing schedule fails still, and is short.
+func TestSimShrinks(t *testing.T) {
+	t.Parallel()
+	m := mode{mutant: crdt.MutantDropGhosts}
+	seed, found := firstFailure(1, mutantSeeds, m)
+	if !found {
+		t.Fatal("nothing to shrink")
+	}
+	s := generate(seed)
+	small := shrink(s, m)
+	if _, err := run(small, m); err == nil || len(small.steps) > 15 {
+		t.Fatalf("%d of %d steps are left, and they give: %v", len(small.steps), len(s.steps), err)
 	}
 }
