@@ -78,6 +78,7 @@ type testNode struct {
 	dir    string
 	cmd    *exec.Cmd
 	exited chan struct{}
+	said   strings.Builder // standard error, once exited is closed
 	status control.Status
 }
 
@@ -168,9 +169,10 @@ func (n *testNode) start(ts *testscript.TestScript) error {
 	ts.Defer(func() {
 		n.cmd.Process.Kill()
 		<-n.exited
+		ts.Logf("[%s] said:\n%s", filepath.Base(n.dir), &n.said)
 	})
 	ready := make(chan struct{})
-	go n.follow(ts, stderr, ready)
+	go n.follow(stderr, ready)
 	select {
 	case <-ready:
 	case <-n.exited:
@@ -187,10 +189,10 @@ func (n *testNode) start(ts *testscript.TestScript) error {
 	return err
 }
 
-func (n *testNode) follow(ts *testscript.TestScript, stderr io.Reader, ready chan struct{}) {
+func (n *testNode) follow(stderr io.Reader, ready chan struct{}) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
-		ts.Logf("[%s] %s", filepath.Base(n.dir), lines.Text())
+		fmt.Fprintln(&n.said, lines.Text())
 		if ready != nil && strings.Contains(lines.Text(), " is ready: ") {
 			close(ready)
 			ready = nil
