@@ -14,7 +14,8 @@ const (
 	dialsMax        = 8 // at once
 	backoffMin      = time.Second
 	backoffMax      = 60 * time.Second
-	spanHealthy     = 5 * time.Second // a span this long makes the next attempt count as the first
+	spanHealthy     = 5 * time.Second  // a span this long makes the next attempt count as the first
+	loneliness      = 15 * time.Second // without any connection, somebody is tried this often, whatever the backoffs say
 	secondDialler   = 150 * time.Millisecond
 	candidatesMax   = 256 // peers known by an address only, found by mDNS; a further one is ignored until some end
 	candidateLife   = 10 * time.Minute
@@ -28,6 +29,8 @@ type target struct {
 	next     time.Time // not before
 	backoff  time.Duration
 	dialling bool
+	failed   bool // the last attempt, and no connection since
+	again    bool // once more, soon, if the attempt under way fails
 }
 
 // keeper dials: every known member, static addresses and candidates, each with a backoff of its own, as long
@@ -37,11 +40,15 @@ type keeper struct {
 	mu      sync.Mutex // a leaf
 	targets map[peer.ID]*target
 	dialing int
-	wake    chan struct{} // room for one: a wake-up that finds one pending has nothing to add
+	dialled time.Time           // when the last attempt began
+	connect func(peer.ID) error // dial, but in tests
+	wake    chan struct{}       // room for one: a wake-up that finds one pending has nothing to add
 }
 
 func newKeeper(h *Host) *keeper {
-	return &keeper{h: h, targets: map[peer.ID]*target{}, wake: make(chan struct{}, 1)}
+	k := &keeper{h: h, targets: map[peer.ID]*target{}, wake: make(chan struct{}, 1)}
+	k.connect = k.dial
+	return k
 }
 
 // watch makes a member a target for good.
@@ -129,6 +136,31 @@ func (k *keeper) reset() {
 	k.kick()
 }
 
+// reached tells that a peer has proven itself. If it was out of reach before, so may others have been for the same
+// reason, now over: each of them gets one attempt soon, and keeps its backoff for when that fails.
+func (k *keeper) reached(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer k.kick()
+	t, ok := k.targets[id]
+	if !ok || !t.failed {
+		return
+	}
+	t.failed = false
+	for _, o := range k.targets {
+		if o.again = o.dialling; o.failed {
+			o.hasten()
+		}
+	}
+}
+
+// hasten makes a target due within backoffMin.
+func (t *target) hasten() {
+	if soon := time.Now().Add(rand.N(backoffMin)); t.next.After(soon) {
+		t.next = soon
+	}
+}
+
 // ended schedules the next attempt after a span.
 func (k *keeper) ended(id peer.ID, lasted time.Duration) {
 	k.mu.Lock()
@@ -206,7 +238,34 @@ func (k *keeper) dialDue(now time.Time) (wait time.Duration, ok bool) {
 		}
 		k.start(id, t)
 	}
+	if len(connected) == 0 {
+		return k.seekCompany(now, wait, ok)
+	}
 	return wait, ok
+}
+
+// seekCompany shortens the wait of a node without a connection: with backoffs alone, one that was cut off for long
+// would notice late that it no longer is. It costs one attempt at a time, however many members there are.
+func (k *keeper) seekCompany(now time.Time, wait time.Duration, ok bool) (time.Duration, bool) {
+	first := k.firstDue()
+	if first == "" || k.dialing > 0 {
+		return wait, ok // the end of the dial wakes the loop
+	}
+	if until := k.dialled.Add(loneliness).Sub(now); until > 0 {
+		return min(wait, until), true
+	}
+	k.start(first, k.targets[first])
+	return wait, ok
+}
+
+// firstDue is the target whose turn comes first.
+func (k *keeper) firstDue() (first peer.ID) {
+	for id, t := range k.targets {
+		if first == "" || t.next.Before(k.targets[first].next) {
+			first = id
+		}
+	}
+	return first
 }
 
 // shuffled gives the targets in a random order: in a large fabric each node picks other neighbours.
@@ -221,9 +280,10 @@ func (k *keeper) shuffled() []peer.ID {
 
 // start is called with mu held.
 func (k *keeper) start(id peer.ID, t *target) {
-	t.dialling = true
+	t.dialling, t.again = true, false
 	k.dialing++
-	if !k.h.goes.run(func() { k.finish(id, k.dial(id)) }) {
+	k.dialled = time.Now()
+	if !k.h.goes.run(func() { k.finish(id, k.connect(id)) }) {
 		k.dialing--
 	}
 }
@@ -239,7 +299,11 @@ func (k *keeper) finish(id peer.ID, err error) {
 	}
 	t.dialling = false
 	if err != nil {
+		t.failed = true
 		t.postpone()
+		if t.again {
+			t.hasten()
+		}
 		k.h.log.Debug("p2p: dial failed", "peer", id, "next", time.Until(t.next).Round(time.Millisecond), "err", err)
 	}
 }

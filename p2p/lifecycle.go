@@ -23,7 +23,7 @@ func (h *Host) onProven(l *link) {
 		l.control.send(list)
 	}
 	h.neighbours.arrive(l)
-	h.keeper.kick()
+	h.keeper.reached(l.peer)
 }
 
 // onSpanEnd is called with spans.mu held.

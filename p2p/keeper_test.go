@@ -1,0 +1,145 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// dialler is a keeper in virtual time whose peers answer only when they are in reach.
+type dialler struct {
+	*keeper
+	mu      sync.Mutex
+	reach   map[peer.ID]bool
+	attempt map[peer.ID]int
+}
+
+var errOutOfReach = errors.New("out of reach")
+
+// silence is how long an attempt takes that nobody answers.
+const silence = dialTimeout
+
+func newDialler(t *testing.T, peers ...peer.ID) *dialler {
+	ctx, cancel := context.WithCancel(t.Context())
+	h := &Host{ctx: ctx, cfg: Config{PeersLow: 8}, log: slog.New(slog.DiscardHandler), gate: newGate(), goes: &goes{ctx: ctx}}
+	h.links = &links{h: h, m: map[network.Conn]*link{}}
+	h.gate.set(modeOpen)
+	d := &dialler{keeper: newKeeper(h), reach: map[peer.ID]bool{}, attempt: map[peer.ID]int{}}
+	d.connect = d.try
+	for _, p := range peers {
+		d.watch(p)
+	}
+	h.goes.run(d.loop)
+	t.Cleanup(func() { cancel(); h.goes.wait() })
+	return d
+}
+
+func (d *dialler) try(id peer.ID) error {
+	d.mu.Lock()
+	d.attempt[id]++
+	up := d.reach[id]
+	d.mu.Unlock()
+	if !up {
+		time.Sleep(silence)
+		return errOutOfReach
+	}
+	d.arrive(id)
+	return nil
+}
+
+// arrive is what a proven connection does, whoever dialled.
+func (d *dialler) arrive(id peer.ID) {
+	l := &link{peer: id}
+	l.standing.Store(int32(proven))
+	d.h.links.mu.Lock()
+	d.h.links.m[struct{ network.Conn }{fakeConn{id: id}}] = l
+	d.h.links.mu.Unlock()
+	d.reached(id)
+}
+
+type fakeConn struct {
+	network.Conn
+	id peer.ID
+}
+
+func (d *dialler) set(up bool, peers ...peer.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range peers {
+		d.reach[p] = up
+	}
+}
+
+func (d *dialler) attempts() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.attempt {
+		n += k
+	}
+	return n
+}
+
+// TestLonelyNode: however long a node was cut off, it notices soon that it no longer is; and it does not try more
+// often for having more members.
+func TestLonelyNode(t *testing.T) {
+	t.Parallel()
+	for _, members := range [][]peer.ID{{"a"}, {"a", "b", "c"}} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDialler(t, members...)
+			time.Sleep(time.Hour)
+			before := d.attempts()
+			time.Sleep(time.Hour)
+			if tries, most := d.attempts()-before, int(time.Hour/loneliness)+len(members)*int(time.Hour/(backoffMax/2)); tries > most {
+				t.Errorf("%d attempts in an hour alone, want at most %d", tries, most)
+			}
+			d.set(true, members...)
+			time.Sleep(loneliness + silence + backoffMin)
+			synctest.Wait()
+			if got := len(d.h.links.proving()); got != len(members) {
+				t.Errorf("%d of %d members are connected", got, len(members))
+			}
+		})
+	}
+}
+
+// TestOneBackBringsAll: when a peer that was out of reach is back, whoever dialled, the others are tried at once.
+func TestOneBackBringsAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialler(t, "near", "a", "b", "c")
+		d.set(true, "near")
+		time.Sleep(time.Hour)
+		d.set(true, "b", "c")
+		d.arrive("a")
+		time.Sleep(silence + backoffMin) // an attempt may just have begun in vain
+		synctest.Wait()
+		if got := len(d.h.links.proving()); got != 4 {
+			t.Errorf("%d of 4 members are connected", got)
+		}
+	})
+}
+
+// TestFlappingPeer: a peer that comes and goes does not reset the patience with those that are gone for good.
+func TestFlappingPeer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialler(t, "near", "gone")
+		d.set(true, "near")
+		time.Sleep(time.Hour)
+		before := d.attempts()
+		for range 60 {
+			d.arrive("near") // it never failed, so it says nothing about others
+			time.Sleep(time.Minute)
+		}
+		if tries := d.attempts() - before; tries > int(time.Hour/(backoffMax/2)) {
+			t.Errorf("%d attempts in an hour at a peer that is gone", tries)
+		}
+	})
+}
