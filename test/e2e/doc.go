@@ -15,6 +15,7 @@
 //	clients_test.go    ioredis and node-redis, unmodified
 //	catchup_test.go    a node that was off line through many writes
 //	torture_test.go    kill -9 at random moments, no acknowledged write lost, no dot used twice
+//	ledger_test.go     that the checker of the tortures can fail
 //	stop_test.go       SIGTERM
 //	refused_test.go    starts that must fail, with what they must say
 //	damage_test.go     damaged data directories
