@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X github.com/edgemem/edgemem/cmd/edgemem/internal/build.versio
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # Packages under the race detector: those that share memory between goroutines.
-RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/...
+RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./cmd/edgemem/internal/resp/...
 TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 10s
 FUZZ_PKGS ?= ./...
@@ -69,7 +69,7 @@ bench: ## the figures to reach, with the references measured beside them (BENCH_
 
 .PHONY: sim
 sim: ## seeded schedules of loss, partition and crash on the real replication core
-	$(GO) test -count 1 -timeout 30m -run Sim ./test/sim/... $(SIM_ARGS)
+	$(GO) test -count 1 -timeout 30m -v -run Sim ./test/sim $(SIM_ARGS)
 
 .PHONY: demo
 demo: ## three daemons, a partition, and the proof that nothing was lost
