@@ -47,7 +47,7 @@ func missed(t *testing.T, writes int, device, edge, cloud *harness.Node) harness
 			t.Errorf("%s has %v for the device's write", n.Name, got)
 		}
 	}
-	pull := device.MustStatus().Node.Sync.LastPull
+	pull := device.CLIStatus().Node.Sync.LastPull
 	if pull == nil || pull.News < uint64(writes) {
 		t.Fatalf("the last pull is %+v, want one that brought all of %d writes", pull, writes)
 	}

@@ -2,7 +2,7 @@ package harness
 
 import (
 	"bytes"
-	"errors"
+	"encoding/json"
 	"os/exec"
 	"strings"
 	"testing"
@@ -58,6 +58,15 @@ func (n *Node) CLI(args ...string) string {
 	return r.Stdout
 }
 
+// CLIStatus is what a script reads from `edgemem status -o json`.
+func (n *Node) CLIStatus() (s Status) {
+	n.t.Helper()
+	if err := json.Unmarshal([]byte(n.CLI("status", "-o", "json")), &s); err != nil {
+		n.t.Fatal(err)
+	}
+	return s
+}
+
 // Ticket invites one node.
 func (n *Node) Ticket(flags ...string) string {
 	n.t.Helper()
@@ -68,9 +77,6 @@ func (n *Node) Ticket(flags ...string) string {
 	}
 	return ticket
 }
-
-// ErrRefused is what Refused gives for a daemon that started although it should not have.
-var ErrRefused = errors.New("harness: the daemon started")
 
 // Refused starts the daemon and wants it to end by itself, before it was ready, with this exit code and a
 // message of one line on standard error, which it returns.
