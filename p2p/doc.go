@@ -13,25 +13,25 @@
 //
 // # A connection's life
 //
-//	 dialler                                                     listener
-//	    │  TCP + TLS 1.3 (or Noise) + yamux, or QUIC                │   gate.go: mode, penalties,
-//	    ├───────────────────────────────────────────────────────────┤   unproven connections, per address
-//	    │                                                           │
-//	    │  stranger: any stream but member and join is reset        │   links.go: the door
-//	    │                                                           │
-//	    ├─ /edgemem/member/1  hello{certificate, addresses} ───────▶│   proof.go
-//	    │                                                           │   checked: admitted, may open streams
-//	    │◀────────────────────── hello{certificate, addresses} ─────┤
-//	    │  checked: proven                                          │
-//	    ├─ agreed ─────────────────────────────────────────────────▶│   proven
-//	    │                                                           │
-//	    │  onPeer(up); each learns the other's members              │   spans.go, members.go
-//	    │  gossipsub opens a stream each way                        │   neighbours.go, gossip.go
-//	    │  sync streams come and go                                 │   streams.go
-//	    │  the proof's stream stays: pings, news of members         │   control.go
-//	    │                                                           │
-//	    ├─ goodbye ────────────────────────────────────────────────▶│   onPeer(down), both sides
-//	    ×                                                           ×
+//	dialler                                                     listener
+//	   │  TCP + TLS 1.3 (or Noise) + yamux, or QUIC                │   gate.go: mode, penalties,
+//	   ├───────────────────────────────────────────────────────────┤   unproven connections, per address
+//	   │                                                           │
+//	   │  stranger: any stream but member and join is reset        │   links.go: the door
+//	   │                                                           │
+//	   ├─ /edgemem/member/1  hello{certificate, addresses} ───────▶│   proof.go
+//	   │                                                           │   checked: admitted, may open streams
+//	   │◀────────────────────── hello{certificate, addresses} ─────┤
+//	   │  checked: proven                                          │
+//	   ├─ agreed ─────────────────────────────────────────────────▶│   proven
+//	   │                                                           │
+//	   │  onPeer(up); each learns the other's members              │   spans.go, members.go
+//	   │  gossipsub opens a stream each way                        │   neighbours.go, gossip.go
+//	   │  sync streams come and go                                 │   streams.go
+//	   │  the proof's stream stays: pings, news of members         │   control.go
+//	   │                                                           │
+//	   ├─ goodbye ────────────────────────────────────────────────▶│   onPeer(down), both sides
+//	   ×                                                           ×
 //
 // A connection that is not proven within 5 s is closed. A peer has one connection; of two nodes that dial each
 // other at once, the one with the smaller id has its way. The keeper (keeper.go) dials what it knows: static

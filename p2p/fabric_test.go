@@ -54,9 +54,7 @@ func TestChangedAddressesSpread(t *testing.T) {
 		now := b.contactSeen(a)
 		return now.seq > before.seq && len(now.addrs) == 2
 	})
-	if got := b.book.Addrs(a.id); len(got) != 2 {
-		t.Errorf("the peerstore has %v", got)
-	}
+	waitUntil(t, "the peerstore has it too", func() bool { return len(b.book.Addrs(a.id)) == 2 })
 	a.followNetwork()
 	if a.ownContact().seq != b.contactSeen(a).seq {
 		t.Error("signed anew without a change")

@@ -75,7 +75,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	}
 	h := &Host{cfg: c, log: c.Logger, gate: newGate(), traffic: newTraffic(), mux: multistream.NewMultistreamMuxer[protocol.ID]()}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.goes = &goes{ctx: h.ctx}
+	h.goes = &goes{}
 	h.metrics = newHostMetrics(h)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())

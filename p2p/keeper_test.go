@@ -28,7 +28,7 @@ const silence = dialTimeout
 
 func newDialler(t *testing.T, peers ...peer.ID) *dialler {
 	ctx, cancel := context.WithCancel(t.Context())
-	h := &Host{ctx: ctx, cfg: Config{PeersLow: 8}, log: slog.New(slog.DiscardHandler), gate: newGate(), goes: &goes{ctx: ctx}}
+	h := &Host{ctx: ctx, cfg: Config{PeersLow: 8}, log: slog.New(slog.DiscardHandler), gate: newGate(), goes: &goes{}}
 	h.links = &links{h: h, m: map[network.Conn]*link{}}
 	h.gate.set(modeOpen)
 	d := &dialler{keeper: newKeeper(h), reach: map[peer.ID]bool{}, attempt: map[peer.ID]int{}}

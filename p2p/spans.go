@@ -118,13 +118,6 @@ func (ss *spans) count() int {
 	return len(ss.m)
 }
 
-// peers are the connected ones, sorted.
-func (ss *spans) peers() []peer.ID {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	return slices.Sorted(maps.Keys(ss.m))
-}
-
 // node is the peer's id in text, without encoding it anew for every gossip message.
 func (ss *spans) node(p peer.ID) crdt.NodeID {
 	ss.mu.Lock()
