@@ -83,15 +83,15 @@ type Region struct {
 
 // Stats counts what happened to a replica since it was opened.
 type Stats struct {
-	LocalWrites  uint64 // dots issued here
-	PushApplied  uint64 // pushed writes merged
-	PushOld      uint64 // pushed writes seen before
-	PushWaiting  uint64 // pushed writes kept back until what they cover arrived
-	PushDropped  uint64 // pushed writes left for a pull
-	ChunksMerged uint64
-	TipsMerged   uint64 // siblings and ghosts that came by chunks
-	GhostsPruned uint64
-	ClockSkewed  uint64 // stamps too far ahead to follow
+	LocalWrites  uint64 `json:"local_writes"` // dots issued here
+	PushApplied  uint64 `json:"push_applied"` // pushed writes merged
+	PushOld      uint64 `json:"push_old"`     // pushed writes seen before
+	PushWaiting  uint64 `json:"push_waiting"` // pushed writes kept back until what they cover arrived
+	PushDropped  uint64 `json:"push_dropped"` // pushed writes left for a pull
+	ChunksMerged uint64 `json:"chunks_merged"`
+	TipsMerged   uint64 `json:"tips_merged"` // siblings and ghosts that came by chunks
+	GhostsPruned uint64 `json:"ghosts_pruned"`
+	ClockSkewed  uint64 `json:"clock_skewed"` // stamps too far ahead to follow
 }
 
 type originState struct {

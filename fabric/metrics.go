@@ -44,6 +44,10 @@ var (
 	regionMissing  = metric{prometheus.NewDesc("edgemem_region_missing_writes", "Writes of a peer that we lack, as last heard.", []string{"region", "peer"}, nil), gauge}
 	fabricRegions  = fabricMetric("regions", "Regions in use.", gauge)
 	fabricEntries  = fabricMetric("entries", "Keys that show something, in all regions.", gauge)
+	fabricSize     = fabricMetric("entry_bytes", "Keys and values of all regions, without indexes and causal metadata.", gauge)
+	fabricGhosts   = fabricMetric("ghosts", "Removes that are remembered, in all regions.", gauge)
+	fabricGaps     = fabricMetric("regions_with_gaps", "Regions in which writes are known to be missing here.", gauge)
+	fabricLag      = fabricMetric("lag_writes", "Writes that the peer furthest behind was last heard to lack, over all regions.", gauge)
 	fabricPeers    = fabricMetric("peers_connected", "Members connected.", gauge)
 	fabricFrames   = fabricMetric("push_frames_total", "Push frames published.", counter)
 	fabricPushed   = fabricMetric("push_bytes_total", "Bytes of push frames published.", counter)
@@ -51,7 +55,7 @@ var (
 	fabricPulls    = fabricMetric("pulls_total", "Pulls from peers.", counter)
 	fabricRounds   = fabricMetric("pull_round_trips_total", "Round trips that pulls took.", counter)
 	fabricPulled   = fabricMetric("pull_bytes_total", "Bytes received by pulls.", counter)
-	fabricServed   = fabricMetric("served_bytes_total", "Bytes sent to peers that pulled.", counter)
+	fabricServed   = fabricMetric("pull_served_bytes_total", "Bytes sent to peers that pulled.", counter)
 	fabricFailures = fabricMetric("pull_failures_total", "Pulls that broke off.", counter)
 )
 
@@ -78,7 +82,8 @@ func (f *Fabric) unregisterMetrics() {
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
 		regionEntries, regionBytes, regionGhosts, regionWrites, regionPushed, regionEarly, regionChunks, regionPruned,
-		regionSkewed, regionOrigins, regionLag, regionMissing, fabricRegions, fabricEntries, fabricPeers, fabricFrames,
+		regionSkewed, regionOrigins, regionLag, regionMissing, fabricRegions, fabricEntries, fabricSize, fabricGhosts,
+		fabricGaps, fabricLag, fabricPeers, fabricFrames,
 		fabricPushed, fabricSkipped, fabricPulls, fabricRounds, fabricPulled, fabricServed, fabricFailures,
 	} {
 		ch <- m.desc
@@ -87,17 +92,8 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	regions := c.f.Regions()
-	entries := 0
-	for i, s := range regions {
-		entries += s.Entries
-		if i < regionsInMetrics {
-			s.collect(ch)
-		}
-	}
+	c.collectRegions(ch)
 	s := c.f.SyncStats()
-	fabricRegions.send(ch, len(regions))
-	fabricEntries.send(ch, entries)
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {
 		m metric
@@ -108,6 +104,39 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	} {
 		x.m.send(ch, int(x.n))
 	}
+}
+
+func (c collector) collectRegions(ch chan<- prometheus.Metric) {
+	var entries, size, ghosts, gaps, lag int
+	regions := c.f.Regions()
+	for i, s := range regions {
+		entries += s.Entries
+		size += int(s.Bytes)
+		ghosts += s.Ghosts
+		lag += s.worstLag()
+		if s.Gaps {
+			gaps++
+		}
+		if i < regionsInMetrics {
+			s.collect(ch)
+		}
+	}
+	for _, x := range []struct {
+		m metric
+		n int
+	}{
+		{fabricRegions, len(regions)}, {fabricEntries, entries}, {fabricSize, size}, {fabricGhosts, ghosts},
+		{fabricGaps, gaps}, {fabricLag, lag},
+	} {
+		x.m.send(ch, x.n)
+	}
+}
+
+func (s *RegionStatus) worstLag() (worst int) {
+	for _, lag := range s.Lag {
+		worst = max(worst, int(lag.Writes))
+	}
+	return worst
 }
 
 func (s *RegionStatus) collect(ch chan<- prometheus.Metric) {

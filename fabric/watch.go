@@ -29,16 +29,19 @@ type watcher struct {
 	lagged bool // closed because the queue was full
 }
 
-// Watch gives the changes of keys that start with prefix, from now on, until ctx ends, the loop is left or
-// the fabric is closed (ErrClosed). A key whose expiry passes is told when it is removed.
+// Watch gives the changes of keys that start with prefix, from the call on, until ctx ends, the loop is left or
+// the fabric is closed (ErrClosed). A key whose expiry passes is told when it is removed. Range over the
+// result once; if it is never ranged over, it is let go when ctx ends.
 func (r *Region) Watch(ctx context.Context, prefix string) iter.Seq2[WatchEvent, error] {
+	w := &watcher{prefix: prefix, events: make(chan WatchEvent, watchQueue)}
+	open := r.addWatcher(w)
+	forget := context.AfterFunc(ctx, func() { r.removeWatcher(w) })
 	return func(yield func(WatchEvent, error) bool) {
-		w := &watcher{prefix: prefix, events: make(chan WatchEvent, watchQueue)}
-		if !r.addWatcher(w) {
+		if !open {
 			yield(WatchEvent{}, ErrClosed)
 			return
 		}
-		defer r.removeWatcher(w)
+		defer func() { forget(); r.removeWatcher(w) }()
 		for {
 			select {
 			case <-ctx.Done():

@@ -228,7 +228,7 @@ func backlog(tier string) int {
 func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: d.store, Transport: d.host, Logger: d.log,
-		MaxBacklog: backlog(d.cfg.Tier),
+		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier),
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/build"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/resp"
-	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/persist"
 )
 
@@ -33,9 +32,9 @@ func buildMetric() prometheus.Collector {
 	return g
 }
 
-// collector reads the store, the fabric and the RESP server at each scrape. Labels are few and fixed:
-// the number of series depends on the table of Redis commands, and never on what clients or peers send
-// or on how many regions there are.
+// collector reads the store and the RESP server at each scrape; the fabric and p2p register their own metrics.
+// Labels are few and fixed: the number of series depends on the table of Redis commands, and never on what
+// clients or peers send.
 type collector struct {
 	d     *Daemon
 	descs map[string]*prometheus.Desc
@@ -49,20 +48,6 @@ func newCollector(d *Daemon) *collector {
 	}{
 		{"ready", "1 once the node serves.", nil},
 		{"offline", "1 while the node is off line on purpose.", nil},
-		{"regions", "Regions in use.", nil},
-		{"entries", "Entries of all regions.", nil},
-		{"entry_bytes", "Keys and values of all regions, without causal metadata.", nil},
-		{"ghosts", "Ghosts of all regions.", nil},
-		{"regions_with_gaps", "Regions in which writes are known to be missing here.", nil},
-		{"lag_writes", "Writes of this node that the peer furthest behind was last heard to lack, over all regions.", nil},
-		{"push_frames_total", "Frames pushed by gossip.", nil},
-		{"push_bytes_total", "Bytes pushed by gossip.", nil},
-		{"push_skipped_total", "Writes left to pulls because more was written than the mesh takes.", nil},
-		{"pulls_total", "Pulls begun.", nil},
-		{"pull_failures_total", "Pulls that failed.", nil},
-		{"pull_round_trips_total", "Round trips of pulls.", nil},
-		{"pull_bytes_total", "Bytes pulled from peers.", nil},
-		{"pull_served_bytes_total", "Bytes served to the pulls of peers.", nil},
 		{"store_commits_total", "Batches synced to disk.", nil},
 		{"store_records_total", "Records in them.", nil},
 		{"store_synced_bytes_total", "Bytes in them.", nil},
@@ -96,7 +81,6 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := sink{c.descs, out}
 	s.yes("ready", c.d.Ready() == nil)
 	s.yes("offline", c.d.host.Offline())
-	s.fabric(c.d.fabric)
 	s.store(c.d.store)
 	if c.d.resp != nil {
 		s.resp(c.d.resp.Stats())
@@ -123,42 +107,6 @@ func (s sink) yes(name string, is bool) {
 		value = 1
 	}
 	s.send(name, value)
-}
-
-func (s sink) fabric(f *fabric.Fabric) {
-	var entries, size, ghosts, gaps, lag float64
-	regions := f.Regions()
-	for _, r := range regions {
-		entries += float64(r.Entries)
-		size += float64(r.Bytes)
-		ghosts += float64(r.Ghosts)
-		if r.Gaps {
-			gaps++
-		}
-		worst := uint64(0)
-		for _, l := range r.Lag {
-			worst = max(worst, l.Writes)
-		}
-		lag += float64(worst)
-	}
-	s.send("regions", float64(len(regions)))
-	s.send("entries", entries)
-	s.send("entry_bytes", size)
-	s.send("ghosts", ghosts)
-	s.send("regions_with_gaps", gaps)
-	s.send("lag_writes", lag)
-	s.sync(f.SyncStats())
-}
-
-func (s sink) sync(st fabric.SyncStats) {
-	s.send("push_frames_total", float64(st.PushFrames))
-	s.send("push_bytes_total", float64(st.PushBytes))
-	s.send("push_skipped_total", float64(st.PushSkipped))
-	s.send("pulls_total", float64(st.Pulls))
-	s.send("pull_failures_total", float64(st.PullFailures))
-	s.send("pull_round_trips_total", float64(st.PullRounds))
-	s.send("pull_bytes_total", float64(st.PullBytes))
-	s.send("pull_served_bytes_total", float64(st.ServedBytes))
 }
 
 func (s sink) store(store *persist.Store) {
