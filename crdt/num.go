@@ -140,8 +140,10 @@ func parseNum(s string) (num, error) {
 	if err != nil {
 		return num{}, err
 	}
-	neg := strings.HasPrefix(mant, "-")
-	mant = strings.TrimPrefix(strings.TrimPrefix(mant, "+"), "-")
+	mant, neg := strings.CutPrefix(mant, "-")
+	if !neg {
+		mant = strings.TrimPrefix(mant, "+")
+	}
 	whole, frac, _ := strings.Cut(mant, ".")
 	digits := whole + frac
 	if digits == "" || len(digits) > maxDigits || strings.Trim(digits, "0123456789") != "" {

@@ -15,18 +15,19 @@ type Runs struct {
 
 // Has reports whether s was seen.
 func (r *Runs) Has(s Seq) bool {
-	if s <= r.Base {
-		return true
+	if s <= r.Base || len(r.Above) == 0 {
+		return s <= r.Base && s > 0
 	}
-	for _, a := range r.Above {
-		if s < a.Lo {
-			return false
+	i, found := slices.BinarySearchFunc(r.Above, s, func(a Span, s Seq) int {
+		switch {
+		case a.Hi < s:
+			return -1
+		case a.Lo > s:
+			return 1
 		}
-		if s <= a.Hi {
-			return true
-		}
-	}
-	return false
+		return 0
+	})
+	return found && r.Above[i].Lo <= s
 }
 
 // Empty reports whether nothing was seen.
@@ -96,21 +97,53 @@ func (r *Runs) absorb() {
 	}
 }
 
-// Union sees everything that o saw.
+// Union sees everything that o saw. It takes time in proportion to the spans of both.
 func (r *Runs) Union(o Runs) {
-	r.AddSpan(1, o.Base)
-	for _, a := range o.Above {
-		r.AddSpan(a.Lo, a.Hi)
+	if len(o.Above) == 0 {
+		r.AddSpan(1, o.Base)
+		return
 	}
+	all := make([]Span, 0, len(r.Above)+len(o.Above)+2)
+	a, b := r.spans(), o.spans()
+	for len(a) > 0 || len(b) > 0 {
+		if len(b) == 0 || len(a) > 0 && a[0].Lo <= b[0].Lo {
+			all, a = appendSpan(all, a[0]), a[1:]
+		} else {
+			all, b = appendSpan(all, b[0]), b[1:]
+		}
+	}
+	*r = runsOf(all)
+}
+
+// appendSpan adds a span that begins no earlier than the last, and joins them where they touch.
+func appendSpan(out []Span, s Span) []Span {
+	if n := len(out); n > 0 && s.Lo <= out[n-1].Hi+1 {
+		out[n-1].Hi = max(out[n-1].Hi, s.Hi)
+		return out
+	}
+	return append(out, s)
+}
+
+// runsOf makes runs of sorted spans that do not touch. It keeps the slice.
+func runsOf(all []Span) Runs {
+	switch {
+	case len(all) == 0:
+		return Runs{}
+	case all[0].Lo > 1:
+		return Runs{Above: all}
+	case len(all) == 1:
+		return Runs{Base: all[0].Hi}
+	}
+	return Runs{Base: all[0].Hi, Above: all[1:]}
 }
 
 // Intersect gives what both saw.
 func (r Runs) Intersect(o Runs) Runs {
-	var out Runs
+	var all []Span
 	a, b := r.spans(), o.spans()
 	for i, j := 0, 0; i < len(a) && j < len(b); {
 		if lo, hi := max(a[i].Lo, b[j].Lo), min(a[i].Hi, b[j].Hi); lo <= hi {
-			out.AddSpan(lo, hi)
+			all = append(all, Span{lo, hi})
 		}
 		if a[i].Hi < b[j].Hi {
 			i++
@@ -118,7 +151,7 @@ func (r Runs) Intersect(o Runs) Runs {
 			j++
 		}
 	}
-	return out
+	return runsOf(all)
 }
 
 // spans lists the runs with Base as a span of its own.

@@ -6,9 +6,10 @@ package crdt
 //
 //	cost: find 1–2 cache lines at ¾ load; grow doubles and moves everything; 16 bytes a slot.
 type table[T any] struct {
-	slots []slot[T]
-	n     int
-	shift uint // slot of hash h = h >> shift
+	slots  []slot[T]
+	n      int
+	shift  uint // slot of hash h = h >> shift
+	skewed bool // grown for a long run, not for its load: does not shrink until it has filled up
 }
 
 type slot[T any] struct {
@@ -16,7 +17,14 @@ type slot[T any] struct {
 	item *T
 }
 
-const tableMinBits = 3
+const (
+	tableMinBits = 3
+	// A run this long means that the hashes are not spread over the space: a pull brings them in order. Growing
+	// makes room where they are, and is what the load will ask for when the rest of the space has come.
+	tableRunMax = 128
+	// tableSkewMax bounds what skew may cost: slots per item.
+	tableSkewMax = 256
+)
 
 func (t *table[T]) home(h uint64) int { return int(h >> t.shift) }
 
@@ -48,27 +56,34 @@ func (t *table[T]) index(h uint64, eq func(*T) bool) int {
 func (t *table[T]) insert(h uint64, item *T) {
 	if t.slots == nil {
 		t.resize(tableMinBits)
-	} else if t.n+1 > (1<<(64-t.shift))*3/4 {
-		t.resize(64 - t.shift + 1)
+	} else if bits := 64 - t.shift; t.n+1 > (1<<bits)*3/4 {
+		t.resize(bits + 1)
+		t.skewed = false
 	}
-	t.put(h, item)
+	run := t.put(h, item)
+	if bits := 64 - t.shift; run > tableRunMax && 1<<bits < tableSkewMax*t.n {
+		t.resize(bits + 1)
+		t.skewed = true
+	}
 }
 
-func (t *table[T]) put(h uint64, item *T) {
-	i := t.home(h)
+// put places an item and tells how many slots it looked at.
+func (t *table[T]) put(h uint64, item *T) (run int) {
+	home := t.home(h)
+	i := home
 	for i < len(t.slots) && t.slots[i].item != nil && t.slots[i].hash <= h {
 		i++
 	}
+	t.n++
 	moved := slot[T]{h, item}
 	for ; i < len(t.slots); i++ {
 		moved, t.slots[i] = t.slots[i], moved
 		if moved.item == nil {
-			t.n++
-			return
+			return i - home
 		}
 	}
 	t.slots = append(t.slots, moved) // a run may pass the last home
-	t.n++
+	return i - home
 }
 
 // remove takes the item out and closes the run behind it.
@@ -82,7 +97,7 @@ func (t *table[T]) remove(h uint64, item *T) {
 	}
 	t.slots[i] = slot[T]{}
 	t.n--
-	if bits := 64 - t.shift; bits > tableMinBits && t.n < 1<<bits/8 {
+	if bits := 64 - t.shift; bits > tableMinBits && t.n < 1<<bits/8 && !t.skewed {
 		t.resize(bits - 1)
 	}
 }

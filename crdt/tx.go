@@ -69,6 +69,9 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 func (r *Region) scopeGhosts(c *cell) []tip {
 	var out []tip
 	add := func(scope *cell) {
+		if scope == c {
+			return
+		}
 		for _, g := range scope.ghosts {
 			if len(r.pieces) == 0 || r.has(c.pos(), r.dot(g)) {
 				out = append(out, g)
@@ -79,7 +82,7 @@ func (r *Region) scopeGhosts(c *cell) []tip {
 		add(f)
 	}
 	if c.e.size() > 1 {
-		if d := c.e.cell(CellDrop, ""); d != nil && d != c {
+		if d := c.e.cell(CellDrop, ""); d != nil {
 			add(d)
 		}
 	}
@@ -265,7 +268,27 @@ func (t *Tx) assignContribution(c *cell, k contribution) {
 	r := t.r
 	t.write(c, TagCount, k.encode(), func(s *sibling) bool {
 		return s.tag == TagCount && s.org == r.self || s.tag == TagReset && r.resetsUs(s)
-	})
+	}, t.endOfChain(c)...)
+}
+
+// endOfChain lists what a write goes after that takes out resets of a chain which has ended: whoever still has
+// a contribution of that chain needs the resets until it knows what ended it.
+func (t *Tx) endOfChain(c *cell) (after []tip) {
+	resets := false
+	for i := range c.sibs {
+		switch s := &c.sibs[i]; {
+		case s.tag == TagCount && s.org == t.r.self:
+			return nil
+		case s.tag == TagReset && t.r.resetsUs(s):
+			resets = true
+		default:
+			after = append(after, s.tip)
+		}
+	}
+	if !resets {
+		return nil
+	}
+	return after
 }
 
 // absorbResets rewrites our contributions that others have reset meanwhile, so that the resets can go.
@@ -291,7 +314,7 @@ func (t *Tx) absorb(c *cell) {
 	case theirs && ours:
 		t.assignContribution(c, t.ours(c))
 	case theirs:
-		t.write(c, TagRemove, nil, func(s *sibling) bool { return s.tag == TagReset && t.r.resetsUs(s) })
+		t.write(c, TagRemove, nil, func(s *sibling) bool { return s.tag == TagReset && t.r.resetsUs(s) }, t.endOfChain(c)...)
 	}
 }
 

@@ -5,34 +5,6 @@ import (
 	"testing"
 )
 
-func newTestRegion(i int) *Region {
-	return NewRegion(Config{Name: "t", Self: NewOrigin(NodeID(fmt.Sprint("n", i)), Nonce{byte(i)}), Push: true})
-}
-
-func pullAll(t *testing.T, to, from *Region, max int) int {
-	t.Helper()
-	rc := to.NewReceiver()
-	peer, err := DecodeHello(to.Hello())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, n := from.NewPull(peer), 0
-	for msg := p.Next(max); msg != nil; msg = p.Next(max) {
-		if err := rc.Merge(msg, 1000); err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	return n
-}
-
-func update(t *testing.T, r *Region, fn func(*Tx) error) {
-	t.Helper()
-	if err := r.Update(1000, fn); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestCounterRemovedWhileIncremented(t *testing.T) {
 	t.Parallel()
 	a, b := newTestRegion(1), newTestRegion(2)
@@ -45,7 +17,7 @@ func TestCounterRemovedWhileIncremented(t *testing.T) {
 		pullAll(t, a, b, 1<<16)
 	}
 	for _, r := range []*Region{a, b} {
-		if v, ok, err := r.View(1000).Get("n"); string(v) != "1" || !ok || err != nil {
+		if v, ok, err := r.View(testNow).Get("n"); string(v) != "1" || !ok || err != nil {
 			t.Fatalf("got %q %v %v, want 1", v, ok, err)
 		}
 	}
