@@ -33,12 +33,6 @@ type puller struct {
 
 // pullFrom runs one session. news tells whether it brought something.
 func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, err error) {
-	select {
-	case m.pulling <- struct{}{}:
-		defer func() { <-m.pulling }()
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
 	start := m.f.cfg.Now()
 	dial, cancel := context.WithTimeout(ctx, stallTimeout)
 	s, err := m.f.cfg.Transport.OpenStream(dial, p.id)
@@ -48,6 +42,14 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, er
 	}
 	c := newConn(s)
 	stop := c.watchContext(ctx)
+	select { // after the stream is open, so that a peer that is gone holds up nobody
+	case m.pulling <- struct{}{}:
+		defer func() { <-m.pulling }()
+	case <-ctx.Done():
+		stop()
+		c.close(ctx.Err())
+		return false, ctx.Err()
+	}
 	x := &puller{m: m, p: p, c: c, open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
 	err = x.run(why)
 	stop()
