@@ -109,8 +109,8 @@ type Config struct {
 	// HelloEvery is how often a quiet peer is asked whether it has something; doubled while nothing
 	// changes, up to HelloMax. Defaults 30 s and 5 min: about 1 B/s a peer.
 	HelloEvery, HelloMax time.Duration
-	// CommitEvery is the longest that a write of a memory region stays off the disk. Default 200 ms:
-	// five fsyncs a second while something is written, none otherwise.
+	// CommitEvery is the longest that a write of a memory region stays off the disk. Default 1 s:
+	// one fsync a second while something is written, none otherwise, and keys that change often are written once a second.
 	CommitEvery time.Duration
 	// MaxBacklog is how many changed cells may wait for the disk before writers wait too. A batch takes
 	// some 500 B of memory a cell while it is committed. Default 131,072: a second or two of the
@@ -154,7 +154,7 @@ func (c *Config) validate() error {
 		{"PushWindow", &c.PushWindow, 2 * time.Millisecond},
 		{"HelloEvery", &c.HelloEvery, 30 * time.Second},
 		{"HelloMax", &c.HelloMax, 5 * time.Minute},
-		{"CommitEvery", &c.CommitEvery, 200 * time.Millisecond},
+		{"CommitEvery", &c.CommitEvery, time.Second},
 	} {
 		if *f.d < 0 {
 			return fmt.Errorf("fabric: %s is %v: want more than 0, or 0 for the default of %v", f.name, *f.d, f.def)

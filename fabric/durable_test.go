@@ -65,7 +65,7 @@ func TestMemoryWritesReachTheDiskSoon(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		set(t, region(t, f, "default"), "k", "v")
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(1100 * time.Millisecond)
 		if err := d.Crash(); err != nil {
 			t.Fatal(err)
 		}
