@@ -101,6 +101,10 @@ func (o *oracle) record(x replica, wrote crdt.Written, delta *big.Rat) error {
 		w.delta = new(big.Rat)
 	}
 	w.absorbs = w.Tag == crdt.TagRemove && !w.scoped() && o.hasResetOf(x, w)
+	var everywhere crdt.Context
+	if w.scoped() {
+		everywhere = x.r.Context()
+	}
 	i := len(o.writes)
 	o.writes = append(o.writes, w)
 	o.byDot[w.Dot] = i
@@ -108,8 +112,9 @@ func (o *oracle) record(x replica, wrote crdt.Written, delta *big.Rat) error {
 		if !w.seen.has(j) {
 			continue
 		}
-		// A ghost may linger where something covers it already, and be covered once more.
-		if w.covers(v) && (v.Tag == crdt.TagRemove || !o.holds(x, v, v.coverers)) {
+		// A ghost may linger where something covers it already, and be covered once more. So is, by a scoped removal,
+		// what its replica has seen everywhere.
+		if w.covers(v) && (v.Tag == crdt.TagRemove || everywhere.Has(v.Dot) || !o.holds(x, v, v.coverers)) {
 			v.coverers = append(v.coverers, i)
 		}
 		if v.Tag == crdt.TagCount && w.kills(v) && !o.holds(x, v, v.killers) {
