@@ -113,8 +113,8 @@ type Config struct {
 	// one fsync a second while something is written, none otherwise, and keys that change often are written once a second.
 	CommitEvery time.Duration
 	// MaxBacklog is how many changed cells may wait for the disk before writers wait too. A batch takes
-	// some 500 B of memory a cell while it is committed. Default 131,072: a second or two of the
-	// fastest writing is absorbed, and keys that are written again meanwhile go to disk once.
+	// some 500 B of memory a cell while it is committed. Default 40,960: with values of 100 B one
+	// transaction of a server's store, and a stop that takes a second.
 	MaxBacklog int
 	// MaxGhosts is how many removes a region remembers. Default 65,536, about 3 MB.
 	MaxGhosts int
@@ -167,7 +167,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("fabric: MaxBacklog is %d: want more than 0, or 0 for the default", c.MaxBacklog)
 	}
 	if c.MaxBacklog == 0 {
-		c.MaxBacklog = 1 << 17
+		c.MaxBacklog = 40 << 10
 	}
 	if c.MaxGhosts < 0 {
 		return fmt.Errorf("fabric: MaxGhosts is %d: want more than 0, or 0 for the default", c.MaxGhosts)
