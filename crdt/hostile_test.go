@@ -187,9 +187,9 @@ func TestPushFloods(t *testing.T) {
 		body = appendBytes(appendBytes(body, fmt.Sprint(i%7)), "")
 		body = binary.AppendVarint(body, -1<<62)
 		body = appendBytes(body, "v")
-		body = binary.AppendUvarint(body, 2)
+		body = binary.AppendUvarint(body, 1) // one span: all that came before
 		body = binary.AppendUvarint(body, 1)
-		body = binary.AppendUvarint(body, maxSeq-uint64(i)-1)
+		body = binary.AppendUvarint(body, maxSeq-uint64(i)-2)
 		msg := tab.seal(binary.AppendUvarint(append([]byte{wireVersion}, id[:]...), 1), body)
 		if _, err := r.Push(msg, testNow); err != nil {
 			t.Fatal(err)

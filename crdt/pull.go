@@ -87,6 +87,7 @@ type Pull struct {
 	end     pos     // where the peer's context, or ours, changes
 	theirs  Context // of the peer, in [at, end]
 	ours    Context // of us, in [at, end], when the queue was last brought up to date
+	buf     []byte  // the cells of one chunk
 	queue   []*cell // cells that the peer must join, by position
 	scopes  []span  // ranges in which the peer must join every cell it has
 	version uint64
@@ -343,7 +344,7 @@ const (
 func (p *Pull) chunk(maxBytes int) []byte {
 	r := p.r
 	var t originTable
-	var cells []byte
+	cells := p.buf[:0]
 	n, i := 0, 0
 	for ; i < len(p.queue); i++ {
 		if len(cells) >= maxBytes && p.queue[i].pos() != p.queue[i-1].pos() {
@@ -360,7 +361,9 @@ func (p *Pull) chunk(maxBytes int) []byte {
 	}
 	p.queue = p.queue[i:]
 	p.remember(lo, hi)
-	body := appendPos(appendPos(nil, lo), hi)
+	p.buf = cells
+	body := make([]byte, 0, 256+len(cells))
+	body = appendPos(appendPos(body, lo), hi)
 	body = p.appendCut(body, &t)
 	body = p.appendFloors(body, &t)
 	body = p.appendScopes(body, lo, hi)

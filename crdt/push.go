@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -16,9 +17,9 @@ type outOp struct {
 	tip
 	hlc    HLC
 	val    []byte
-	deps   []tip // what it covers
-	after  []tip // scope ghosts that it follows
-	folded []Seq // earlier numbers of ours in the same cell that it covers and stands for
+	deps   []tip  // what it covers
+	after  []tip  // scope ghosts that it follows
+	folded []Span // earlier numbers of ours in the same cell that it covers and stands for
 	scope  Context
 	c      *cell // nil: folded into a later one
 	tag    Tag
@@ -26,33 +27,55 @@ type outOp struct {
 
 // outbox holds local writes that were not pushed yet; ops[i] has number first+i.
 type outbox struct {
-	ops   []outOp
-	bytes int
-	fence Seq // the last scoped write: it covers all before it, which therefore must go out before it
+	ops       []outOp
+	bytes     int
+	inherited []tip // used by add alone
+	fence     Seq   // the last scoped write: it covers all before it, which therefore must go out before it
 }
 
 func (o *outbox) first() Seq { return o.ops[0].seq }
 
 func (o *outbox) add(c *cell, op outOp) {
 	op.c = c
-	var kept []tip
+	kept := op.deps[:0]
 	for _, d := range op.deps {
-		if p := o.pending(d, op.org, c); p != nil {
-			op.folded = append(append(op.folded, p.folded...), p.seq)
-			kept = append(kept, p.deps...)
-			op.after = append(op.after, p.after...)
-			o.bytes -= p.size()
-			*p = outOp{tip: p.tip}
+		p := o.pending(d, op.org, c)
+		if p == nil {
+			kept = append(kept, d)
 			continue
 		}
-		kept = append(kept, d)
+		op.folded = joinFolded(op.folded, appendSpan(p.folded, Span{p.seq, p.seq}))
+		op.after = append(op.after, p.after...)
+		o.inherited = append(o.inherited, p.deps...)
+		o.bytes -= p.size()
+		*p = outOp{tip: p.tip}
 	}
-	op.deps = dedupe(kept)
+	op.deps = dedupe(append(kept, o.inherited...))
+	o.inherited = o.inherited[:0]
 	op.after = slices.DeleteFunc(dedupe(op.after), func(t tip) bool { // what it stands for itself comes with it
-		return t.org == op.org && slices.Contains(op.folded, t.seq)
+		return t.org == op.org && inSpans(op.folded, t.seq)
 	})
 	o.ops = append(o.ops, op)
 	o.bytes += op.size()
+}
+
+// joinFolded merges two lists of spans. Mostly the first is empty.
+func joinFolded(a, b []Span) []Span {
+	if len(a) == 0 {
+		return b
+	}
+	all := append(a, b...)
+	slices.SortFunc(all, func(x, y Span) int { return cmp.Compare(x.Lo, y.Lo) })
+	out := all[:1]
+	for _, s := range all[1:] {
+		out = appendSpan(out, s)
+	}
+	return out
+}
+
+func inSpans(in []Span, s Seq) bool {
+	r := Runs{Above: in}
+	return r.Has(s)
 }
 
 func dedupe(ts []tip) []tip {
@@ -90,11 +113,23 @@ func (p *outOp) size() int {
 	if p.c == nil {
 		return 0
 	}
-	return 24 + len(p.c.e.key) + len(p.c.sub) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 3*len(p.folded)
+	return 24 + len(p.c.e.key) + len(p.c.sub) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 6*len(p.folded)
 }
 
 // Outbound is how many bytes of local writes wait to be pushed.
 func (r *Region) Outbound() int { return r.out.bytes }
+
+// outboxKeep is how many writes the outbox keeps room for.
+const outboxKeep = 1 << 10
+
+// reset empties the outbox, and keeps its memory where that is little.
+func (o *outbox) reset() {
+	clear(o.ops)
+	o.ops, o.bytes, o.fence = o.ops[:0], 0, 0
+	if cap(o.ops) > outboxKeep {
+		o.ops = nil
+	}
+}
 
 // maxPushBytes bounds one pushed message. A write that does not fit travels without its value: the
 // receivers see the gap, and pull.
@@ -104,7 +139,7 @@ const maxPushBytes = 64 << 10
 func (r *Region) TakePush() [][]byte {
 	var out [][]byte
 	ops := r.out.ops
-	r.out = outbox{}
+	defer r.out.reset()
 	for len(ops) > 0 {
 		n, size := 0, 0
 		for n < len(ops) && (n == 0 || size+ops[n].size() <= maxPushBytes-1024) {
@@ -122,7 +157,11 @@ func (r *Region) TakePush() [][]byte {
 func (r *Region) encodePush(ops []outOp) []byte {
 	var t originTable
 	t.index(r.cfg.Self)
-	var body []byte
+	size := 16
+	for i := range ops {
+		size += ops[i].size()
+	}
+	body := make([]byte, 0, size)
 	n := 0
 	base := HLC(0)
 	for i := range ops {
@@ -180,10 +219,7 @@ func (r *Region) appendOp(b []byte, t *originTable, p *outOp, base HLC, first Se
 	b = binary.AppendVarint(b, int64(p.hlc-base))
 	b = appendBytes(b, p.val)
 	if flags&opFolded != 0 {
-		b = binary.AppendUvarint(b, uint64(len(p.folded)))
-		for _, s := range p.folded {
-			b = binary.AppendUvarint(b, uint64(p.seq-s))
-		}
+		b = appendFolded(b, p.folded, p.seq)
 	}
 	if flags&opDeps != 0 {
 		b = appendDots(b, t, r.dotsOf(p.deps))
@@ -195,6 +231,33 @@ func (r *Region) appendOp(b []byte, t *originTable, p *outOp, base HLC, first Se
 		b = appendContext(b, t, p.scope)
 	}
 	return b
+}
+
+// appendFolded tells spans below seq, the last first.
+func appendFolded(b []byte, folded []Span, seq Seq) []byte {
+	b = binary.AppendUvarint(b, uint64(len(folded)))
+	for i := len(folded) - 1; i >= 0; i-- {
+		s := folded[i]
+		b = binary.AppendUvarint(b, uint64(seq-s.Hi))
+		b = binary.AppendUvarint(b, uint64(s.Hi-s.Lo))
+		seq = s.Lo
+	}
+	return b
+}
+
+func (d *decoder) folded(seq Seq) (out []Span) {
+	for n := d.count(2); n > 0 && d.err == nil; n-- {
+		back, more := d.uvarint(), d.uvarint()
+		if back == 0 || back >= uint64(seq) || more >= uint64(seq)-back {
+			d.fail("a write folds %d more than %d back from %d", more, back, seq)
+			return nil
+		}
+		hi := seq - Seq(back)
+		seq = hi - Seq(more)
+		out = append(out, Span{seq, hi})
+	}
+	slices.Reverse(out)
+	return out
 }
 
 func (r *Region) dotsOf(ts []tip) []Dot {
@@ -214,7 +277,7 @@ type delta struct {
 
 type deltaOp struct {
 	dot    Dot
-	folded []Seq
+	folded []Span
 	deps   []Dot
 	after  []Dot
 	scope  Context
@@ -279,14 +342,7 @@ func (d *decoder) op(ids []Origin, first Seq, base HLC) deltaOp {
 	op.hlc = base + HLC(d.varint())
 	op.val = slices.Clone(d.bytes(MaxValueBytes))
 	if flags&opFolded != 0 {
-		for n := d.count(1); n > 0; n-- {
-			back := d.uvarint()
-			if back == 0 || back >= uint64(op.dot.Seq) {
-				d.fail("a write folds %d back from %d", back, op.dot.Seq)
-				return op
-			}
-			op.folded = append(op.folded, op.dot.Seq-Seq(back))
-		}
+		op.folded = d.folded(op.dot.Seq)
 	}
 	if flags&opDeps != 0 {
 		op.deps = d.dots(ids)
@@ -403,16 +459,17 @@ func (r *Region) ready(p pos, op *deltaOp) bool {
 func (r *Region) applyOp(op *deltaOp, now int64) {
 	org := r.intern(op.dot.Origin)
 	c := r.upsert(op.key, op.kind, op.sub)
-	covered := make([]tip, 0, len(op.deps)+len(op.folded))
+	covered := make([]tip, 0, len(op.deps))
 	for _, d := range op.deps {
 		covered = append(covered, tip{r.intern(d.Origin), d.Seq})
-	}
-	for _, s := range op.folded {
-		covered = append(covered, tip{org, s})
 	}
 	r.change(c, func() {
 		for _, t := range covered {
 			r.dropTip(c, t)
+		}
+		if len(op.folded) > 0 {
+			folded := func(t tip) bool { return t.org == org && inSpans(op.folded, t.seq) }
+			r.dropWhere(c, func(s *sibling) bool { return folded(s.tip) }, folded)
 		}
 		if r.cfg.Mutant == MutantDropGhosts && op.tag != TagRemove {
 			r.dropWhere(c, nil, func(tip) bool { return true })
@@ -423,6 +480,9 @@ func (r *Region) applyOp(op *deltaOp, now int64) {
 		if t.org == org || r.cfg.Mutant == MutantBlindPush {
 			r.claim(t)
 		}
+	}
+	for _, s := range op.folded {
+		r.origins[org].runs.AddSpan(s.Lo, s.Hi)
 	}
 	r.claim(tip{org, op.dot.Seq})
 	if op.scope != nil {
@@ -450,7 +510,7 @@ func (r *Region) wait(op deltaOp) {
 		r.waitNothing(op.dot)
 		return
 	}
-	size := 64 + len(op.key) + len(op.sub) + len(op.val) + 24*(len(op.deps)+len(op.after)+len(op.scope))
+	size := 64 + len(op.key) + len(op.sub) + len(op.val) + 24*(len(op.deps)+len(op.after)+len(op.folded)+len(op.scope))
 	r.stats.PushWaiting++
 	r.waiting = append(r.waiting, waiter{op, size})
 	r.waitLen += size

@@ -74,13 +74,18 @@ func (r *Region) recordKey(kind byte, rest []byte) []byte {
 // cellRecord encodes a cell, or its removal. A cell that was taken out and came back is written by the one
 // that came back.
 func (r *Region) cellRecord(c *cell) (Record, bool) {
-	k := r.recordKey(recCell, nil)
+	k := make([]byte, 0, 17+3+len(c.e.key)+1+len(c.sub))
+	k = append(append(k, r.id[:]...), recCell)
 	k = appendBytes(k, c.e.key)
 	k = append(append(k, byte(c.kind)), c.sub...)
 	if c.gone {
 		return Record{k, nil}, r.find(c.e.hash, c.e.key).cell(c.kind, c.sub) == nil
 	}
-	b := []byte{wireVersion}
+	size := 4 + 8*len(c.ghosts)
+	for i := range c.sibs {
+		size += 24 + len(c.sibs[i].val)
+	}
+	b := append(make([]byte, 0, size), wireVersion)
 	b = binary.AppendUvarint(b, uint64(len(c.sibs)))
 	for i := range c.sibs {
 		s := &c.sibs[i]

@@ -60,6 +60,7 @@ type Region struct {
 	entries  table[entry]
 	pieces   []piece
 	clock    Clock
+	tx       Tx // the transaction that runs: one at a time
 	out      outbox
 	waiting  []waiter
 	waitLen  int // bytes in waiting

@@ -25,7 +25,8 @@ func (r *Region) begin(now int64) *Tx {
 	if !r.hasSelf {
 		r.self, r.hasSelf = r.intern(r.cfg.Self), true
 	}
-	return &Tx{View{r, now}}
+	r.tx = Tx{View{r, now}}
+	return &r.tx
 }
 
 // write issues the next dot to a cell. It covers every ghost of the cell, but not one of a scoped removal that has

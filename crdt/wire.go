@@ -161,7 +161,8 @@ func (t *originTable) index(id Origin) uint64 {
 
 // seal writes header, table and body in the order in which a decoder needs them.
 func (t *originTable) seal(head, body []byte) []byte {
-	out := binary.AppendUvarint(head, uint64(len(t.ids)))
+	out := make([]byte, 0, len(head)+8+16*len(t.ids)+len(body))
+	out = binary.AppendUvarint(append(out, head...), uint64(len(t.ids)))
 	for _, id := range t.ids {
 		out = append(out, id[:]...)
 	}

@@ -23,8 +23,8 @@ var (
 )
 
 const (
-	schedulesDefault = 4000
-	schedulesShort   = 400
+	schedulesDefault = 10000
+	schedulesShort   = 1000
 	mutantSeeds      = 2000 // within which each mutant must die
 )
 
