@@ -136,14 +136,25 @@ func (r *Region) claimAll(c Context) {
 
 // trimPieces drops what pushes have made known everywhere.
 func (r *Region) trimPieces() {
-	if len(r.pieces) == 0 {
+	said := extras(r.pieces)
+	if said == 0 {
 		return
 	}
 	for i := range r.pieces {
 		r.pieces[i].extra = r.beyondBase(r.pieces[i].extra)
 	}
 	r.mergePieces(r.pieces)
-	r.metaDirty = true
+	if extras(r.pieces) != said {
+		r.metaDirty = true
+	}
+}
+
+// extras counts the origins that the pieces speak of.
+func extras(ps []piece) (n int) {
+	for _, x := range ps {
+		n += len(x.extra)
+	}
+	return n
 }
 
 // canonicalPieces are the pieces in a form that depends only on what was seen where, not on how it came: each

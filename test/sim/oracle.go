@@ -40,7 +40,7 @@ func (w *write) covers(v *write) bool {
 	case !w.sameCell(v):
 		return false
 	case v.Tag == crdt.TagReset && w.Tag == crdt.TagReset:
-		return v.target == w.target && v.to > w.from
+		return v.target == w.target && v.to > w.from && v.to <= w.to
 	case v.Tag == crdt.TagReset:
 		return v.target == w.Dot.Origin
 	case v.Tag == crdt.TagCount && w.Tag == crdt.TagReset:
