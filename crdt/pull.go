@@ -285,7 +285,10 @@ func (p *Pull) scope(s span) {
 	p.sortQueue()
 }
 
+// sortQueue orders the queue and leaves each cell in it once. Cells that are gone leave it first: one that came back
+// has the same place as the one before.
 func (p *Pull) sortQueue() {
+	p.queue = slices.DeleteFunc(p.queue, func(c *cell) bool { return c.gone })
 	slices.SortFunc(p.queue, func(a, b *cell) int {
 		if n := a.pos().compare(b.pos()); n != 0 {
 			return n
