@@ -241,12 +241,15 @@ func (r *Region) reachesFloors(c Context) bool {
 // collect queues the cells of [at, end] with a dot that seen lacks.
 func (p *Pull) collect(seen Context) {
 	r := p.r
-	before := len(p.queue)
+	added := false
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(uint32(i), seen[o.id], func(s Seq, c *cell) { p.enqueue(c, tip{uint32(i), s}) })
+		o.index.missing(uint32(i), seen[o.id], func(s Seq, c *cell) {
+			p.enqueue(c, tip{uint32(i), s})
+			added = true
+		})
 	}
-	if len(p.queue) > before {
+	if added {
 		p.sortQueue()
 	}
 }

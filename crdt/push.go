@@ -178,7 +178,7 @@ func (r *Region) encodePush(ops []outOp) []byte {
 	if n == 0 {
 		return nil
 	}
-	head := append([]byte{wireVersion}, r.id[:]...)
+	head := appendBytes([]byte{wireVersion}, r.cfg.Name)
 	return t.seal(binary.AppendUvarint(head, uint64(n)), body)
 }
 
@@ -270,7 +270,7 @@ func (r *Region) dotsOf(ts []tip) []Dot {
 
 // delta is a decoded push.
 type delta struct {
-	region RegionID
+	region string
 	origin Origin
 	ops    []deltaOp
 }
@@ -290,20 +290,20 @@ type deltaOp struct {
 	absent bool
 }
 
-// PushRegion tells which region a pushed message is for, without decoding the rest.
-func PushRegion(msg []byte) (RegionID, error) {
+// PushRegion tells the name of the region that a pushed message is for, without decoding the rest. A push
+// names its region, so that a node which never heard of it can merge the first write at once.
+func PushRegion(msg []byte) (name string, err error) {
 	d := decoder{b: msg}
 	d.version("a push")
-	var id RegionID
-	copy(id[:], d.take(16))
-	return id, d.err
+	name = string(d.bytes(MaxRegionName))
+	return name, d.err
 }
 
 func decodePush(msg []byte) (*delta, error) {
 	d := decoder{b: msg}
 	d.version("a push")
 	var out delta
-	copy(out.region[:], d.take(16))
+	out.region = string(d.bytes(MaxRegionName))
 	n := d.count(2)
 	ids := d.origins()
 	if len(ids) == 0 {
@@ -372,8 +372,8 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("region %q: push: %w", r.cfg.Name, err)
 	}
-	if d.region != r.id {
-		return false, fmt.Errorf("region %q: push: %w: it is for region %v", r.cfg.Name, ErrMalformed, d.region)
+	if d.region != r.cfg.Name {
+		return false, fmt.Errorf("region %q: push: %w: it is for region %q", r.cfg.Name, ErrMalformed, d.region)
 	}
 	if d.origin == r.cfg.Self {
 		return false, nil // our own, come back

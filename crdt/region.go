@@ -7,6 +7,7 @@ import (
 
 // Limits on what one entry may hold. Callers refuse more before they call; decoders refuse it from peers.
 const (
+	MaxRegionName  = 255
 	MaxKeyBytes    = 64 << 10
 	MaxValueBytes  = 1 << 20
 	MaxOrigins     = 1 << 16 // origins in one region
