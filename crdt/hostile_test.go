@@ -177,7 +177,6 @@ func TestFloods(t *testing.T) {
 func TestPushFloods(t *testing.T) {
 	t.Parallel()
 	r := newTestRegion(1)
-	id := RegionIDOf("t")
 	for i := range 3000 {
 		var tab originTable
 		tab.index(Origin{2, byte(i), byte(i >> 8)})
@@ -190,7 +189,7 @@ func TestPushFloods(t *testing.T) {
 		body = binary.AppendUvarint(body, 1) // one span: all that came before
 		body = binary.AppendUvarint(body, 1)
 		body = binary.AppendUvarint(body, maxSeq-uint64(i)-2)
-		msg := tab.seal(binary.AppendUvarint(append([]byte{wireVersion}, id[:]...), 1), body)
+		msg := tab.seal(binary.AppendUvarint(appendBytes([]byte{wireVersion}, "t"), 1), body)
 		if _, err := r.Push(msg, testNow); err != nil {
 			t.Fatal(err)
 		}
