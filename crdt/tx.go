@@ -3,29 +3,49 @@ package crdt
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 )
 
 // ErrWrongType is returned when a key shows a kind that the operation is not for.
 var ErrWrongType = errors.New("crdt: the key holds another kind of value")
 
+// ErrTooLarge is returned for a key, member or field name of more than MaxKeyBytes, or a value of more than
+// MaxValueBytes. Such a write is left out: no replica would take it, nor would a checkpoint read back.
+var ErrTooLarge = errors.New("crdt: key or value too large")
+
 // Tx reads and writes one region. What a function writes through one Tx has contiguous dots.
-type Tx struct{ View }
+type Tx struct {
+	View
+	err error // of a write that could not return it
+}
 
 // Update runs fn with a transaction at now, Unix milliseconds. What fn wrote before it returned an error
-// stays written: check first, then write.
+// stays written: check first, then write. Errors: fn's, else ErrTooLarge for a Set that was left out.
 func (r *Region) Update(now int64, fn func(*Tx) error) error {
 	tx := r.begin(now)
 	err := fn(tx)
+	if err == nil {
+		err = tx.err
+	}
 	r.absorbResets(now)
 	return err
+}
+
+// fits refuses what decoders refuse.
+func fits(key, sub string, val []byte) error {
+	if len(key) <= MaxKeyBytes && len(sub) <= MaxKeyBytes && len(val) <= MaxValueBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: key %.32q of %d bytes, member or field of %d (limit %d), value of %d (limit %d)",
+		ErrTooLarge, key, len(key), len(sub), MaxKeyBytes, len(val), MaxValueBytes)
 }
 
 func (r *Region) begin(now int64) *Tx {
 	if !r.hasSelf {
 		r.self, r.hasSelf = r.intern(r.cfg.Self), true
 	}
-	r.tx = Tx{View{r, now}}
+	r.tx = Tx{View: View{r, now}}
 	return &r.tx
 }
 
@@ -121,8 +141,13 @@ func (t *Tx) need(key string, k Kind) (*entry, error) {
 	return e, nil
 }
 
-// Set makes key a register that holds val, whatever it was. Unless keepTTL, its expiry goes.
+// Set makes key a register that holds val, whatever it was. Unless keepTTL, its expiry goes. What is too large
+// is left out, and Update returns ErrTooLarge.
 func (t *Tx) Set(key string, val []byte, keepTTL bool) {
+	if err := fits(key, "", val); err != nil {
+		t.err = cmp.Or(t.err, err)
+		return
+	}
 	e := t.prepare(key)
 	if e != nil && (e.count[CellMember] > 0 || e.count[CellField] > 0) {
 		exp := e.exp
@@ -183,6 +208,9 @@ func (t *Tx) clearExpiry(e *entry) {
 
 // Incr adds delta to the integer at key, which starts at 0. Errors: ErrWrongType, ErrNotInteger, ErrOverflow.
 func (t *Tx) Incr(key string, delta int64) (int64, error) {
+	if err := fits(key, "", nil); err != nil {
+		return 0, err
+	}
 	e, err := t.need(key, KindString)
 	if err != nil {
 		return 0, err
@@ -208,6 +236,9 @@ func (t *Tx) incrCell(e *entry, key string, kind CellKind, sub string, delta int
 // IncrFloat adds a decimal to the number at key, which starts at 0, and gives the sum as a decimal without
 // exponent. Errors: ErrWrongType, ErrNotNumber (the value or the argument), ErrOverflow.
 func (t *Tx) IncrFloat(key, decimal string) (string, error) {
+	if err := fits(key, "", nil); err != nil {
+		return "", err
+	}
 	e, err := t.need(key, KindString)
 	if err != nil {
 		return "", err
@@ -422,6 +453,9 @@ func (r *Region) clearScope(c *cell, seen func(tip) bool) {
 // SetAdd adds a member. A member that is there is written again, so that a concurrent remove of the earlier
 // add does not take it. It reports whether the member was new.
 func (t *Tx) SetAdd(key, member string) (added bool, err error) {
+	if err := fits(key, member, nil); err != nil {
+		return false, err
+	}
 	e, err := t.need(key, KindSet)
 	if err != nil {
 		return false, err
@@ -455,6 +489,9 @@ func (t *Tx) removeSub(key string, k Kind, kind CellKind, sub string) (bool, err
 
 // MapSet writes a field. It reports whether the field was new.
 func (t *Tx) MapSet(key, field string, val []byte) (added bool, err error) {
+	if err := fits(key, field, val); err != nil {
+		return false, err
+	}
 	e, err := t.need(key, KindMap)
 	if err != nil {
 		return false, err
@@ -472,6 +509,9 @@ func (t *Tx) MapDel(key, field string) (removed bool, err error) {
 
 // MapIncr adds delta to the integer in a field, as Incr does.
 func (t *Tx) MapIncr(key, field string, delta int64) (int64, error) {
+	if err := fits(key, field, nil); err != nil {
+		return 0, err
+	}
 	e, err := t.need(key, KindMap)
 	if err != nil {
 		return 0, err
@@ -481,6 +521,9 @@ func (t *Tx) MapIncr(key, field string, delta int64) (int64, error) {
 
 // MapIncrFloat adds a decimal to the number in a field, as IncrFloat does.
 func (t *Tx) MapIncrFloat(key, field, decimal string) (string, error) {
+	if err := fits(key, field, nil); err != nil {
+		return "", err
+	}
 	e, err := t.need(key, KindMap)
 	if err != nil {
 		return "", err

@@ -21,7 +21,7 @@ var (
 	ErrClosed     = errors.New("fabric: closed")
 	ErrNoRegion   = errors.New("fabric: no such region")
 	ErrRegionName = errors.New("fabric: bad region name")
-	ErrTooLarge   = errors.New("fabric: key or value too large")
+	ErrTooLarge   = crdt.ErrTooLarge
 	ErrNotFound   = errors.New("fabric: no such key")
 	ErrNotDurable = errors.New("fabric: write is in memory, but not on disk")
 	ErrTooMany    = errors.New("fabric: too many regions")
@@ -176,8 +176,7 @@ func (c *Config) validate() error {
 }
 
 const (
-	maxRegionName = 255
-	maxRegions    = 1 << 17
+	maxRegions = 1 << 17
 )
 
 // CheckRegionName says why a name cannot name a region, or nil.
@@ -185,8 +184,8 @@ func CheckRegionName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("%w: it is empty", ErrRegionName)
-	case len(name) > maxRegionName:
-		return fmt.Errorf("%w: %.32q… has %d bytes, at most %d", ErrRegionName, name, len(name), maxRegionName)
+	case len(name) > crdt.MaxRegionName:
+		return fmt.Errorf("%w: %.32q… has %d bytes, at most %d", ErrRegionName, name, len(name), crdt.MaxRegionName)
 	case !utf8.ValidString(name):
 		return fmt.Errorf("%w: %q is not UTF-8", ErrRegionName, name)
 	}
