@@ -91,7 +91,9 @@ func (c *committer) wait(ctx context.Context, epoch uint64) error {
 		if c.closed {
 			return fmt.Errorf("%w: %w", ErrNotDurable, ErrClosed)
 		}
-		c.hasten()
+		if epoch == c.epoch { // an earlier batch is under way already
+			c.hasten()
+		}
 		turn := c.turn
 		c.mu.Unlock()
 		select {

@@ -14,7 +14,7 @@ import (
 func Example() {
 	ctx := context.Background()
 	mesh := fabric.NewMesh(1)
-	open := func(name string) *fabric.Region {
+	open := func(name string) (*fabric.Region, *fabric.Fabric) {
 		f, err := fabric.Open(ctx, fabric.Config{Name: name, Tier: "edge", Transport: mesh.Node(crdt.NodeID(name))})
 		if err != nil {
 			log.Fatal(err)
@@ -23,9 +23,12 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		return r
+		return r, f
 	}
-	kiosk, office := open("kiosk"), open("office")
+	kiosk, f := open("kiosk")
+	defer f.Close()
+	office, g := open("office")
+	defer g.Close()
 	mesh.Cut("kiosk", "office")
 	must(fabric.CounterOf(kiosk, "sold").Add(ctx, 3))
 	must(fabric.CounterOf(office, "sold").Add(ctx, 4))

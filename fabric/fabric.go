@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	mrand "math/rand/v2"
 	"slices"
 	"sync"
@@ -22,8 +23,10 @@ type Fabric struct {
 	mu      sync.RWMutex
 	regions map[crdt.RegionID]*Region
 	byName  map[string]*Region
+	sorted  []*Region // by name; nil after a region came. Never changed in place.
 
 	catalogue *Region
+	reading   sync.Mutex // one reader of the catalogue at a time: the last one sees the last state
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
@@ -32,8 +35,10 @@ type Fabric struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine of the fabric
 	closed atomic.Bool
-	once   sync.Once
-	err    error
+
+	measured bool // the metrics are registered
+	once     sync.Once
+	err      error
 }
 
 // Open starts a node: it loads the durable image, takes a new incarnation and begins to serve peers. It
@@ -49,6 +54,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
+		f.unregisterMetrics()
 		return nil, err
 	}
 	return f, nil
@@ -65,11 +71,10 @@ func (f *Fabric) start(ctx context.Context) error {
 	if f.catalogue, err = f.region(catalogueRegion); err != nil {
 		return err
 	}
-	f.catalogue.ack.Store(ackDisk)
 	if _, err = f.region(DefaultRegion); err != nil {
 		return err
 	}
-	f.readCatalogue()
+	f.openCatalogue()
 	if err := f.registerMetrics(); err != nil {
 		return err
 	}
@@ -168,6 +173,14 @@ func (f *Fabric) Region(name string) (*Region, error) {
 	return f.region(name)
 }
 
+// named gives the region that a peer speaks of, which may be the catalogue, or new here.
+func (f *Fabric) named(name string) (*Region, error) {
+	if name == catalogueRegion {
+		return f.catalogue, nil
+	}
+	return f.Region(name)
+}
+
 // region finds or makes a replica.
 func (f *Fabric) region(name string) (*Region, error) {
 	f.mu.Lock()
@@ -180,6 +193,7 @@ func (f *Fabric) region(name string) (*Region, error) {
 	}
 	r := newRegion(f, name)
 	f.byName[name], f.regions[r.id] = r, r
+	f.sorted = nil
 	return r, nil
 }
 
@@ -189,16 +203,18 @@ func (f *Fabric) regionByID(id crdt.RegionID) *Region {
 	return f.regions[id]
 }
 
-// all lists the replicas by name.
+// all lists the replicas by name. The caller must not change the list.
 func (f *Fabric) all() []*Region {
 	f.mu.RLock()
-	defer f.mu.RUnlock()
-	out := make([]*Region, 0, len(f.byName))
-	for _, r := range f.byName {
-		out = append(out, r)
+	out := f.sorted
+	f.mu.RUnlock()
+	if out != nil {
+		return out
 	}
-	slices.SortFunc(out, byName)
-	return out
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sorted = slices.SortedFunc(maps.Values(f.byName), byName)
+	return f.sorted
 }
 
 // CreateRegion writes a region's configuration where every member sees it. An existing region takes over
@@ -239,28 +255,53 @@ func (f *Fabric) DeleteRegion(ctx context.Context, name string) error {
 	return f.catalogue.Update(ctx, func(tx *crdt.Tx) error { tx.Del(name); return nil })
 }
 
-// readCatalogue takes over the configuration of the regions.
+// openCatalogue takes over the configuration of all regions. From then on the catalogue keeps note of what changes
+// in it.
+func (f *Fabric) openCatalogue() {
+	c := f.catalogue
+	c.ack.Store(ackDisk)
+	c.core.Track(true)
+	var names []string
+	v := c.core.View(f.now())
+	v.KeysWithPrefix("", func(name string, _ crdt.Kind) bool { names = append(names, name); return true })
+	f.configure(names, declared(v, names))
+}
+
+// readCatalogue takes over what changed in the catalogue.
 func (f *Fabric) readCatalogue() {
-	acks := map[string]string{}
-	f.catalogue.View(func(v *crdt.View) {
-		v.KeysWithPrefix("", func(name string, _ crdt.Kind) bool {
-			if ack, ok, _ := v.MapGet(name, "ack"); ok {
-				acks[name] = string(ack)
-			}
-			return true
-		})
-	})
-	for _, r := range f.all() {
-		if r != f.catalogue {
-			r.configure(acks[r.name])
-			delete(acks, r.name)
-		}
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	c := f.catalogue
+	c.mu.Lock()
+	names := c.core.TakeChanged()
+	acks := declared(c.core.View(f.now()), names)
+	c.mu.Unlock()
+	f.configure(names, acks)
+}
+
+// declared reads what the catalogue says of regions; "" for one that is not in it.
+func declared(v *crdt.View, names []string) []string {
+	acks := make([]string, len(names))
+	for i, name := range names {
+		ack, _, _ := v.MapGet(name, "ack")
+		acks[i] = string(ack)
 	}
-	for name, ack := range acks {
-		if r, err := f.Region(name); err != nil {
-			f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
-		} else {
-			r.configure(ack)
+	return acks
+}
+
+func (f *Fabric) configure(names, acks []string) {
+	for i, name := range names {
+		f.mu.RLock()
+		r := f.byName[name]
+		f.mu.RUnlock()
+		if r == nil && acks[i] != "" {
+			var err error
+			if r, err = f.Region(name); err != nil {
+				f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
+			}
+		}
+		if r != nil && r != f.catalogue {
+			r.configure(acks[i])
 		}
 	}
 }
@@ -294,8 +335,10 @@ const closeTimeout = time.Second
 func (f *Fabric) Close() error {
 	f.once.Do(func() {
 		f.closed.Store(true)
+		f.awaitWriters()
 		if f.cfg.Transport != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+			context.AfterFunc(ctx, f.cancel) // a round that is stuck in the network holds up the flush
 			f.pushes.flush(ctx)
 			cancel()
 		}
@@ -313,6 +356,15 @@ func (f *Fabric) Close() error {
 		f.unregisterMetrics()
 	})
 	return f.err
+}
+
+// awaitWriters returns when no transaction runs that began before the fabric was closed.
+func (f *Fabric) awaitWriters() {
+	for _, r := range f.all() {
+		r.mu.Lock()
+		//lint:ignore SA2001 a barrier: who comes later finds the fabric closed
+		r.mu.Unlock()
+	}
 }
 
 func (f *Fabric) random() *mrand.Rand {

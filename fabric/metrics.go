@@ -69,11 +69,12 @@ func (f *Fabric) registerMetrics() error {
 	if err := f.cfg.Registerer.Register(collector{f}); err != nil {
 		return fmt.Errorf("fabric: register metrics: %w", err)
 	}
+	f.measured = true
 	return nil
 }
 
 func (f *Fabric) unregisterMetrics() {
-	if f.cfg.Registerer != nil {
+	if f.measured {
 		f.cfg.Registerer.Unregister(collector{f})
 	}
 }

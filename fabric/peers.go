@@ -50,6 +50,7 @@ type peer struct {
 
 	mu    sync.Mutex
 	known map[crdt.RegionID]knowledge
+	even  time.Time                // when it was last in step: a region not in known was empty then
 	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer
 }
 
@@ -90,6 +91,9 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.peers[id]
+	if p == nil && !up {
+		return
+	}
 	if p == nil {
 		p = &peer{id: id, want: make(chan reason, 1), known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}}
 		m.peers[id] = p
@@ -108,7 +112,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	p.name, p.tier = name, tier
 	m.up.Add(1)
 	p.ask(becauseConnected)
-	m.f.goDo(func() { m.follow(ctx, p) })
+	m.f.goDo(func() { m.follow(ctx, p, name) })
 }
 
 func (m *mesh) connected() []*peer {
@@ -178,8 +182,9 @@ const (
 	retryMax    = 30 * time.Second
 )
 
-// follow pulls from a peer whenever it is due, until ctx ends.
-func (m *mesh) follow(ctx context.Context, p *peer) {
+// follow pulls from a peer whenever it is due, until ctx ends. What was asked for then and not done is left to the
+// next span.
+func (m *mesh) follow(ctx context.Context, p *peer, name string) {
 	rnd := m.f.random()
 	quiet, retry := m.f.cfg.HelloEvery, time.Duration(0)
 	idle := time.NewTimer(jitter(rnd, quiet))
@@ -193,16 +198,18 @@ func (m *mesh) follow(ctx context.Context, p *peer) {
 		case <-idle.C:
 		}
 		if !m.hold(ctx, p, why) {
+			p.ask(why)
 			return
 		}
 		news, err := m.pullFrom(ctx, p, why)
 		switch {
 		case ctx.Err() != nil:
+			p.ask(why)
 			return
 		case err != nil:
 			m.failures.Add(1)
 			retry = min(max(2*retry, retryMin), retryMax)
-			m.f.cfg.Logger.Debug("pull failed", "peer", p.name, "id", p.id, "err", err, "again", retry)
+			m.f.cfg.Logger.Debug("pull failed", "peer", name, "id", p.id, "err", err, "again", retry)
 			idle.Reset(jitter(rnd, retry))
 			continue
 		case news || why != becauseTime:
@@ -249,31 +256,23 @@ func (why reason) delay() time.Duration {
 	return 0
 }
 
-// onGossip merges a pushed frame. A region that is not known here yet, or a gap, is for a pull from the
-// neighbour that handed the frame over: it has what came before.
+// onGossip merges a pushed frame. A gap is for a pull from the neighbour that handed the frame over: it has
+// what came before.
 func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
-	p := m.peer(from)
-	id, err := crdt.PushRegion(frame)
-	if err != nil {
-		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
-		return
-	}
-	r := m.f.regionByID(id)
-	if r == nil {
-		if p != nil {
-			p.ask(becauseGap)
-		}
-		return
+	name, err := crdt.PushRegion(frame)
+	var r *Region
+	if err == nil {
+		r, err = m.f.named(name)
 	}
 	gap := false
-	r.changed(func(now int64) { gap, err = r.core.Push(frame, now) })
+	if err == nil {
+		r.changed(func(now int64) { gap, err = r.core.Push(frame, now) })
+	}
 	if err != nil {
 		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
-	}
-	if p == nil {
 		return
 	}
-	if gap {
+	if p := m.peer(from); gap && p != nil {
 		p.ask(becauseGap)
 	}
 }

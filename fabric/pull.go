@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -44,7 +45,9 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, er
 	stop := c.watchContext(ctx)
 	select { // after the stream is open, so that a peer that is gone holds up nobody
 	case m.pulling <- struct{}{}:
-		defer func() { <-m.pulling }()
+		next := sync.OnceFunc(func() { <-m.pulling })
+		defer next()
+		defer time.AfterFunc(stallTimeout, next).Stop() // nor does one that is slow
 	case <-ctx.Done():
 		stop()
 		c.close(ctx.Err())
@@ -73,7 +76,7 @@ func (x *puller) run(why reason) error {
 			return err
 		}
 		if same {
-			x.p.inStep(x.m.f, x.m.f.cfg.Now())
+			x.p.inStep(list, x.m.f.cfg.Now())
 			return nil
 		}
 	}
@@ -125,21 +128,20 @@ func (x *puller) turn() error {
 }
 
 // ask lists all regions, with what was seen of those that changed since the peer was asked last.
-func (x *puller) ask(list []summary) error {
+func (x *puller) ask(list []state) error {
 	if err := x.c.send(frameAsk, appendSummary(nil, list)); err != nil {
 		return err
 	}
 	n := 0
 	for _, s := range list {
-		r := x.m.f.regionByID(s.id)
 		if n == inlineHellos {
 			break
 		}
-		if len(list) > inlineHellos && !x.p.newSince(r) {
+		if len(list) > inlineHellos && !x.p.newSince(s) {
 			continue
 		}
 		n++
-		if err := x.hello(r); err != nil {
+		if err := x.hello(s.r); err != nil {
 			return err
 		}
 	}
@@ -150,13 +152,10 @@ func (x *puller) ask(list []summary) error {
 }
 
 // newSince reports whether the region changed since this peer was asked for it.
-func (p *peer) newSince(r *Region) bool {
-	r.mu.RLock()
-	v := r.core.Version()
-	r.mu.RUnlock()
+func (p *peer) newSince(s state) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pulls[r.id] != v
+	return p.pulls[s.r.id] != s.version
 }
 
 // hello sends what was seen of a region and prepares for the answer.
@@ -173,15 +172,9 @@ func (x *puller) hello(r *Region) error {
 
 // name announces chunks of a region, which may be new here.
 func (x *puller) name(b []byte) error {
-	name := string(b)
-	if name != catalogueRegion {
-		if err := CheckRegionName(name); err != nil {
-			return fmt.Errorf("%w: %w", errProtocol, err)
-		}
-	}
-	r, err := x.m.f.region(name)
+	r, err := x.m.f.named(string(b))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
 	if x.open[r.id] == nil {
 		r.mu.RLock()
@@ -210,7 +203,7 @@ func (x *puller) chunk(b []byte) error {
 	}
 	x.report.Chunks++
 	x.m.chunks.Add(1)
-	if err == nil {
+	if err == nil && rc.Done() { // before that a cut may hold what the peer has in a part of the region only
 		x.p.learn(id, rc.Cut(), x.m.f.cfg.Now())
 	}
 	return err
@@ -245,14 +238,8 @@ func (x *puller) end(b []byte) error {
 	}
 	for _, s := range list {
 		if r := x.m.f.regionByID(s.id); r != nil {
-			r.mu.RLock()
-			same, ctx := r.core.ContextHash() == s.hash, crdt.Context(nil)
-			if same {
-				ctx = r.core.Context()
-			}
-			r.mu.RUnlock()
-			if same {
-				x.p.learn(s.id, ctx, x.m.f.cfg.Now())
+			if ours := r.seen(); ours.hash == s.hash {
+				x.p.learn(s.id, ours.context, x.m.f.cfg.Now())
 			}
 		}
 	}
@@ -266,12 +253,12 @@ func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
 	p.known[id] = knowledge{c, at}
 }
 
-// inStep notes that the peer has seen exactly what we have, everywhere.
-func (p *peer) inStep(f *Fabric, at time.Time) {
-	for _, r := range f.all() {
-		r.mu.RLock()
-		ctx := r.core.Context()
-		r.mu.RUnlock()
-		p.learn(r.id, ctx, at)
+// inStep notes that the peer has seen exactly what is listed. What came since it may lack.
+func (p *peer) inStep(list []state, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.even = at
+	for _, s := range list {
+		p.known[s.r.id] = knowledge{s.context, at}
 	}
 }

@@ -19,7 +19,7 @@ type pusher struct {
 	marks map[*Region]struct{}
 	full  atomic.Bool // some region has a frame's worth: do not wait for the window
 
-	rounds sync.Mutex // one round at a time
+	rounds chan struct{} // a token: one round at a time
 
 	frames, bytes, skipped atomic.Uint64
 }
@@ -30,10 +30,20 @@ const (
 )
 
 func newPusher(f *Fabric) *pusher {
-	return &pusher{f: f, wake: make(chan struct{}, 1), marks: map[*Region]struct{}{}}
+	return &pusher{f: f, wake: make(chan struct{}, 1), rounds: make(chan struct{}, 1), marks: map[*Region]struct{}{}}
 }
 
-func (p *pusher) mark(r *Region, outbound int) {
+// mark notes that the region may have writes to push. The caller holds the region's lock. The bound holds even
+// while a round is stuck in the network.
+func (p *pusher) mark(r *Region) {
+	outbound := r.core.Outbound()
+	if outbound > outboundMax {
+		p.drop(r)
+		return
+	}
+	if outbound == 0 {
+		return
+	}
 	p.mu.Lock()
 	_, known := p.marks[r]
 	p.marks[r] = struct{}{}
@@ -70,8 +80,12 @@ func (p *pusher) flush(ctx context.Context) { p.round(ctx, true) }
 
 // round pushes the regions whose window is over and says how long the next one still waits.
 func (p *pusher) round(ctx context.Context, all bool) (wait time.Duration) {
-	p.rounds.Lock()
-	defer p.rounds.Unlock()
+	select {
+	case p.rounds <- struct{}{}:
+		defer func() { <-p.rounds }()
+	case <-ctx.Done():
+		return 0
+	}
 	p.full.Store(false)
 	p.mu.Lock()
 	regions := sortedRegions(p.marks)
@@ -100,15 +114,19 @@ func (r *Region) frameFull() bool {
 	return r.core.Outbound() >= pushFull
 }
 
-// push encodes and publishes one region's writes. With nobody to hear them, or far too many, they are
-// dropped: peers learn of them by their next pull.
+// drop leaves a region's writes to the pulls of its peers. The caller holds the region's lock.
+func (p *pusher) drop(r *Region) {
+	if r.core.DropPush() && p.f.mesh.up.Load() > 0 {
+		p.skipped.Add(1)
+		p.f.mesh.changed()
+	}
+}
+
+// push encodes and publishes one region's writes. With nobody to hear them they are dropped.
 func (p *pusher) push(ctx context.Context, r *Region) {
 	r.mu.Lock()
-	if p.f.mesh.up.Load() == 0 || r.core.Outbound() > outboundMax {
-		if r.core.DropPush() && p.f.mesh.up.Load() > 0 {
-			p.skipped.Add(1)
-			p.f.mesh.changed()
-		}
+	if p.f.mesh.up.Load() == 0 {
+		p.drop(r)
 		r.mu.Unlock()
 		return
 	}

@@ -24,6 +24,7 @@ type Region struct {
 	declared atomic.Bool  // in the catalogue
 	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
 	pushed   time.Time    // of the pusher: when a push left last
+	noted    atomic.Pointer[seen]
 }
 
 const (
@@ -52,13 +53,35 @@ func (r *Region) Ack() Ack {
 	return AckMemory
 }
 
-// configure takes over what the catalogue says; "" means that the region is not in it.
+// configure takes over what the catalogue says; "" means that the region is not in it. What a newer version
+// may say asks for more than memory: the most that is known here is disk.
 func (r *Region) configure(ack string) {
 	r.declared.Store(ack != "")
-	r.ack.Store(ackMemory)
-	if Ack(ack) == AckDisk {
-		r.ack.Store(ackDisk)
+	if ack == "" || Ack(ack) == AckMemory {
+		r.ack.Store(ackMemory)
+		return
 	}
+	r.ack.Store(ackDisk)
+}
+
+// seen is what a replica had seen at one version. It does not change.
+type seen struct {
+	version uint64
+	hash    uint64 // 0: nothing
+	context crdt.Context
+}
+
+// seen gives what was seen up to now. Of an idle region it costs a comparison, and all peers that are in step with
+// it share one context.
+func (r *Region) seen() *seen {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s, v := r.noted.Load(), r.core.Version()
+	if s == nil || s.version != v {
+		s = &seen{v, r.core.ContextHash(), r.core.Context()}
+		r.noted.Store(s)
+	}
+	return s
 }
 
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
@@ -84,34 +107,41 @@ func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 // Apply writes in memory. The Commit it returns waits for the acknowledgement, so that a caller can apply
 // many writes and wait once. It waits itself only when the disk falls far behind.
 func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
-	f := r.f
-	if f.closed.Load() {
-		return Commit{}, ErrClosed
+	c, late, err := r.write(fn)
+	if c.c == nil && err != nil {
+		return c, err
 	}
-	now := f.now()
-	r.mu.Lock()
-	before := r.core.Stats().LocalWrites
-	err := r.core.Update(now, fn)
-	wrote := r.core.Stats().LocalWrites != before
-	backlog, outbound := r.core.DirtyCells(), r.core.Outbound()
-	r.due()
-	r.notify(true)
-	r.mu.Unlock()
-	if !wrote {
-		return Commit{}, err
+	if r == r.f.catalogue {
+		r.f.readCatalogue()
 	}
-	if outbound > 0 {
-		f.pushes.mark(r, outbound)
-	}
-	if r == f.catalogue {
-		f.readCatalogue()
-	}
-	c := f.commits.mark(r)
-	if c.c != nil && backlog > f.cfg.MaxBacklog {
-		_ = c.c.wait(f.ctx, c.epoch)
+	if late {
+		_ = c.Sync(r.f.ctx)
 	}
 	c.durable = r.ack.Load() == ackDisk
 	return c, err
+}
+
+// write runs a transaction under the lock and marks what it changed, even when fn panics: a caller that recovers
+// finds the region usable. late says that the disk is far behind.
+func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err error) {
+	f, now := r.f, r.f.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.closed.Load() { // under the lock: Close waits for writers that came before
+		return c, false, ErrClosed
+	}
+	before := r.core.Stats().LocalWrites
+	defer func() {
+		r.due()
+		r.notify(true)
+		if r.core.Stats().LocalWrites == before {
+			return
+		}
+		f.pushes.mark(r)
+		c = f.commits.mark(r)
+		late = c.c != nil && r.core.DirtyCells() > f.cfg.MaxBacklog
+	}()
+	return c, late, r.core.Update(now, fn)
 }
 
 // due notes when the region wants its next tick. The caller holds mu.
@@ -128,8 +158,13 @@ func (r *Region) due() {
 	}
 }
 
+// tick does all that is due, a bounded part under each lock.
 func (r *Region) tick() {
-	r.changed(func(now int64) { r.core.Tick(now) })
+	for more := true; more && r.f.ctx.Err() == nil; {
+		if c, late := r.changed(func(now int64) { more = r.core.Tick(now) }); late {
+			_ = c.Sync(r.f.ctx)
+		}
+	}
 }
 
 // changed runs fn, which may change the replica other than by a local transaction, and passes on what
@@ -140,14 +175,11 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	before := r.core.Version()
 	fn(now)
 	grew := r.core.Version() != before
-	outbound := r.core.Outbound()
 	backlog := r.core.DirtyCells()
 	r.due()
 	r.notify(false)
+	r.f.pushes.mark(r)
 	r.mu.Unlock()
-	if outbound > 0 {
-		r.f.pushes.mark(r, outbound)
-	}
 	if backlog > 0 || grew {
 		c = r.f.commits.mark(r)
 	}

@@ -24,6 +24,9 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	c := newConn(s)
 	stop := c.watchContext(ctx)
 	defer func() { stop(); c.close(err); m.servedBytes.Add(c.out) }()
+	if err := c.begun(); err != nil { // a peer that waits for its own turn takes no place
+		return err
+	}
 	select {
 	case m.serving <- struct{}{}:
 		defer func() { <-m.serving }()
@@ -79,12 +82,12 @@ func (x *server) check(b []byte) (same bool, err error) {
 	if len(b) != 8 {
 		return false, fmt.Errorf("%w: a check of %d bytes", errProtocol, len(b))
 	}
-	_, all := x.m.f.summaries()
+	list, all := x.m.f.summaries()
 	kind := byte(frameDiffer)
 	if same = all == binary.BigEndian.Uint64(b); same {
 		kind = frameSame
 		if p := x.m.peer(x.id); p != nil {
-			p.inStep(x.m.f, x.m.f.cfg.Now())
+			p.inStep(list, x.m.f.cfg.Now())
 		}
 	}
 	if err := x.c.send(kind, nil); err != nil {
@@ -125,9 +128,7 @@ func (x *server) reply() error {
 	var want []byte
 	for _, r := range x.m.f.all() {
 		hash, listed := x.theirs[r.id]
-		r.mu.RLock()
-		ours := r.core.ContextHash()
-		r.mu.RUnlock()
+		ours := r.seen().hash
 		switch {
 		case told[r.id] || ours == hash:
 		case listed:
@@ -208,8 +209,10 @@ func (x *server) send(r *Region, peer *crdt.Seen) error {
 		return err
 	}
 	for msg != nil {
-		if len(msg) >= frameMax {
-			return fmt.Errorf("region %q: a chunk of %d bytes, limit %d: one key holds too many concurrent large values; write to it once to settle them", r.name, len(msg), frameMax)
+		if len(msg) >= frameMax { // the other regions must not wait for this one
+			x.m.f.cfg.Logger.Error("a key holds too many concurrent large values to be sent; write to it once to settle them",
+				"region", r.name, "bytes", len(msg), "limit", frameMax)
+			break
 		}
 		if err := x.c.send(frameChunk, msg); err != nil {
 			return err
@@ -222,12 +225,10 @@ func (x *server) send(r *Region, peer *crdt.Seen) error {
 }
 
 // state lists the regions that differed, as they are now.
-func (x *server) state() []summary {
-	out := make([]summary, 0, len(x.differ))
+func (x *server) state() []state {
+	out := make([]state, 0, len(x.differ))
 	for _, r := range x.differ {
-		r.mu.RLock()
-		out = append(out, summary{r.id, r.core.ContextHash()})
-		r.mu.RUnlock()
+		out = append(out, state{r, r.seen()})
 	}
 	return out
 }

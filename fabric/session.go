@@ -87,6 +87,13 @@ func (c *conn) flush() error {
 	return c.w.Flush()
 }
 
+// begun waits until the other side says something.
+func (c *conn) begun() error {
+	c.patience()
+	_, err := c.r.Peek(1)
+	return err
+}
+
 // read gives the next frame; the payload is valid until the next read. Memory grows with what comes, not
 // with what is announced.
 func (c *conn) read() (kind byte, payload []byte, err error) {
@@ -153,10 +160,16 @@ type summary struct {
 	hash uint64
 }
 
-func appendSummary(b []byte, s []summary) []byte {
+// state is what was seen of a region when a session began.
+type state struct {
+	r *Region
+	*seen
+}
+
+func appendSummary(b []byte, s []state) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	for _, x := range s {
-		b = append(b, x.id[:]...)
+		b = append(b, x.r.id[:]...)
 		b = binary.BigEndian.AppendUint64(b, x.hash)
 	}
 	return b
@@ -187,14 +200,11 @@ func decodeIDs(b []byte) ([]crdt.RegionID, error) {
 }
 
 // summaries lists the regions that have seen something, and fingerprints them all.
-func (f *Fabric) summaries() (list []summary, all uint64) {
+func (f *Fabric) summaries() (list []state, all uint64) {
 	for _, r := range f.all() {
-		r.mu.RLock()
-		h := r.core.ContextHash()
-		r.mu.RUnlock()
-		if h != 0 {
-			list = append(list, summary{r.id, h})
-			all ^= fingerprint(r.id, h)
+		if s := r.seen(); s.hash != 0 {
+			list = append(list, state{r, s})
+			all ^= fingerprint(r.id, s.hash)
 		}
 	}
 	return list, all

@@ -91,6 +91,9 @@ func (m *mesh) lags(id crdt.RegionID, s *RegionStatus, now time.Time) {
 	for p, up := range peers {
 		p.mu.Lock()
 		k, ok := p.known[id]
+		if !ok && !p.even.IsZero() {
+			k.at, ok = p.even, true
+		}
 		p.mu.Unlock()
 		lag := Lag{Writes: k.context.Missing(s.Context), Missing: s.Context.Missing(k.context), AgeMS: -1, Up: up}
 		if ok {
