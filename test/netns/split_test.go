@@ -19,6 +19,7 @@ func TestSplitBrain(t *testing.T) {
 	s.written(500)
 	s.rest()
 	s.converge("the first writes", s.nodes...)
+	harness.Converge(t, *healed, conflicts, s.nodes...)
 
 	cut(s.hosts("device", "edge"), s.hosts("cloud", "regional"))
 	s.write(s.nodes...)
