@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -83,7 +85,8 @@ func (m *Mesh) neighbours(id crdt.NodeID, lossy bool) []*MeshNode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []*MeshNode
-	for other, n := range m.nodes {
+	for _, other := range slices.Sorted(maps.Keys(m.nodes)) { // sorted, so that one seed loses the same frames
+		n := m.nodes[other]
 		if other != id && !m.cut[linkOf(id, other)] && (!lossy || m.rnd.Float64() >= m.loss) {
 			out = append(out, n)
 		}
@@ -113,6 +116,17 @@ type MeshNode struct {
 	mu      sync.Mutex
 	streams map[net.Conn]crdt.NodeID
 	closed  bool
+	calls   sync.WaitGroup // callbacks that run; Close waits for them
+}
+
+// enter begins a callback, unless the node is closed.
+func (n *MeshNode) enter() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.calls.Add(1)
+	}
+	return !n.closed
 }
 
 // Self names the node.
@@ -152,7 +166,6 @@ func (n *MeshNode) deliver() {
 
 func (n *MeshNode) peer(other *MeshNode, up bool) {
 	n.mu.Lock()
-	closed := n.closed
 	if !up {
 		for s, id := range n.streams {
 			if id == other.id {
@@ -162,7 +175,8 @@ func (n *MeshNode) peer(other *MeshNode, up bool) {
 		}
 	}
 	n.mu.Unlock()
-	if !closed {
+	if n.enter() {
+		defer n.calls.Done()
 		n.onPeer(other.id, string(other.id), "edge", up)
 	}
 }
@@ -184,21 +198,38 @@ func (n *MeshNode) OpenStream(_ context.Context, id crdt.NodeID) (io.ReadWriteCl
 	if other == nil {
 		return nil, fmt.Errorf("%w from %q to %q", errCut, n.id, id)
 	}
+	if !other.enter() {
+		return nil, fmt.Errorf("%w from %q to %q", errCut, n.id, id)
+	}
+	defer other.calls.Done()
 	a, b := net.Pipe()
-	n.track(a, id)
-	other.track(b, n.id)
-	other.onStream(n.id, b)
-	return a, nil
+	s := n.track(a, id)
+	other.onStream(n.id, other.track(b, n.id))
+	return s, nil
 }
 
-func (n *MeshNode) track(s net.Conn, id crdt.NodeID) {
+// meshStream is one side of a stream. Its node forgets it when it is closed.
+type meshStream struct {
+	net.Conn
+	n *MeshNode
+}
+
+func (s meshStream) Close() error {
+	s.n.mu.Lock()
+	delete(s.n.streams, s.Conn)
+	s.n.mu.Unlock()
+	return s.Conn.Close()
+}
+
+func (n *MeshNode) track(s net.Conn, id crdt.NodeID) meshStream {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		_ = s.Close()
-		return
+	} else {
+		n.streams[s] = id
 	}
-	n.streams[s] = id
+	return meshStream{s, n}
 }
 
 // Close leaves the network.
@@ -224,5 +255,6 @@ func (n *MeshNode) Close() error {
 	}
 	close(n.stop)
 	<-n.stopped
+	n.calls.Wait()
 	return nil
 }

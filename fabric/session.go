@@ -57,21 +57,48 @@ type conn struct {
 	out    uint64
 	buf    []byte
 	reused []byte
+
+	waiting bool // for the other side's turn
 }
 
 func newConn(s io.ReadWriteCloser) *conn {
-	return &conn{s: s, r: bufio.NewReaderSize(s, 32<<10), w: bufio.NewWriterSize(s, 32<<10)}
+	c := &conn{s: s}
+	c.r, c.w = bufio.NewReaderSize(attentive{c}, 32<<10), bufio.NewWriterSize(attentive{c}, 32<<10)
+	return c
 }
 
 // patience sets how long the next read or write may take.
-func (c *conn) patience() {
-	if d, ok := c.s.(interface{ SetDeadline(time.Time) error }); ok {
-		_ = d.SetDeadline(time.Now().Add(stallTimeout))
+func (c *conn) patience(d time.Duration) {
+	if s, ok := c.s.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = s.SetDeadline(time.Now().Add(d))
 	}
 }
 
+// attentive gives every step of a stream stallTimeout, so that a link is cut off for standing still, and not for
+// being slow.
+type attentive struct{ c *conn }
+
+// writeStep is what a link must take within stallTimeout: a link of 1 kB/s is fast enough.
+const writeStep = 16 << 10
+
+func (a attentive) Read(b []byte) (int, error) {
+	if !a.c.waiting {
+		a.c.patience(stallTimeout)
+	}
+	return a.c.s.Read(b)
+}
+
+func (a attentive) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		a.c.patience(stallTimeout)
+		var k int
+		k, err = a.c.s.Write(b[n:min(len(b), n+writeStep)])
+		n += k
+	}
+	return n, err
+}
+
 func (c *conn) send(kind byte, payload []byte) error {
-	c.patience()
 	head := binary.AppendUvarint(c.reused[:0], uint64(len(payload))+1)
 	c.reused = append(head, kind)
 	c.out += uint64(len(c.reused) + len(payload))
@@ -82,22 +109,20 @@ func (c *conn) send(kind byte, payload []byte) error {
 	return err
 }
 
-func (c *conn) flush() error {
-	c.patience()
-	return c.w.Flush()
-}
+func (c *conn) flush() error { return c.w.Flush() }
 
-// begun waits until the other side says something.
+// begun waits until the other side says something: it may have to wait for a pull of its own that is slow.
 func (c *conn) begun() error {
-	c.patience()
+	c.patience(2 * stallTimeout)
+	c.waiting = true
 	_, err := c.r.Peek(1)
+	c.waiting = false
 	return err
 }
 
 // read gives the next frame; the payload is valid until the next read. Memory grows with what comes, not
 // with what is announced.
 func (c *conn) read() (kind byte, payload []byte, err error) {
-	c.patience()
 	n, err := binary.ReadUvarint(c.r)
 	if err != nil {
 		return 0, nil, err
@@ -127,7 +152,6 @@ func (c *conn) fill(n int) ([]byte, error) {
 		if cap(b)-at < step {
 			b = append(b, make([]byte, step)...)[:at]
 		}
-		c.patience()
 		k, err := io.ReadFull(c.r, b[at:at+step])
 		b = b[:at+k]
 		if err != nil {
