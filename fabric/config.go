@@ -93,7 +93,7 @@ type Config struct {
 	Name, Tier string
 	// Node names this node. Default: what Transport says, else Name, else "local".
 	Node crdt.NodeID
-	// Storage keeps the state. Nil: memory only. A successful Open takes it over: Close closes it.
+	// Storage keeps the state. Nil: memory only, and disk is acknowledged like memory. A successful Open takes it over: Close closes it.
 	Storage Storage
 	// Transport reaches the other members. Nil: alone. A successful Open takes it over.
 	Transport Transport
@@ -112,7 +112,7 @@ type Config struct {
 	// CommitEvery is the longest that a write of a memory region stays off the disk. Default 1 s:
 	// one fsync a second while something is written, none otherwise, and keys that change often are written once a second.
 	CommitEvery time.Duration
-	// MaxBacklog is how many changed cells may wait for the disk before writers wait too. A batch takes
+	// MaxBacklog is how many changed cells of a region may wait for the disk before writers wait too. A batch takes
 	// some 500 B of memory a cell while it is committed. Default 40,960: with values of 100 B one
 	// transaction of a server's store, and a stop that takes a second.
 	MaxBacklog int

@@ -21,7 +21,7 @@
 //
 // # Invariants
 //
-//   - A write that was acknowledged as disk survives kill -9 and power loss, and its dot is never issued again.
+//   - A write that was acknowledged as disk, on a node with a Storage, survives kill -9 and power loss, and its dot is never issued again.
 //   - Replicas that have exchanged what they have seen show the same, and have equal digests.
 //   - No call waits for a peer.
 //   - Entries, causal context and floors become durable together or not at all.
@@ -29,8 +29,9 @@
 // # Cost
 //
 // A write takes one lock, one map-free lookup and one allocation for its value; a read takes a shared lock.
-// A quiet peer costs a fingerprint of eight bytes every 30 s, backing off to 5 min. An idle region costs no
-// traffic. A pull costs what differs, plus about 20 bytes an origin.
+// A quiet peer costs a fingerprint of eight bytes every 30 s, backing off to 5 min. Idle regions cost no
+// traffic while all are idle; a check that finds a difference is followed by a list of all regions, 24 bytes each. A
+// pull costs what differs, plus about 20 bytes an origin.
 //
 // # Limits
 //
