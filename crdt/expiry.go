@@ -104,17 +104,34 @@ const sweepMax = 512
 
 // sweep removes entries whose expiry is past. It reports whether some that are due remain.
 func (r *Region) sweep(now int64) (more bool) {
-	for n := 0; len(r.expiry) > 0 && r.expiry[0].due <= now; n++ {
-		if n == sweepMax {
-			return true
-		}
+	var kept []expiryEnt
+	removed := 0
+	for n := 0; n < sweepMax && len(r.expiry) > 0 && r.expiry[0].due <= now; n++ {
 		x := heap.Pop(&r.expiry).(expiryEnt)
-		if e := r.lookup(x.key); e != nil && e.exp == x.at {
-			tx := r.begin(now)
-			tx.drop(e)
+		e := r.lookup(x.key)
+		switch {
+		case e == nil || e.exp != x.at:
+		case x.due != x.at && !r.clockPlausible(now):
+			kept = append(kept, x)
+		default:
+			r.begin(now).drop(e)
+			removed++
 		}
 	}
-	return false
+	for _, x := range kept {
+		heap.Push(&r.expiry, x)
+	}
+	return removed > 0 && len(r.expiry) > 0 && r.expiry[0].due <= now
+}
+
+// clockLeapMillis is how far our clock may be from every stamp that others, and earlier incarnations, have
+// left here and still be believed.
+const clockLeapMillis = 30 * 24 * 3600 * 1000
+
+// clockPlausible keeps a device whose clock says 2099 from removing everybody's entries that have an expiry. It
+// hides them from its own readers all the same, and removes those whose expiry it has set itself.
+func (r *Region) clockPlausible(now int64) bool {
+	return r.heard == 0 || now-r.heard.Millis() <= clockLeapMillis
 }
 
 // NextExpiry is when the next entry is due for removal, Unix ms; ok is false when none is.

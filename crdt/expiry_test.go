@@ -131,3 +131,30 @@ func TestLeftOverExpiry(t *testing.T) {
 	}
 	mustAudit(t, a, b)
 }
+
+func TestWrongClockSweepsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 3600 * 1000
+	a, b := newTestRegion(1), newTestRegion(2)
+	today := int64(20_000 * day)
+	set := func(r *Region, key string, now int64) {
+		if err := r.Update(now, func(tx *Tx) error {
+			tx.Set(key, []byte("v"), false)
+			tx.Expire(key, now+day)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(a, "of a", today)
+	pullAll(t, b, a, 1<<16)
+	set(b, "of b", today)
+	b.Tick(today + 70*365*day) // its clock has leapt
+	if b.Entries() != 1 || b.View(today).Kind("of a") != KindString {
+		t.Fatalf("%d entries left, want only the other's", b.Entries())
+	}
+	b.Tick(today + 2*day) // its clock is right again
+	if b.Entries() != 0 {
+		t.Fatalf("%d entries left, want none", b.Entries())
+	}
+}

@@ -497,6 +497,7 @@ func (r *Region) place(c *cell, s sibling, now int64) {
 		return
 	}
 	r.clock.Observe(s.hlc, now)
+	r.heard = max(r.heard, s.hlc)
 	r.addSibling(c, s)
 	if r.cfg.Mutant == MutantDropLosers && s.tag == TagReg {
 		w := *r.winner(c)

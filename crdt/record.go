@@ -235,6 +235,7 @@ func (r *Region) loadCell(key, b []byte) error {
 	r.change(c, func() {
 		for _, s := range sibs {
 			r.clock.last = max(r.clock.last, s.hlc)
+			r.heard = max(r.heard, s.hlc)
 			r.addSibling(c, s)
 		}
 		for _, g := range ghosts {

@@ -61,7 +61,8 @@ type Region struct {
 	entries  table[entry]
 	pieces   []piece
 	clock    Clock
-	tx       Tx // the transaction that runs: one at a time
+	heard    HLC // the latest stamp of another origin
+	tx       Tx  // the transaction that runs: one at a time
 	out      outbox
 	waiting  []waiter
 	waitLen  int // bytes in waiting
