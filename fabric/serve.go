@@ -96,9 +96,13 @@ func (x *server) check(b []byte) (same bool, err error) {
 	return same, x.c.flush()
 }
 
+// hellosMax bounds the hellos of one turn, bytes.
+const hellosMax = 16 << 20
+
 // readHellos reads up to the end of the peer's turn, at most one hello a region that it listed.
 func (x *server) readHellos() error {
 	x.hellos = nil
+	said, size := map[crdt.RegionID]bool{}, 0
 	for {
 		kind, b, err := x.c.read()
 		if err != nil {
@@ -107,13 +111,17 @@ func (x *server) readHellos() error {
 		if kind == frameOver {
 			return nil
 		}
-		if kind != frameHello || len(x.hellos) >= len(x.theirs) {
-			return fmt.Errorf("%w: frame of kind %d among hellos", errProtocol, kind)
+		if size += len(b); kind != frameHello || size > hellosMax {
+			return fmt.Errorf("%w: frame of kind %d among hellos of %d bytes, limit %d", errProtocol, kind, size, hellosMax)
 		}
 		h, err := crdt.DecodeHello(b)
 		if err != nil {
 			return err
 		}
+		if _, listed := x.theirs[h.Region]; !listed || said[h.Region] {
+			return fmt.Errorf("%w: a hello for region %v, not listed or said twice", errProtocol, h.Region)
+		}
+		said[h.Region] = true
 		x.hellos = append(x.hellos, h)
 	}
 }
