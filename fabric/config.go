@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/tiers"
 )
 
 // Sentinel errors. The text around them names the region, key or peer.
@@ -122,14 +122,12 @@ type Config struct {
 	Seed uint64
 }
 
-var tierNames = []string{"device", "edge", "regional", "cloud"}
-
 func (c *Config) validate() error {
 	if c.Tier == "" {
-		c.Tier = "device"
+		c.Tier = tiers.Device.String()
 	}
-	if !slices.Contains(tierNames, c.Tier) {
-		return fmt.Errorf("fabric: Tier %q: want device, edge, regional or cloud", c.Tier)
+	if _, err := tiers.Parse(c.Tier); err != nil {
+		return fmt.Errorf("fabric: Tier: %w", err)
 	}
 	if c.Node == "" && c.Transport != nil {
 		c.Node = c.Transport.Self()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/daemon"
+	"github.com/edgemem/edgemem/tiers"
 )
 
 const runLong = `Run one node until SIGTERM or SIGINT, which flush and say goodbye within five seconds;
@@ -61,7 +62,7 @@ func addRun(cmd *cobra.Command) {
 	cmd.Flags().SortFlags = false
 	cmd.Flags().String("config", "", "configuration `FILE`: yaml, toml or json")
 	choices := map[string][]string{
-		"tier":       config.Tiers,
+		"tier":       tiers.Names(),
 		"log-level":  {"debug", "info", "warn", "error"},
 		"log-format": {"text", "json"},
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/edgemem/edgemem/tiers"
 )
 
 const (
@@ -21,9 +23,6 @@ const (
 	// minMemoryBytes is what a node needs before it holds one entry: below it the collector never rests.
 	minMemoryBytes = 24 << 20
 )
-
-// Tiers lists the tiers from the consumer outwards.
-var Tiers = []string{"device", "edge", "regional", "cloud"}
 
 // FieldError names the setting that is wrong.
 type FieldError struct{ Field, Problem string }
@@ -36,7 +35,7 @@ func (c *Config) Validate() error {
 	return errors.Join(
 		field("data-dir", c.checkDataDir()),
 		field("name", checkName(c.Name)),
-		field("tier", oneOf(c.Tier, Tiers)),
+		field("tier", oneOf(c.Tier, tiers.Names())),
 		field("listen", checkListen(c.Listen)),
 		field("peer", checkPeers(c.Peer)),
 		field("resp", checkLocal(c.RESP, c.RESPPassword+c.RESPPasswordFile,
