@@ -91,6 +91,7 @@ func TestOfflineNodeCatchesUpInOneRoundTrip(t *testing.T) {
 			set(t, ra, fmt.Sprint("k", i), "v")
 		}
 		set(t, rb, "mine", "1")
+		time.Sleep(time.Second) // what nobody was there to hear is given up, and left to the pull
 		m.Heal("a", "b")
 		synctest.Wait()
 		if got := get(t, ra, "mine"); got != "1" {
