@@ -121,7 +121,11 @@ func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	program := harness.Need(t, "setpriv", "util-linux")
 	for _, dir := range []string{filepath.Dir(harness.Binary), filepath.Dir(cmd.Args[3])} {
-		if err := os.Chmod(dir, 0o755); err != nil {
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, info.Mode()|0o055); err != nil { // adds to a mode, which may be that of a shared folder
 			t.Fatal(err)
 		}
 	}
