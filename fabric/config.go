@@ -107,16 +107,16 @@ type Config struct {
 	// window leaves at once. Default 2 ms: at 10,000 writes/s twenty share a frame.
 	PushWindow time.Duration
 	// HelloEvery is how often a quiet peer is asked whether it has something; doubled while nothing
-	// changes, up to HelloMax. Defaults 30 s and 5 min: about 1 B/s a peer.
+	// changes, up to HelloMax. Defaults 30 s and 5 min. A hello that finds nothing costs at most 16 bytes each way.
 	HelloEvery, HelloMax time.Duration
 	// CommitEvery is the longest that a write of a memory region stays off the disk. Default 1 s:
 	// one fsync a second while something is written, none otherwise, and keys that change often are written once a second.
 	CommitEvery time.Duration
-	// MaxBacklog is how many changed cells of a region may wait for the disk before writers wait too. A batch takes
-	// some 500 B of memory a cell while it is committed. Default 40,960: with values of 100 B one
-	// transaction of a server's store, and a stop that takes a second.
+	// MaxBacklog is how many changed cells of a region may wait for the disk before writers wait too. A batch is
+	// encoded in memory while it is committed. Default 40,960: with values of 100 B one transaction of
+	// a server's store.
 	MaxBacklog int
-	// MaxGhosts is how many removes a region remembers. Default 65,536, about 3 MB.
+	// MaxGhosts is how many removes a region remembers. Default 65,536.
 	MaxGhosts int
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
