@@ -268,7 +268,11 @@ func (r *Region) join(c *chunk, cut Context, floors map[Origin]Seq, now int64) {
 			}
 		}
 	}
-	r.raise(c.lo, c.hi, cut)
+	if r.cfg.Mutant == MutantNoRangeCut {
+		r.claimBrought(c, cut)
+	} else {
+		r.raise(c.lo, c.hi, cut)
+	}
 	r.stats.ChunksMerged++
 	r.retryWaiting(now)
 	r.trimPieces()

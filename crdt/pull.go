@@ -101,6 +101,7 @@ type Pull struct {
 	started bool
 	full    bool // the peer has not reached our floors in [at, end]
 	over    bool
+	start   Context // of MutantStaleCut
 }
 
 type span struct{ lo, hi pos }
@@ -365,12 +366,16 @@ func (p *Pull) chunk(maxBytes int) []byte {
 	if i < len(p.queue) {
 		hi = p.queue[i-1].pos()
 	}
+	ours := p.ours
+	if r.cfg.Mutant == MutantStaleCut {
+		ours = p.staleCut(p.queue[:i])
+	}
 	p.queue = p.queue[i:]
 	p.remember(lo, hi)
 	p.buf = cells
 	body := make([]byte, 0, 256+len(cells))
 	body = appendPos(appendPos(body, lo), hi)
-	body = p.appendCut(body, &t)
+	body = p.appendCut(body, &t, ours)
 	body = p.appendFloors(body, &t)
 	body = p.appendScopes(body, lo, hi)
 	body = append(binary.AppendUvarint(body, uint64(n)), cells...)
@@ -421,19 +426,19 @@ func (p *Pull) advance(hi pos) {
 }
 
 // appendCut tells the sender's context for this chunk as a change against what the peer knows of it.
-func (p *Pull) appendCut(b []byte, t *originTable) []byte {
+func (p *Pull) appendCut(b []byte, t *originTable, ours Context) []byte {
 	diff := Context{}
-	for id, runs := range p.ours {
+	for id, runs := range ours {
 		if !p.sent[id].Equal(runs) {
 			diff[id] = runs
 		}
 	}
 	for id, runs := range p.sent {
-		if _, ok := p.ours[id]; !ok && !runs.Empty() {
+		if _, ok := ours[id]; !ok && !runs.Empty() {
 			diff[id] = Runs{}
 		}
 	}
-	p.sent = p.ours
+	p.sent = ours
 	return appendContext(b, t, diff)
 }
 

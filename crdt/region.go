@@ -22,7 +22,7 @@ const (
 // Mutant breaks one replication rule on purpose. It is for the simulation, which must notice.
 type Mutant uint8
 
-// The mutants, numbered as the rules of invariant H.
+// The mutants: 1 to 5 are numbered as the rules of invariant H, 6 and 7 break what chunks rely on.
 const (
 	MutantNone          Mutant = iota
 	MutantBlindPush            // 1: a push applies although it covers dots not seen here
@@ -30,6 +30,8 @@ const (
 	MutantSilentPrune          // 3: pruning ghosts does not raise the floor
 	MutantDropGhosts           // 4: a write drops ghosts that it does not cover
 	MutantDropLosers           // 5: losers of last-writer-wins are dropped from the state
+	MutantStaleCut             // 6: a chunk tells the context of the session's start, not the one of its moment
+	MutantNoRangeCut           // 7: the puller keeps no context for a chunk's range, only the dots that came
 )
 
 // Config makes a Region. Only Name and Self are required.
