@@ -10,6 +10,7 @@ type chunk struct {
 	region RegionID
 	last   bool
 	full   bool
+	recon  bool
 	lo, hi pos
 	cut    Context // changes of the sender's context since the chunk before
 	floors map[Origin]Seq
@@ -72,10 +73,10 @@ func decodeChunk(msg []byte) (*chunk, error) {
 	var c chunk
 	copy(c.region[:], d.take(16))
 	flags := d.byte()
-	if flags&^(chunkLast|chunkFull) != 0 {
+	if flags&^(chunkLast|chunkFull|chunkRecon) != 0 {
 		d.fail("a chunk with flags %#x", flags)
 	}
-	c.last, c.full = flags&chunkLast != 0, flags&chunkFull != 0
+	c.last, c.full, c.recon = flags&chunkLast != 0, flags&chunkFull != 0, flags&chunkRecon != 0
 	ids := d.origins()
 	c.lo, c.hi = d.pos(), d.pos()
 	if c.hi.less(c.lo) {
@@ -152,17 +153,23 @@ type Receiver struct {
 	cut  Context // the sender's context, as told so far
 	from map[Origin]Seq
 	last bool
+
+	told    *Seen // what our Hello said
+	recon   *recon
+	reply   []byte
+	arrived uint64 // Region.arrived when the Hello was made
 }
 
 // NewReceiver prepares to merge the answer to the Hello that the region would send now. Take both
 // under one lock.
 func (r *Region) NewReceiver() *Receiver {
-	return &Receiver{r: r, cut: r.Context(), from: map[Origin]Seq{}}
+	told := r.seenNow()
+	return &Receiver{r: r, cut: told.Context.Clone(), from: map[Origin]Seq{}, told: told, arrived: r.arrived}
 }
 
 // NewEmptyReceiver prepares to merge the answer to no Hello at all: the peer assumes that nothing was seen.
 func (r *Region) NewEmptyReceiver() *Receiver {
-	return &Receiver{r: r, cut: Context{}, from: map[Origin]Seq{}}
+	return &Receiver{r: r, cut: Context{}, from: map[Origin]Seq{}, told: &Seen{}, arrived: r.arrived}
 }
 
 // Cut is the sender's context as of the last chunk.
@@ -180,15 +187,25 @@ func ChunkRegion(msg []byte) (RegionID, error) {
 // Done reports whether the last chunk was merged.
 func (rc *Receiver) Done() bool { return rc.last }
 
-// Merge joins one chunk: atomically, whole or not at all. Errors: ErrMalformed, ErrVersion.
+// Merge takes one message of the pull: it joins a chunk, atomically, whole or not at all, or takes a step of a
+// reconciliation, for which TakeReply may give a reply. Errors: ErrMalformed, ErrVersion, ErrRolledBack.
 func (rc *Receiver) Merge(msg []byte, now int64) error {
 	r := rc.r
+	if kind, err := chunkKind(msg, r.id); err != nil || kind >= msgOffer {
+		if err == nil {
+			err = rc.reconcile(msg)
+		}
+		if err != nil {
+			return fmt.Errorf("region %q: pull: %w", r.cfg.Name, err)
+		}
+		return nil
+	}
 	c, err := decodeChunk(msg)
 	if err != nil {
 		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
 	}
-	if c.region != r.id {
-		return fmt.Errorf("region %q: chunk: %w: it is for region %v", r.cfg.Name, ErrMalformed, c.region)
+	if c.recon && len(rc.told.Context)+len(rc.told.pieces) > 0 && (rc.recon == nil || !rc.recon.agreed) {
+		return fmt.Errorf("region %q: chunk: %w: it relies on a reconciliation that did not end", r.cfg.Name, ErrMalformed)
 	}
 	cut := rc.cut.Clone()
 	for id, runs := range c.cut {
@@ -205,8 +222,21 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 	for id, f := range c.floors {
 		rc.from[id] = max(rc.from[id], f)
 	}
-	r.join(c, cut, rc.from, now)
+	rc.join(c, cut, now)
 	return nil
+}
+
+// chunkKind is the byte after the region: a chunk's flags, or another kind of message.
+func chunkKind(msg []byte, want RegionID) (byte, error) {
+	d := decoder{b: msg}
+	d.version("a message of a pull")
+	var id RegionID
+	copy(id[:], d.take(16))
+	kind := d.byte()
+	if d.err == nil && id != want {
+		d.fail("it is for region %v", id)
+	}
+	return kind, d.err
 }
 
 // checkChunk refuses what a right sender never sends: dots that its context lacks, values left out that
@@ -246,7 +276,8 @@ func (r *Region) ownTop() Seq {
 }
 
 // join merges a checked chunk.
-func (r *Region) join(c *chunk, cut Context, floors map[Origin]Seq, now int64) {
+func (rc *Receiver) join(c *chunk, cut Context, now int64) {
+	r, floors := rc.r, rc.from
 	if c.full {
 		r.raiseFloors(floors)
 	}
@@ -255,7 +286,7 @@ func (r *Region) join(c *chunk, cut Context, floors map[Origin]Seq, now int64) {
 		s := &c.cells[i]
 		x := r.upsert(s.key, s.kind, s.sub)
 		r.joinCell(x, s, cut, floors, now)
-		if len(c.scopes) > 0 {
+		if len(c.scopes) > 0 || c.recon {
 			joined[x] = true
 		}
 		r.tidy(x)
@@ -263,10 +294,14 @@ func (r *Region) join(c *chunk, cut Context, floors map[Origin]Seq, now int64) {
 	for _, sc := range c.scopes {
 		for _, x := range r.cellsFrom(sc.lo, sc.hi) {
 			if !joined[x] {
+				joined[x] = true
 				r.joinCell(x, &cellState{}, cut, floors, now)
 				r.tidy(x)
 			}
 		}
+	}
+	if c.recon {
+		rc.settle(c, cut, joined)
 	}
 	if r.cfg.Mutant == MutantNoRangeCut {
 		r.claimBrought(c, cut)

@@ -15,8 +15,10 @@ type piece struct {
 }
 
 // pieceAt is the extra context at p, nil where there is none.
-func (r *Region) pieceAt(p pos) Context {
-	i, ok := slices.BinarySearchFunc(r.pieces, p, func(x piece, p pos) int {
+func (r *Region) pieceAt(p pos) Context { return pieceIn(r.pieces, p) }
+
+func pieceIn(in []piece, p pos) Context {
+	i, ok := slices.BinarySearchFunc(in, p, func(x piece, p pos) int {
 		switch {
 		case x.hi.less(p):
 			return -1
@@ -28,7 +30,7 @@ func (r *Region) pieceAt(p pos) Context {
 	if !ok {
 		return nil
 	}
-	return r.pieces[i].extra
+	return in[i].extra
 }
 
 // pieceEnd is the last position after p that shares p's context.

@@ -16,16 +16,35 @@ import (
 const helloPiecesMax = 64
 
 // Hello encodes what this replica has seen, for a peer that is to be pulled from.
-func (r *Region) Hello() []byte {
+func (r *Region) Hello() []byte { return r.HelloWanting(nil) }
+
+// HelloWanting is Hello with the hashes (EntryHash) of up to wantedMax entries that the peer is to send first.
+func (r *Region) HelloWanting(wanted []uint64) []byte {
 	var t originTable
-	body := appendContext(nil, &t, r.Context())
-	n := min(len(r.pieces), helloPiecesMax)
-	body = binary.AppendUvarint(body, uint64(n))
-	for _, x := range r.pieces[:n] {
-		body = appendPos(appendPos(body, x.lo), x.hi)
-		body = appendContext(body, &t, x.extra)
+	body := r.appendSeen(nil, &t)
+	wanted = wanted[:min(len(wanted), wantedMax)]
+	body = binary.AppendUvarint(body, uint64(len(wanted)))
+	for _, h := range wanted {
+		body = binary.BigEndian.AppendUint64(body, h)
 	}
 	return t.seal(append([]byte{wireVersion}, r.id[:]...), body)
+}
+
+// seenNow is what this replica has seen, as a Hello of this moment says it.
+func (r *Region) seenNow() *Seen {
+	return &Seen{Region: r.id, Context: r.Context(), pieces: slices.Clone(r.pieces[:min(len(r.pieces), helloPiecesMax)])}
+}
+
+// appendSeen encodes what was seen: everywhere, and in pieces.
+func (r *Region) appendSeen(b []byte, t *originTable) []byte {
+	b = appendContext(b, t, r.Context())
+	n := min(len(r.pieces), helloPiecesMax)
+	b = binary.AppendUvarint(b, uint64(n))
+	for _, x := range r.pieces[:n] {
+		b = appendPos(appendPos(b, x.lo), x.hi)
+		b = appendContext(b, t, x.extra)
+	}
+	return b
 }
 
 // Seen is what a peer's Hello says.
@@ -33,16 +52,34 @@ type Seen struct {
 	Region  RegionID
 	Context Context
 	pieces  []piece
+	wanted  []uint64
 }
 
 // DecodeHello reads a Hello. Errors: ErrMalformed, ErrVersion.
 func DecodeHello(msg []byte) (*Seen, error) {
 	d := decoder{b: msg}
 	d.version("a hello")
-	s := &Seen{}
-	copy(s.Region[:], d.take(16))
+	var id RegionID
+	copy(id[:], d.take(16))
 	ids := d.origins()
-	s.Context = d.context(ids)
+	s := d.seen(ids)
+	s.Region = id
+	n := d.count(8)
+	if n > wantedMax {
+		d.fail("%d entries wanted, limit %d", n, wantedMax)
+	}
+	for ; n > 0 && d.err == nil; n-- {
+		s.wanted = append(s.wanted, d.u64())
+	}
+	if err := d.done(); err != nil {
+		return nil, fmt.Errorf("hello: %w", err)
+	}
+	return s, nil
+}
+
+// seen reads what appendSeen wrote.
+func (d *decoder) seen(ids []Origin) *Seen {
+	s := &Seen{Context: d.context(ids)}
 	n := d.count(33)
 	if n > helloPiecesMax {
 		d.fail("%d pieces, limit %d", n, helloPiecesMax)
@@ -58,10 +95,7 @@ func DecodeHello(msg []byte) (*Seen, error) {
 		}
 		s.pieces = append(s.pieces, x)
 	}
-	if err := d.done(); err != nil {
-		return nil, fmt.Errorf("hello: %w", err)
-	}
-	return s, nil
+	return s
 }
 
 // at gives the context at p and the last position that shares it.
@@ -102,7 +136,20 @@ type Pull struct {
 	full    bool // the peer has not reached our floors in [at, end]
 	over    bool
 	start   Context // of MutantStaleCut
+
+	offer   *offer // a reconciliation, see recon.go
+	offers  int
+	list    bool   // below the floors every cell is listed instead
+	waiting bool   // for the puller's reply
+	ready   []byte // what follows from the reply
+
+	early   []uint64 // entries to send before all others, see early.go
+	hurried bool     // early was decided
+	walk    bool     // cells are looked up on the way instead of queued, see walk.go
 }
+
+// flagsAt is where a chunk has its flags.
+const flagsAt = 17
 
 type span struct{ lo, hi pos }
 
@@ -121,16 +168,29 @@ func (p *Pull) Done() bool { return p.over }
 // Next makes the next chunk, of about maxBytes, or nil when the peer has all. One value larger than that
 // makes a larger chunk.
 func (p *Pull) Next(maxBytes int) []byte {
-	if p.over {
+	if msg := p.ready; msg != nil {
+		p.ready = nil
+		return msg
+	}
+	if p.over || p.waiting {
 		return nil
+	}
+	if !p.started && p.upToDate() {
+		p.over = true
+		return nil
+	}
+	if p.mustOffer() {
+		return p.makeOffer()
+	}
+	if !p.hurried {
+		p.hurry()
+	}
+	if msg := p.earlyChunk(); msg != nil {
+		return msg
 	}
 	if !p.started {
 		p.started = true
 		p.first = p.r.Context()
-		if p.upToDate() {
-			p.over = true
-			return nil
-		}
 		p.openRange(posMin)
 	} else if at := p.rewind(); at != p.at {
 		p.openRange(at)
@@ -163,8 +223,11 @@ func (p *Pull) openRange(at pos) {
 	p.queue, p.scopes = nil, nil
 	p.ours = r.contextAt(at)
 	p.version, p.pruned = r.version, r.pruned
-	if p.full = !r.reachesFloors(theirs); p.full {
-		p.scope(span{p.at, p.end})
+	p.full = !r.reachesFloors(theirs)
+	list := p.full && !p.reconciled()
+	if p.walk = r.mostlyLacking(theirs) || list; p.walk {
+		p.openWalk(list)
+		return
 	}
 	p.collect(theirs)
 }
@@ -216,7 +279,14 @@ func (p *Pull) refresh() {
 	}
 	old := p.ours
 	p.ours, p.version = r.contextAt(p.at), r.version
-	p.collect(old)
+	if !p.walk {
+		p.collect(old)
+	}
+}
+
+// reconciled reports whether the puller knows from a reconciliation which shared dots are gone.
+func (p *Pull) reconciled() bool {
+	return p.passes == 0 && p.offer != nil && p.offer.agreed && p.offer.pruned == p.r.pruned
 }
 
 func (r *Region) contextAt(at pos) Context {
@@ -285,6 +355,9 @@ func (p *Pull) scope(s span) {
 		return
 	}
 	p.scopes = append(p.scopes, s)
+	if p.walk {
+		return
+	}
 	p.queue = append(p.queue, p.r.cellsFrom(s.lo, s.hi)...)
 	p.sortQueue()
 }
@@ -293,19 +366,22 @@ func (p *Pull) scope(s span) {
 // has the same place as the one before.
 func (p *Pull) sortQueue() {
 	p.queue = slices.DeleteFunc(p.queue, func(c *cell) bool { return c.gone })
-	slices.SortFunc(p.queue, func(a, b *cell) int {
-		if n := a.pos().compare(b.pos()); n != 0 {
-			return n
-		}
-		if a.e.key != b.e.key {
-			return compareStrings(a.e.key, b.e.key)
-		}
-		if a.kind != b.kind {
-			return int(a.kind) - int(b.kind)
-		}
-		return compareStrings(a.sub, b.sub)
-	})
+	slices.SortFunc(p.queue, compareCells)
 	p.queue = slices.Compact(p.queue)
+}
+
+// compareCells orders cells by position, and those that share one by name.
+func compareCells(a, b *cell) int {
+	if n := a.pos().compare(b.pos()); n != 0 {
+		return n
+	}
+	if a.e.key != b.e.key {
+		return compareStrings(a.e.key, b.e.key)
+	}
+	if a.kind != b.kind {
+		return int(a.kind) - int(b.kind)
+	}
+	return compareStrings(a.sub, b.sub)
 }
 
 func compareStrings(a, b string) int {
@@ -321,6 +397,13 @@ func compareStrings(a, b string) int {
 // cellsFrom lists the cells of [lo, hi] by position.
 func (r *Region) cellsFrom(lo, hi pos) []*cell {
 	var out []*cell
+	r.eachCell(lo, hi, func(c *cell) bool { out = append(out, c); return true })
+	return out
+}
+
+// eachCell calls fn on the cells of [lo, hi] by position until it returns false. fn must not change the region.
+func (r *Region) eachCell(lo, hi pos, fn func(*cell) bool) {
+	more := true
 	r.entries.ascend(lo.e, func(h uint64, e *entry) bool {
 		if h > hi.e {
 			return false
@@ -333,63 +416,90 @@ func (r *Region) cellsFrom(lo, hi pos) []*cell {
 			if h == hi.e && c.hash > hi.c {
 				return false
 			}
-			out = append(out, c)
-			return true
+			more = fn(c)
+			return more
 		})
-		return true
+		return more
 	})
-	return out
 }
 
 // Flags of a chunk.
 const (
-	chunkLast = 1 << iota
-	chunkFull // the peer had not reached our floors: it takes them over
+	chunkLast  = 1 << iota
+	chunkFull  // the peer had not reached our floors: it takes them over
+	chunkRecon // and it knows from a reconciliation what is gone: only what it has not seen is named
 )
 
-// chunk encodes the cells at the head of the queue. Cells that share a position stay together.
+// chunk makes the next chunk of the range. Cells that share a position stay together.
 func (p *Pull) chunk(maxBytes int) []byte {
-	r := p.r
-	var t originTable
-	cells := p.buf[:0]
-	n, i := 0, 0
+	lo := p.at
+	cells, hi := p.gather(maxBytes)
+	msg := p.encode(lo, hi, cells)
+	p.remember(lo, hi)
+	if p.advance(hi); p.over {
+		msg[flagsAt] |= chunkLast
+	}
+	return msg
+}
+
+// gather takes the cells of the next chunk, and tells where that ends.
+func (p *Pull) gather(maxBytes int) (cells []*cell, hi pos) {
+	if p.walk {
+		return p.gatherWalking(maxBytes)
+	}
+	i, size := 0, 0
 	for ; i < len(p.queue); i++ {
-		if len(cells) >= maxBytes && p.queue[i].pos() != p.queue[i-1].pos() {
+		if size >= maxBytes && p.queue[i].pos() != p.queue[i-1].pos() {
 			break
 		}
-		if !p.queue[i].gone {
-			cells = r.appendCell(cells, &t, p.queue[i], p.theirs)
-			n++
+		if c := p.queue[i]; !c.gone {
+			cells = append(cells, c)
+			size += c.size()
 		}
 	}
-	lo, hi := p.at, p.end
+	hi = p.end
 	if i < len(p.queue) {
 		hi = p.queue[i-1].pos()
 	}
-	ours := p.ours
-	if r.cfg.Mutant == MutantStaleCut {
-		ours = p.staleCut(p.queue[:i])
-	}
 	p.queue = p.queue[i:]
-	p.remember(lo, hi)
-	p.buf = cells
-	body := make([]byte, 0, 256+len(cells))
+	return cells, hi
+}
+
+// size is what a cell takes in a chunk, about.
+func (c *cell) size() int {
+	n := 4 + len(c.e.key) + len(c.sub) + 6*len(c.ghosts)
+	for i := range c.sibs {
+		n += 12 + len(c.sibs[i].val)
+	}
+	return n
+}
+
+// encode makes a chunk of cells in [lo, hi].
+func (p *Pull) encode(lo, hi pos, cells []*cell) []byte {
+	var t originTable
+	ours := p.ours
+	if p.r.cfg.Mutant == MutantStaleCut {
+		ours = p.staleCut(cells)
+	}
+	buf := p.buf[:0]
+	for _, c := range cells {
+		buf = p.r.appendCell(buf, &t, c, p.theirs)
+	}
+	p.buf = buf
+	body := make([]byte, 0, 256+len(buf))
 	body = appendPos(appendPos(body, lo), hi)
 	body = p.appendCut(body, &t, ours)
 	body = p.appendFloors(body, &t)
 	body = p.appendScopes(body, lo, hi)
-	body = append(binary.AppendUvarint(body, uint64(n)), cells...)
-	full := p.full
-	p.advance(hi)
+	body = append(binary.AppendUvarint(body, uint64(len(cells))), buf...)
 	flags := byte(0)
-	if p.over {
-		flags = chunkLast
+	if p.full {
+		flags = chunkFull
+		if p.reconciled() {
+			flags |= chunkRecon
+		}
 	}
-	if full {
-		flags |= chunkFull
-	}
-	head := append([]byte{wireVersion}, r.id[:]...)
-	return t.seal(append(head, flags), body)
+	return t.seal(p.preamble(flags), body)
 }
 
 // remember keeps what rewind needs of the chunk that covers [lo, hi].
@@ -414,12 +524,12 @@ func (p *Pull) advance(hi pos) {
 	}
 	p.passes++
 	now := p.r.Context()
-	if p.first.Covers(now) || p.passes >= passesMax {
+	seen := p.peer.Context.Clone()
+	seen.Union(p.first)
+	if p.first.Covers(now) || p.passes >= passesMax || !p.r.reachesFloors(seen) { // floors rose: that is for another pull
 		p.over = true
 		return
 	}
-	seen := p.peer.Context.Clone()
-	seen.Union(p.first)
 	p.peer = &Seen{Region: p.r.id, Context: seen}
 	p.first = now
 	p.openRange(posMin)

@@ -45,6 +45,10 @@ type Config struct {
 	Track bool
 	// MaxGhosts is how many ghosts are kept before the oldest are pruned. 0 means DefaultGhosts.
 	MaxGhosts int
+	// Small is up to how many live siblings a region is listed cell by cell for a peer below its floors, which takes
+	// one round trip, rather than reconciled, which takes three. 0 means DefaultSmall. -1, for tests, lists none and
+	// sends any number of entries early.
+	Small int
 	// Trace is told every local write before it is applied. It is for checkers, which must know each by itself.
 	Trace func(Written)
 	// Mutant breaks a rule on purpose, for the simulation.
@@ -75,6 +79,8 @@ type Region struct {
 	settle   []*cell // cells with a reset for us to absorb
 	scopes   []*cell // cells with ghosts of whole-region removals: at most one
 
+	arrived   uint64 // siblings that came to be here, ever
+	offers    uint64 // reconciliations begun, so that each has its own salt
 	digest    uint64
 	visible   int
 	live      int // siblings
@@ -112,6 +118,9 @@ type originState struct {
 func NewRegion(cfg Config) *Region {
 	if cfg.MaxGhosts == 0 {
 		cfg.MaxGhosts = DefaultGhosts
+	}
+	if cfg.Small == 0 {
+		cfg.Small = DefaultSmall
 	}
 	return &Region{cfg: cfg, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true}
 }
@@ -349,6 +358,7 @@ func (r *Region) addSibling(c *cell, s sibling) {
 	r.digest ^= r.siblingHash(c, &s)
 	r.origins[s.org].index.add(s.seq, c)
 	r.live++
+	r.arrived++
 	r.bytes += int64(len(s.val))
 	if s.tag == TagReset && r.resetsUs(&s) {
 		r.settle = append(r.settle, c)
@@ -457,3 +467,6 @@ func (r *Region) Seen() uint64 {
 	}
 	return n
 }
+
+// OwnTop is the number of our last write.
+func (r *Region) OwnTop() Seq { return r.ownTop() }

@@ -45,7 +45,7 @@ func (r *Region) begin(now int64) *Tx {
 	if !r.hasSelf {
 		r.self, r.hasSelf = r.intern(r.cfg.Self), true
 	}
-	r.tx = Tx{View: View{r, now}}
+	r.tx = Tx{View: View{r: r, now: now}}
 	return &r.tx
 }
 

@@ -8,12 +8,16 @@ import (
 // View reads one region at one instant. It is valid only while nothing writes to the region, and so
 // are the byte slices that it returns: copy what must last. Expired entries are invisible.
 type View struct {
-	r   *Region
-	now int64
+	r       *Region
+	now     int64
+	touched uint64
 }
 
 // View reads at now, Unix milliseconds.
-func (r *Region) View(now int64) *View { return &View{r, now} }
+func (r *Region) View(now int64) *View { return &View{r: r, now: now} }
+
+// Touched is the EntryHash of the entry that was looked up last through this view; 0 if none was.
+func (v *View) Touched() uint64 { return v.touched }
 
 // Now is the instant of the view, Unix milliseconds.
 func (v *View) Now() int64 { return v.now }
@@ -24,7 +28,8 @@ func (v *View) shows(e *entry) bool {
 
 // get finds an entry that shows, or nil.
 func (v *View) get(key string) *entry {
-	if e := v.r.lookup(key); e != nil && v.shows(e) {
+	v.touched = hashString(0, key)
+	if e := v.r.find(v.touched, key); e != nil && v.shows(e) {
 		return e
 	}
 	return nil

@@ -1,0 +1,408 @@
+package crdt
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// A peer that has not reached our floors cannot be told by intervals what was removed: the ghosts are gone. What
+// both have seen and only one still holds is found by comparing sets of live dots instead, at a cost that goes
+// with the difference:
+//
+//	sender                                              puller
+//	  │◀──────────────── Hello: what was seen ────────────┤
+//	  ├─ offer: what was seen here, 64 coded symbols ────▶│ subtracts its own, peels
+//	  │◀──────────────── more: up to 200 ─────────────────┤ (not enough: it estimates how many are)
+//	  ├─ symbols 64…199 ─────────────────────────────────▶│ knows which of its dots are gone
+//	  │◀──────────────── go ──────────────────────────────┤
+//	  ├─ chunks, as of any pull ─────────────────────────▶│ drops them range by range, as it claims the ranges
+//
+// The sets hold the live dots that the sender holds, or the puller, and that both have seen where they live: the
+// puller's Hello and the sender's offer say what that is, once for the whole session. Later changes need no
+// second look: what the sender removes or takes meanwhile leaves a tip in the chunks (or raises a floor, and the
+// sender offers again), and what the puller gains meanwhile was not in its Hello, so that a chunk names it if the
+// sender holds it (Receiver.settle).
+//
+// Large differences are told by bitmaps: all of the sender's live dots, a few bits each (bitmap.go). Small
+// regions are listed, cell by cell, in one round trip.
+
+// Kinds of messages of a pull that are not chunks: in the place of a chunk's flags.
+const (
+	msgOffer   = 0x80
+	msgSymbols = 0x81
+	msgBitmaps = 0x82
+)
+
+// Replies of the puller.
+const (
+	replyGo      = 1 // it knows the difference
+	replyMore    = 2 // it wants symbols up to a number
+	replyBitmaps = 3 // the difference is large
+	replyList    = 4 // list every cell
+)
+
+const (
+	offerSymbols = 64
+	// symbolsMax bounds the symbols of a session. Beyond it bitmaps are shorter for any region that fits in memory.
+	symbolsMax = 1 << 12
+	// offersMax bounds the offers of a session: each time our floors rise meanwhile, another is due.
+	offersMax = 3
+	// DefaultSmall is up to how many live siblings a region is listed rather than reconciled.
+	DefaultSmall = 256
+)
+
+// offer is the sender's side of a reconciliation.
+type offer struct {
+	sketch *sketch
+	pruned uint64 // Region.pruned when the sketch's items were taken
+	sent   int    // symbols
+	agreed bool   // the puller knows the difference
+}
+
+// item stands for one dot in a session's sets.
+func (r *Region) item(salt uint64, t tip) uint64 {
+	h := r.origins[t.org].hash
+	return mix(h^salt, uint64(t.seq)^mix(salt, h))
+}
+
+// Waiting reports whether Next gives nothing because the puller must reply first.
+func (p *Pull) Waiting() bool { return p.waiting }
+
+// below reports whether the peer has not reached our floors somewhere.
+func (p *Pull) below() bool {
+	for at := posMin; ; {
+		theirs, end := p.peer.at(at)
+		if !p.r.reachesFloors(theirs) {
+			return true
+		}
+		if end == posMax {
+			return false
+		}
+		at = end.next()
+	}
+}
+
+// mustOffer reports whether a reconciliation is due before the next chunk.
+func (p *Pull) mustOffer() bool {
+	if p.list || p.passes > 0 || p.offer != nil && p.offer.agreed && p.offer.pruned == p.r.pruned || !p.below() {
+		return false
+	}
+	small := p.r.live <= p.r.cfg.Small && p.offer == nil
+	if p.list = small || p.offers >= offersMax || len(p.r.pieces) > helloPiecesMax; p.list {
+		return false
+	}
+	if p.peer.Context.Count() == 0 && len(p.peer.pieces) == 0 { // it has seen nothing, so it holds nothing of what it has seen
+		p.offer = &offer{pruned: p.r.pruned, agreed: true}
+		return false
+	}
+	return true
+}
+
+// makeOffer begins a reconciliation.
+func (p *Pull) makeOffer() []byte {
+	r := p.r
+	r.offers++
+	p.offers++
+	salt := mix(r.ContextHash()^r.digest, originHash(r.cfg.Self)+r.offers)
+	o := &offer{sketch: newSketch(salt, r.sharedItems(salt, p.peer, nil)), pruned: r.pruned}
+	p.offer, p.waiting = o, true
+	var t originTable
+	body := r.appendSeen(nil, &t)
+	body = binary.BigEndian.AppendUint64(body, salt)
+	body = binary.AppendUvarint(body, uint64(len(o.sketch.items)))
+	body = p.appendSymbols(body, offerSymbols)
+	return t.seal(p.preamble(msgOffer), body)
+}
+
+// sharedItems hashes the dots of eachShared.
+func (r *Region) sharedItems(salt uint64, a, b *Seen) []uint64 {
+	items := make([]uint64, 0, r.live)
+	r.eachShared(a, b, func(_ *cell, t tip) { items = append(items, r.item(salt, t)) })
+	return items
+}
+
+func (p *Pull) preamble(kind byte) []byte {
+	return append(append([]byte{wireVersion}, p.r.id[:]...), kind)
+}
+
+// appendSymbols encodes the coded symbols from the last one sent up to number upto.
+func (p *Pull) appendSymbols(b []byte, upto int) []byte {
+	o := p.offer
+	o.sketch.extend(upto)
+	b = binary.AppendUvarint(b, uint64(o.sent))
+	b = appendSymbols(b, o.sketch.syms[o.sent:upto])
+	o.sent = upto
+	return b
+}
+
+// Reply takes the puller's reply to an offer or to symbols; then Next goes on. Errors: ErrMalformed, ErrVersion.
+func (p *Pull) Reply(msg []byte) error {
+	kind, upto, err := p.decodeReply(msg)
+	if err != nil {
+		return fmt.Errorf("region %q: reply: %w", p.r.cfg.Name, err)
+	}
+	switch p.waiting = false; kind {
+	case replyGo:
+		p.offer.agreed = true
+	case replyMore:
+		p.ready = p.appendSymbolsMessage(upto)
+	case replyBitmaps:
+		p.ready = p.bitmaps()
+	case replyList:
+		p.list = true
+	}
+	return nil
+}
+
+func (p *Pull) decodeReply(msg []byte) (kind byte, upto int, err error) {
+	d := decoder{b: msg}
+	d.version("a reply")
+	if id := RegionID(append(d.take(16), make([]byte, 16)...)[:16]); d.err == nil && id != p.r.id {
+		d.fail("it is for region %v", id)
+	}
+	kind = d.byte()
+	if kind < replyGo || kind > replyList {
+		d.fail("kind %d", kind)
+	}
+	if kind == replyMore {
+		n := d.uvarint()
+		if p.offer == nil || n <= uint64(p.offer.sent) || n > symbolsMax {
+			d.fail("it wants %d symbols, limit %d", n, symbolsMax)
+		}
+		upto = int(n)
+	}
+	if !p.waiting {
+		d.fail("nothing was asked")
+	}
+	return kind, upto, d.done()
+}
+
+func (p *Pull) appendSymbolsMessage(upto int) []byte {
+	p.waiting = true
+	var t originTable
+	return t.seal(p.preamble(msgSymbols), p.appendSymbols(nil, upto))
+}
+
+// bitmaps tells every shared live dot. The puller needs no further word.
+func (p *Pull) bitmaps() []byte {
+	r := p.r
+	seqs := make([][]Seq, len(r.origins))
+	r.eachShared(p.peer, nil, func(_ *cell, t tip) { seqs[t.org] = append(seqs[t.org], t.seq) })
+	var t originTable
+	var body []byte
+	n := 0
+	for i, s := range seqs {
+		if len(s) > 0 {
+			n++
+			body = binary.AppendUvarint(body, t.index(r.origins[i].id))
+			body = appendSeqSet(body, s)
+		}
+	}
+	p.offer.pruned, p.offer.agreed = r.pruned, true
+	// What was shared when the offer was made, and is gone by now, is in the chunks.
+	return t.seal(p.preamble(msgBitmaps), append(binary.AppendUvarint(nil, uint64(n)), body...))
+}
+
+// eachShared calls fn on every live sibling whose dot a has seen where it lives, and b too unless it is nil: by
+// origin, then by number.
+func (r *Region) eachShared(a, b *Seen, fn func(c *cell, t tip)) {
+	for i := range r.origins {
+		o := &r.origins[i]
+		o.index.sort()
+		for _, e := range o.index.ents {
+			t := tip{uint32(i), e.seq}
+			if e.c.gone || e.c.sibling(t) < 0 {
+				continue
+			}
+			if d := (Dot{o.id, e.seq}); a.has(e.c, d) && (b == nil || b.has(e.c, d)) {
+				fn(e.c, t)
+			}
+		}
+	}
+}
+
+// has reports whether s has seen d where the cell is.
+func (s *Seen) has(c *cell, d Dot) bool {
+	if s.Context.Has(d) || len(s.pieces) == 0 {
+		return s.Context.Has(d)
+	}
+	x := pieceIn(s.pieces, c.pos())
+	return x != nil && x.Has(d)
+}
+
+// recon is the puller's side of a reconciliation.
+type recon struct {
+	salt   uint64
+	peer   *Seen // what the sender had seen
+	size   int   // live dots that it shares with us
+	peel   *peeler
+	got    int // symbols
+	drops  map[tip]struct{}
+	agreed bool
+}
+
+// TakeReply gives what the sender waits for, or nil.
+func (rc *Receiver) TakeReply() []byte {
+	msg := rc.reply
+	rc.reply = nil
+	return msg
+}
+
+func (rc *Receiver) answer(kind byte, upto int) {
+	b := append([]byte{wireVersion}, rc.r.id[:]...)
+	b = append(b, kind)
+	if kind == replyMore {
+		b = binary.AppendUvarint(b, uint64(upto))
+	}
+	rc.reply = b
+}
+
+// reconcile takes a message that is not a chunk.
+func (rc *Receiver) reconcile(msg []byte) error {
+	d := decoder{b: msg}
+	d.take(17)
+	kind := d.byte()
+	ids := d.origins()
+	switch kind {
+	case msgOffer:
+		rc.takeOffer(&d, ids)
+	case msgSymbols:
+		rc.takeSymbols(&d)
+	case msgBitmaps:
+		rc.takeBitmaps(&d, ids)
+	default:
+		d.fail("a message of kind %#x in a pull", kind)
+	}
+	return d.done()
+}
+
+func (rc *Receiver) takeOffer(d *decoder, ids []Origin) {
+	r := rc.r
+	x := &recon{peer: d.seen(ids), salt: d.u64()}
+	x.size = int(min(d.uvarint(), 1<<40))
+	if d.err != nil {
+		return
+	}
+	x.peel = newPeeler(newSketch(x.salt, r.sharedItems(x.salt, rc.told, x.peer)))
+	rc.recon = x
+	rc.takeSymbols(d)
+}
+
+func (rc *Receiver) takeSymbols(d *decoder) {
+	x := rc.recon
+	from := d.uvarint()
+	if x == nil || x.peel == nil || from != uint64(x.got) {
+		d.fail("symbols from %d on that were not asked for", from)
+		return
+	}
+	syms := d.symbols()
+	if d.err != nil || len(syms) == 0 || x.got+len(syms) > symbolsMax {
+		d.fail("%d symbols after %d, limit %d", len(syms), x.got, symbolsMax)
+		return
+	}
+	x.got += len(syms)
+	if err := x.peel.add(syms); err != nil {
+		d.fail("%v", err)
+		return
+	}
+	if gone, _, ok := x.peel.difference(); ok && x.peel.done() {
+		rc.settleOn(gone)
+		return
+	}
+	rc.wantMore()
+}
+
+// wantMore asks for what is likely to do, or for bitmaps where those are shorter.
+func (rc *Receiver) wantMore() {
+	x := rc.recon
+	upto := int(float64(min(x.peel.estimate(), symbolsMax))*symbolsPerItem) + offerSymbols
+	upto = max(upto, x.got+x.got/2)
+	if upto > symbolsMax || (upto-x.got)*symbolCost > x.size/2+1024 {
+		x.peel = nil
+		rc.answer(replyBitmaps, 0)
+		return
+	}
+	rc.answer(replyMore, upto)
+}
+
+// symbolsPerItem is how many coded symbols one differing item takes, with room: 1.35 on average for many items,
+// more for few. symbolCost is what one takes on the wire, bytes.
+const (
+	symbolsPerItem = 1.7
+	symbolCost     = 15
+)
+
+// settleOn finds the dots behind the hashes of what only we hold.
+func (rc *Receiver) settleOn(gone []uint64) {
+	r, x := rc.r, rc.recon
+	x.drops = make(map[tip]struct{}, len(gone))
+	if len(gone) > 0 {
+		want := make(map[uint64]struct{}, len(gone))
+		for _, h := range gone {
+			want[h] = struct{}{}
+		}
+		r.eachShared(rc.told, x.peer, func(_ *cell, t tip) {
+			if _, ok := want[r.item(x.salt, t)]; ok {
+				x.drops[t] = struct{}{}
+			}
+		})
+	}
+	x.peel, x.agreed = nil, true
+	rc.answer(replyGo, 0)
+}
+
+// takeBitmaps drops all shared dots that the sender does not list.
+func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
+	r, x := rc.r, rc.recon
+	if x == nil || x.agreed {
+		d.fail("bitmaps that were not asked for")
+		return
+	}
+	live := map[Origin]*seqSet{}
+	for n := d.count(2); n > 0 && d.err == nil; n-- {
+		id := d.origin(ids)
+		s := d.seqSet()
+		live[id] = &s
+	}
+	if d.err != nil {
+		return
+	}
+	x.drops = map[tip]struct{}{}
+	r.eachShared(rc.told, x.peer, func(_ *cell, t tip) { // in the order of the sets
+		if s := live[r.origins[t.org].id]; s == nil || !s.has(t.seq) {
+			x.drops[t] = struct{}{}
+		}
+	})
+	x.peel, x.agreed = nil, true
+}
+
+// settle drops, in the range of a chunk that follows a reconciliation, what the sender has seen and no longer holds.
+// Cells that the chunk names are joined already. In the others that is what the reconciliation found, and what
+// was not in our Hello: had the sender held it, it would have named it.
+func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool) {
+	r := rc.r
+	drops := map[tip]struct{}{}
+	if rc.recon != nil {
+		drops = rc.recon.drops
+	}
+	if len(drops) == 0 && r.arrived == rc.arrived {
+		return
+	}
+	for _, x := range r.cellsFrom(c.lo, c.hi) {
+		if joined[x] {
+			continue
+		}
+		gone := func(s *sibling) bool {
+			if _, ok := drops[s.tip]; ok {
+				return true
+			}
+			d := r.dot(s.tip)
+			return cut.Has(d) && !rc.told.has(x, d)
+		}
+		if slices.ContainsFunc(x.sibs, func(s sibling) bool { return gone(&s) }) {
+			r.change(x, func() { r.dropWhere(x, gone, nil) })
+			r.tidy(x)
+		}
+	}
+}
