@@ -120,6 +120,8 @@ type Config struct {
 	MaxGhosts int
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
+
+	lack abilities // in tests: what this node cannot, as an earlier version
 }
 
 func (c *Config) validate() error {

@@ -143,6 +143,7 @@ func (f *Fabric) load() error {
 	for _, r := range f.regions {
 		r.core.Loaded(f.now())
 		r.due()
+		r.stir(nil)
 	}
 	return nil
 }
