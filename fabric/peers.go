@@ -263,15 +263,7 @@ func (why reason) delay() time.Duration {
 // onGossip merges a pushed frame. A gap is for a pull from the neighbour that handed the frame over: it has
 // what came before.
 func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
-	name, err := crdt.PushRegion(frame)
-	var r *Region
-	if err == nil {
-		r, err = m.f.named(name)
-	}
-	gap := false
-	if err == nil {
-		r.changed(func(now int64) { gap, err = r.core.Push(frame, now) })
-	}
+	gap, err := m.f.onPush(frame)
 	if err != nil {
 		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
 		return

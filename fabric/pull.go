@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -24,12 +25,14 @@ type PullReport struct {
 
 // puller is the asking side of one session.
 type puller struct {
-	m      *mesh
-	p      *peer
-	c      *conn
-	open   map[crdt.RegionID]*crdt.Receiver
-	named  map[crdt.RegionID]*Region
-	report PullReport
+	m       *mesh
+	p       *peer
+	c       *conn
+	open    map[crdt.RegionID]*crdt.Receiver
+	named   map[crdt.RegionID]*Region
+	told    crdt.RegionID // the region that the peer named last,
+	newName string        // and its name, if it is new here
+	report  PullReport
 }
 
 // pullFrom runs one session. news tells whether it brought something.
@@ -181,22 +184,54 @@ func (x *puller) hello(r *Region) error {
 
 // name announces chunks of a region, which may be new here.
 func (x *puller) name(b []byte) error {
-	r, err := x.m.f.named(string(b))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errProtocol, err)
+	name := string(b)
+	x.told, x.newName = crdt.RegionIDOf(name), ""
+	if x.open[x.told] != nil {
+		return nil
 	}
-	if x.open[r.id] == nil {
-		r.mu.RLock()
-		x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
-		r.mu.RUnlock()
+	r := x.m.f.known(name)
+	if r == nil {
+		x.newName = name // until it turns out to hold something
+		return nil
 	}
+	x.meet(r)
 	return nil
+}
+
+// meet prepares for chunks of a region for which no hello was sent.
+func (x *puller) meet(r *Region) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
+}
+
+// welcome makes a replica of the region that was named last, when its first chunk is there. Where there are too many
+// regions its chunks are passed over, so that the others do not suffer.
+func (x *puller) welcome(b []byte) error {
+	r, err := x.m.f.welcome(x.newName, func(empty *crdt.Region) error { return empty.NewEmptyReceiver().Merge(b, x.m.f.now()) })
+	x.newName = ""
+	if errors.Is(err, ErrTooMany) {
+		x.m.f.cfg.Logger.Warn("a region of a peer is not taken over", "peer", x.p.id, "err", err)
+		return nil
+	}
+	if r != nil {
+		x.meet(r)
+	}
+	return err
 }
 
 func (x *puller) chunk(b []byte) error {
 	id, err := crdt.ChunkRegion(b)
 	if err != nil {
 		return err
+	}
+	if x.open[id] == nil && id == x.told {
+		if x.newName == "" { // passed over
+			return nil
+		}
+		if err := x.welcome(b); err != nil || x.open[id] == nil {
+			return err
+		}
 	}
 	rc, r := x.open[id], x.named[id]
 	if rc == nil {
