@@ -120,6 +120,9 @@ type Config struct {
 	MaxGhosts int
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
+
+	lack abilities // in tests: what this node cannot, as an earlier version
+	most int       // in tests: regions; else maxRegions
 }
 
 func (c *Config) validate() error {
@@ -166,6 +169,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxBacklog == 0 {
 		c.MaxBacklog = 40 << 10
+	}
+	if c.most == 0 {
+		c.most = maxRegions
 	}
 	if c.MaxGhosts < 0 {
 		return fmt.Errorf("fabric: MaxGhosts is %d: want more than 0, or 0 for the default", c.MaxGhosts)

@@ -143,6 +143,7 @@ func (f *Fabric) load() error {
 	for _, r := range f.regions {
 		r.core.Loaded(f.now())
 		r.due()
+		r.stir(nil)
 	}
 	return nil
 }
@@ -173,14 +174,6 @@ func (f *Fabric) Region(name string) (*Region, error) {
 	return f.region(name)
 }
 
-// named gives the region that a peer speaks of, which may be the catalogue, or new here.
-func (f *Fabric) named(name string) (*Region, error) {
-	if name == catalogueRegion {
-		return f.catalogue, nil
-	}
-	return f.Region(name)
-}
-
 // region finds or makes a replica.
 func (f *Fabric) region(name string) (*Region, error) {
 	f.mu.Lock()
@@ -188,8 +181,8 @@ func (f *Fabric) region(name string) (*Region, error) {
 	if r := f.byName[name]; r != nil {
 		return r, nil
 	}
-	if len(f.byName) >= maxRegions {
-		return nil, fmt.Errorf("%w: %d, region %q is one more", ErrTooMany, maxRegions, name)
+	if len(f.byName) >= f.cfg.most {
+		return nil, fmt.Errorf("%w: %d, region %q is one more", ErrTooMany, f.cfg.most, name)
 	}
 	r := newRegion(f, name)
 	f.byName[name], f.regions[r.id] = r, r

@@ -13,7 +13,14 @@ import (
 // node opens a node in the mesh and closes it with the test.
 func node(t *testing.T, m *Mesh, id crdt.NodeID) *Fabric {
 	t.Helper()
-	f, err := Open(t.Context(), Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7})
+	return nodeWith(t, m, id, Config{Tier: "edge", Seed: 7})
+}
+
+// nodeWith opens a node in the mesh with a configuration that lacks name and transport.
+func nodeWith(t *testing.T, m *Mesh, id crdt.NodeID, c Config) *Fabric {
+	t.Helper()
+	c.Name, c.Transport = string(id), m.Node(id)
+	f, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

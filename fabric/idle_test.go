@@ -42,23 +42,33 @@ func TestIdleRegionsCostNoTraffic(t *testing.T) {
 	}
 }
 
-// BenchmarkSummaries is the cost of one hello at a node with many idle regions.
-func BenchmarkSummaries(b *testing.B) {
-	f, err := Open(b.Context(), Config{Name: "n"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for i := range 10_000 {
-		r, err := f.Region(fmt.Sprint("vehicle:", i))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := RegisterOf[string](r, "k").Set(b.Context(), "v"); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for b.Loop() {
-		f.summaries()
+// BenchmarkHello is the cost of one hello's fingerprints at a node with 10,000 regions, of which some changed.
+func BenchmarkHello(b *testing.B) {
+	for _, changed := range []int{0, 1, 10_000} {
+		b.Run(fmt.Sprint(changed, "changed"), func(b *testing.B) {
+			f, err := Open(b.Context(), Config{Name: "n", Transport: NewMesh(1).Node("n")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = f.Close() }()
+			regions := make([]*Region, 10_000)
+			for i := range regions {
+				if regions[i], err = f.Region(fmt.Sprint("vehicle:", i)); err != nil {
+					b.Fatal(err)
+				}
+				if err := RegisterOf[string](regions[i], "k").Set(b.Context(), "v"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for _, r := range regions[:changed] {
+					_ = RegisterOf[string](r, "k").Set(b.Context(), "v")
+				}
+				b.StartTimer()
+				f.mesh.prints.snapshot(nil)
+			}
+		})
 	}
 }

@@ -9,6 +9,12 @@ import (
 
 // A write that comes while a check is under way is not known to the peer.
 func TestLagCountsWritesDuringACheck(t *testing.T) {
+	for _, mid := range []bool{false, true} {
+		lagDuringACheck(t, mid)
+	}
+}
+
+func lagDuringACheck(t *testing.T, mid bool) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
@@ -16,13 +22,18 @@ func TestLagCountsWritesDuringACheck(t *testing.T) {
 		set(t, ra, "k", "v")
 		set(t, rb, "l", "w")
 		synctest.Wait()
-		list, all := a.summaries()
-		if _, theirs := b.summaries(); all != theirs {
+		p := a.mesh.peer("b")
+		ours, step := a.mesh.prints.snapshot(p)
+		defer p.drop(step)
+		if theirs, _ := b.mesh.prints.snapshot(nil); ours.all != theirs.all {
 			t.Fatal("the nodes are not in step")
 		}
 		m.SetLoss(1)
 		set(t, ra, "late", "x")
-		a.mesh.peer("b").inStep(list, a.cfg.Now())
+		if mid {
+			a.mesh.prints.snapshot(nil) // another peer asks
+		}
+		p.learnStep(step, everyBucket)
 		if lag := ra.status().Lag["b"]; lag.Writes != 1 {
 			t.Errorf("b lacks 1 write, and its lag is %+v", lag)
 		}

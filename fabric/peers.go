@@ -19,8 +19,10 @@ import (
 // on connect, when a push left a gap, when the peer's own pull showed that it has more, when
 // something changed, and now and then.
 type mesh struct {
-	f  *Fabric
-	up atomic.Int32 // connected peers
+	f      *Fabric
+	up     atomic.Int32 // connected peers
+	prints *prints
+	can    abilities
 
 	mu    sync.Mutex
 	peers map[crdt.NodeID]*peer
@@ -37,7 +39,9 @@ type mesh struct {
 const servingMax = 8
 
 func newMesh(f *Fabric) *mesh {
-	return &mesh{f: f, peers: map[crdt.NodeID]*peer{}, news: make(chan struct{}, 1), pulling: make(chan struct{}, 1), serving: make(chan struct{}, servingMax)}
+	m := &mesh{f: f, can: ourAbilities &^ f.cfg.lack, peers: map[crdt.NodeID]*peer{}, news: make(chan struct{}, 1), pulling: make(chan struct{}, 1), serving: make(chan struct{}, servingMax)}
+	m.prints = newPrints(m)
+	return m
 }
 
 // peer is a member that we are, or were, connected to.
@@ -48,16 +52,16 @@ type peer struct {
 
 	want chan reason // capacity 1, see ask
 
+	// What it has seen; see ledger.go.
 	mu    sync.Mutex
 	known map[crdt.RegionID]knowledge
-	even  time.Time                // when it was last in step: a region not in known was empty then
-	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer
+	even  [bucketCount]*step       // when it was last in step with us; what known says of a region is newer
+	open  map[*step]struct{}       // exchanges under way that may become such moments
+	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer, since it was in step
 }
 
-// knowledge is what a peer was last known to have seen of a region.
-type knowledge struct {
-	context crdt.Context
-	at      time.Time
+func newPeer(id crdt.NodeID) *peer {
+	return &peer{id: id, want: make(chan reason, 1), known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}}
 }
 
 // reason says why a pull is due. A larger one is more urgent.
@@ -95,7 +99,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 		return
 	}
 	if p == nil {
-		p = &peer{id: id, want: make(chan reason, 1), known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}}
+		p = newPeer(id)
 		m.peers[id] = p
 	}
 	if up == (p.cancel != nil) || up && m.f.ctx.Err() != nil {
@@ -259,15 +263,7 @@ func (why reason) delay() time.Duration {
 // onGossip merges a pushed frame. A gap is for a pull from the neighbour that handed the frame over: it has
 // what came before.
 func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
-	name, err := crdt.PushRegion(frame)
-	var r *Region
-	if err == nil {
-		r, err = m.f.named(name)
-	}
-	gap := false
-	if err == nil {
-		r.changed(func(now int64) { gap, err = r.core.Push(frame, now) })
-	}
+	gap, err := m.f.onPush(frame)
 	if err != nil {
 		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
 		return

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -24,12 +25,14 @@ type PullReport struct {
 
 // puller is the asking side of one session.
 type puller struct {
-	m      *mesh
-	p      *peer
-	c      *conn
-	open   map[crdt.RegionID]*crdt.Receiver
-	named  map[crdt.RegionID]*Region
-	report PullReport
+	m       *mesh
+	p       *peer
+	c       *conn
+	open    map[crdt.RegionID]*crdt.Receiver
+	named   map[crdt.RegionID]*Region
+	told    crdt.RegionID // the region that the peer named last,
+	newName string        // and its name, if it is new here
+	report  PullReport
 }
 
 // pullFrom runs one session. news tells whether it brought something.
@@ -69,18 +72,16 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, er
 }
 
 func (x *puller) run(why reason) error {
-	list, all := x.m.f.summaries()
-	if why == becauseTime || why == becauseChanged || len(list) > inlineHellos {
-		same, err := x.check(all)
-		if err != nil {
+	now, step := x.m.prints.snapshot(x.p)
+	defer x.p.drop(step)
+	scope := everyBucket
+	if why == becauseTime || why == becauseChanged || x.m.prints.size() > inlineHellos {
+		var err error
+		if scope, err = x.check(now, step); err != nil || scope == nil {
 			return err
 		}
-		if same {
-			x.p.inStep(list, x.m.f.cfg.Now())
-			return nil
-		}
 	}
-	if err := x.ask(list); err != nil {
+	if err := x.ask(scope); err != nil {
 		return err
 	}
 	for {
@@ -106,19 +107,31 @@ func (x *puller) run(why reason) error {
 	}
 }
 
-// check asks whether both sides have seen the same.
-func (x *puller) check(all uint64) (same bool, err error) {
-	if err := x.c.send(frameCheck, binary.BigEndian.AppendUint64(nil, all)); err != nil {
-		return false, err
+// check asks whether both sides have seen the same, and gives the buckets in which they have not, nil for none.
+func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
+	if err := x.c.send(frameCheck, binary.BigEndian.AppendUint64(nil, now.all)); err != nil {
+		return nil, err
 	}
 	if err := x.turn(); err != nil {
-		return false, err
+		return nil, err
 	}
-	kind, _, err := x.c.read()
-	if err == nil && kind != frameSame && kind != frameDiffer {
-		err = fmt.Errorf("%w: frame of kind %d answers a check", errProtocol, kind)
+	kind, b, err := x.c.read()
+	if err != nil {
+		return nil, err
 	}
-	return kind == frameSame, err
+	switch kind {
+	case frameSame:
+		x.p.learnStep(s, everyBucket)
+		return nil, nil
+	case frameDiffer:
+		can, scope, err := decodeDiffer(b, now)
+		if err != nil || can&canScope == 0 {
+			return everyBucket, err
+		}
+		x.p.learnStep(s, scope.except())
+		return scope, x.c.send(frameScope, scope[:])
+	}
+	return nil, fmt.Errorf("%w: frame of kind %d answers a check", errProtocol, kind)
 }
 
 // turn hands the word to the peer: one round trip.
@@ -127,35 +140,34 @@ func (x *puller) turn() error {
 	return x.c.flush()
 }
 
-// ask lists all regions, with what was seen of those that changed since the peer was asked last.
-func (x *puller) ask(list []state) error {
-	if err := x.c.send(frameAsk, appendSummary(nil, list)); err != nil {
+// ask lists the regions in scope, with what was seen of them, or, if they are many, of those that changed since the peer was
+// asked last.
+func (x *puller) ask(scope *bucketSet) error {
+	list := x.m.prints.in(scope)
+	if err := x.c.send(frameAsk, appendStates(nil, statesOf(list))); err != nil {
 		return err
 	}
 	n := 0
-	for _, s := range list {
+	for _, r := range list {
 		if n == inlineHellos {
 			break
 		}
-		if len(list) > inlineHellos && !x.p.newSince(s) {
+		if len(list) > inlineHellos && !x.p.changedSince(r) {
 			continue
 		}
 		n++
-		if err := x.hello(s.r); err != nil {
+		if err := x.hello(r); err != nil {
 			return err
 		}
 	}
-	if err := x.c.send(frameOver, nil); err != nil {
+	return x.over()
+}
+
+func (x *puller) over() error {
+	if err := x.c.send(frameOver, x.m.can.appendOver(nil)); err != nil {
 		return err
 	}
 	return x.turn()
-}
-
-// newSince reports whether the region changed since this peer was asked for it.
-func (p *peer) newSince(s state) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pulls[s.r.id] != s.version
 }
 
 // hello sends what was seen of a region and prepares for the answer.
@@ -172,22 +184,54 @@ func (x *puller) hello(r *Region) error {
 
 // name announces chunks of a region, which may be new here.
 func (x *puller) name(b []byte) error {
-	r, err := x.m.f.named(string(b))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errProtocol, err)
+	name := string(b)
+	x.told, x.newName = crdt.RegionIDOf(name), ""
+	if x.open[x.told] != nil {
+		return nil
 	}
-	if x.open[r.id] == nil {
-		r.mu.RLock()
-		x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
-		r.mu.RUnlock()
+	r := x.m.f.known(name)
+	if r == nil {
+		x.newName = name // until it turns out to hold something
+		return nil
 	}
+	x.meet(r)
 	return nil
+}
+
+// meet prepares for chunks of a region for which no hello was sent.
+func (x *puller) meet(r *Region) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
+}
+
+// welcome makes a replica of the region that was named last, when its first chunk is there. Where there are too many
+// regions its chunks are passed over, so that the others do not suffer.
+func (x *puller) welcome(b []byte) error {
+	r, err := x.m.f.welcome(x.newName, func(empty *crdt.Region) error { return empty.NewEmptyReceiver().Merge(b, x.m.f.now()) })
+	x.newName = ""
+	if errors.Is(err, ErrTooMany) {
+		x.m.f.cfg.Logger.Warn("a region of a peer is not taken over", "peer", x.p.id, "err", err)
+		return nil
+	}
+	if r != nil {
+		x.meet(r)
+	}
+	return err
 }
 
 func (x *puller) chunk(b []byte) error {
 	id, err := crdt.ChunkRegion(b)
 	if err != nil {
 		return err
+	}
+	if x.open[id] == nil && id == x.told {
+		if x.newName == "" { // passed over
+			return nil
+		}
+		if err := x.welcome(b); err != nil || x.open[id] == nil {
+			return err
+		}
 	}
 	rc, r := x.open[id], x.named[id]
 	if rc == nil {
@@ -224,41 +268,23 @@ func (x *puller) answer(b []byte) error {
 			return err
 		}
 	}
-	if err := x.c.send(frameOver, nil); err != nil {
-		return err
-	}
-	return x.turn()
+	return x.over()
 }
 
 // end notes which regions the peer has exactly as we do now.
 func (x *puller) end(b []byte) error {
-	list, err := decodeSummary(b)
+	list, err := decodeStates(b)
 	if err != nil {
 		return err
 	}
 	for _, s := range list {
 		if r := x.m.f.regionByID(s.id); r != nil {
-			if ours := r.seen(); ours.hash == s.hash {
-				x.p.learn(s.id, ours.context, x.m.f.cfg.Now())
+			r.mu.RLock()
+			if r.core.ContextHash() == s.hash {
+				x.p.learn(s.id, r.core.Context(), x.m.f.cfg.Now())
 			}
+			r.mu.RUnlock()
 		}
 	}
 	return nil
-}
-
-// learn notes what the peer has seen of a region.
-func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.known[id] = knowledge{c, at}
-}
-
-// inStep notes that the peer has seen exactly what is listed. What came since it may lack.
-func (p *peer) inStep(list []state, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.even = at
-	for _, s := range list {
-		p.known[s.r.id] = knowledge{s.context, at}
-	}
 }

@@ -24,7 +24,12 @@ type Region struct {
 	declared atomic.Bool  // in the catalogue
 	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
 	pushed   time.Time    // of the pusher: when a push left last
-	noted    atomic.Pointer[seen]
+
+	// For the fingerprints that peers compare; see prints.go. hash is of the last snapshot, the others belong to mu.
+	hash     atomic.Uint64
+	stale    bool
+	before   crdt.Context
+	beforeAt uint64
 }
 
 const (
@@ -62,26 +67,6 @@ func (r *Region) configure(ack string) {
 		return
 	}
 	r.ack.Store(ackDisk)
-}
-
-// seen is what a replica had seen at one version. It does not change.
-type seen struct {
-	version uint64
-	hash    uint64 // 0: nothing
-	context crdt.Context
-}
-
-// seen gives what was seen up to now. Of an idle region it costs a comparison, and all peers that are in step with
-// it share one context.
-func (r *Region) seen() *seen {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	s, v := r.noted.Load(), r.core.Version()
-	if s == nil || s.version != v {
-		s = &seen{v, r.core.ContextHash(), r.core.Context()}
-		r.noted.Store(s)
-	}
-	return s
 }
 
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
@@ -130,13 +115,14 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 	if f.closed.Load() { // under the lock: Close waits for writers that came before
 		return c, false, ErrClosed
 	}
-	before := r.core.Stats().LocalWrites
+	before, seen := r.core.Stats().LocalWrites, r.calm()
 	defer func() {
 		r.due()
 		r.notify(true)
 		if r.core.Stats().LocalWrites == before {
 			return
 		}
+		r.stir(seen)
 		f.pushes.mark(r)
 		c = f.commits.mark(r)
 		late = c.c != nil && r.core.DirtyCells() > f.cfg.MaxBacklog
@@ -172,9 +158,12 @@ func (r *Region) tick() {
 func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	now := r.f.now()
 	r.mu.Lock()
-	before := r.core.Version()
+	before, seen := r.core.Version(), r.calm()
 	fn(now)
 	grew := r.core.Version() != before
+	if grew {
+		r.stir(seen)
+	}
 	backlog := r.core.DirtyCells()
 	r.due()
 	r.notify(false)

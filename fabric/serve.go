@@ -14,6 +14,8 @@ type server struct {
 	m      *mesh
 	id     crdt.NodeID
 	c      *conn
+	can    abilities                // of the puller
+	scope  *bucketSet               // what the session is about
 	theirs map[crdt.RegionID]uint64 // fingerprints that the peer listed
 	hellos []*crdt.Seen
 	differ []*Region
@@ -27,73 +29,94 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	if err := c.begun(); err != nil { // a peer that waits for its own turn takes no place
 		return err
 	}
+	x := &server{m: m, id: id, c: c, scope: everyBucket}
+	if same, err := x.greet(); err != nil || same {
+		return err
+	}
 	select {
 	case m.serving <- struct{}{}:
 		defer func() { <-m.serving }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	x := &server{m: m, id: id, c: c}
-	same, err := x.listen()
-	if err != nil || same {
+	if err := x.listen(); err != nil {
 		return err
 	}
 	if err := x.reply(); err != nil {
 		return err
 	}
-	if err := x.c.send(frameEnd, appendSummary(nil, x.state())); err != nil {
+	m.prints.snapshot(nil) // END tells what is here now
+	if err := x.c.send(frameEnd, appendStates(nil, statesOf(x.differ))); err != nil {
 		return err
 	}
 	return x.c.flush()
 }
 
-// listen reads the peer's side. same reports that a check ended the session.
-func (x *server) listen() (same bool, err error) {
-	kind, b, err := x.c.read()
+// greet answers a check, which takes no place and costs the same whatever there is. same reports that it ended the session.
+func (x *server) greet() (same bool, err error) {
+	kind, err := x.c.next()
+	if err != nil || kind != frameCheck {
+		return false, err
+	}
+	b, err := x.c.payload()
 	if err != nil {
 		return false, err
 	}
-	if kind == frameCheck {
-		if same, err = x.check(b); same || err != nil {
-			return same, err
-		}
-		if kind, b, err = x.c.read(); err != nil {
-			return false, err
-		}
+	if same, err = x.check(b); same || err != nil {
+		return same, err
 	}
-	if kind != frameAsk {
-		return false, fmt.Errorf("%w: frame of kind %d instead of a list of regions", errProtocol, kind)
-	}
-	list, err := decodeSummary(b)
-	if err != nil {
-		return false, err
-	}
-	if len(list) > maxRegions {
-		return false, fmt.Errorf("%w: %d regions", errProtocol, len(list))
-	}
-	x.theirs = make(map[crdt.RegionID]uint64, len(list))
-	for _, s := range list {
-		x.theirs[s.id] = s.hash
-	}
-	return false, x.readHellos()
+	_, err = x.c.next()
+	return false, err
 }
 
 func (x *server) check(b []byte) (same bool, err error) {
 	if len(b) != 8 {
 		return false, fmt.Errorf("%w: a check of %d bytes", errProtocol, len(b))
 	}
-	list, all := x.m.f.summaries()
-	kind := byte(frameDiffer)
-	if same = all == binary.BigEndian.Uint64(b); same {
-		kind = frameSame
-		if p := x.m.peer(x.id); p != nil {
-			p.inStep(list, x.m.f.cfg.Now())
-		}
+	p := x.m.peer(x.id)
+	now, step := x.m.prints.snapshot(p)
+	if same = now.all == binary.BigEndian.Uint64(b); same {
+		err = x.c.send(frameSame, nil)
+	} else {
+		err = x.c.send(frameDiffer, x.m.can.appendDiffer(nil, now))
 	}
-	if err := x.c.send(kind, nil); err != nil {
+	if p != nil {
+		defer p.drop(step)
+	}
+	if p != nil && same {
+		p.learnStep(step, everyBucket)
+	}
+	if err != nil {
 		return same, err
 	}
 	return same, x.c.flush()
+}
+
+// listen reads the peer's first turn.
+func (x *server) listen() error {
+	kind, b, err := x.c.read()
+	if err == nil && kind == frameScope {
+		if len(b) != len(x.scope) {
+			return fmt.Errorf("%w: a scope of %d bytes", errProtocol, len(b))
+		}
+		x.scope = (*bucketSet)(append([]byte(nil), b...))
+		kind, b, err = x.c.read()
+	}
+	if err != nil {
+		return err
+	}
+	if kind != frameAsk {
+		return fmt.Errorf("%w: frame of kind %d instead of a list of regions", errProtocol, kind)
+	}
+	list, err := decodeStates(b)
+	if err != nil {
+		return err
+	}
+	x.theirs = make(map[crdt.RegionID]uint64, len(list))
+	for _, s := range list {
+		x.theirs[s.id] = s.hash
+	}
+	return x.readHellos()
 }
 
 // hellosMax bounds the hellos of one turn, bytes.
@@ -109,7 +132,8 @@ func (x *server) readHellos() error {
 			return err
 		}
 		if kind == frameOver {
-			return nil
+			x.can, err = decodeOver(b)
+			return err
 		}
 		if size += len(b); kind != frameHello || size > hellosMax {
 			return fmt.Errorf("%w: frame of kind %d among hellos of %d bytes, limit %d", errProtocol, kind, size, hellosMax)
@@ -134,14 +158,14 @@ func (x *server) reply() error {
 		return err
 	}
 	var want []byte
-	for _, r := range x.m.f.all() {
+	x.m.prints.snapshot(nil)
+	for _, r := range x.m.prints.in(x.scope) {
 		hash, listed := x.theirs[r.id]
-		ours := r.seen().hash
 		switch {
-		case told[r.id] || ours == hash:
+		case told[r.id] || hash == r.hash.Load():
 		case listed:
 			want = append(want, r.id[:]...)
-		case ours != 0:
+		default:
 			if err := x.send(r, &crdt.Seen{Region: r.id}); err != nil {
 				return err
 			}
@@ -187,10 +211,10 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 	return nil
 }
 
-// lookForNews pulls in turn when the peer listed regions that are not known here.
+// lookForNews pulls in turn when the peer listed regions of which nothing is known here.
 func (x *server) lookForNews() {
 	for id := range x.theirs {
-		if x.m.f.regionByID(id) == nil {
+		if r := x.m.f.regionByID(id); r == nil || r.hash.Load() == 0 {
 			x.askBack()
 			return
 		}
@@ -230,13 +254,4 @@ func (x *server) send(r *Region, peer *crdt.Seen) error {
 		r.mu.Unlock()
 	}
 	return x.c.flush()
-}
-
-// state lists the regions that differed, as they are now.
-func (x *server) state() []state {
-	out := make([]state, 0, len(x.differ))
-	for _, r := range x.differ {
-		out = append(out, state{r, r.seen()})
-	}
-	return out
 }

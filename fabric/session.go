@@ -1,12 +1,9 @@
 package fabric
 
 import (
-	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -15,15 +12,22 @@ import (
 // A pull is one exchange on one stream. The puller speaks first:
 //
 //	puller → CHECK fingerprint of all regions
-//	         ASK   region, fingerprint, …          (all regions that hold something)
+//	peer   → SAME                                  (the end), or
+//	         DIFFER abilities, a fingerprint for each bucket of regions
+//	puller → SCOPE the buckets that differ         (ASK and the answer are about these)
+//	         ASK   region, fingerprint, …          (those that hold something)
 //	         HELLO what was seen of one region, …  (up to inlineHellos of them)
-//	         OVER
+//	         OVER  abilities
 //	peer   → NAME region, name; CHUNK …            (for each region of which it has more)
 //	         WANT  region, …                       (its fingerprint differs and no HELLO came: again from HELLO)
 //	         END   region, fingerprint, …          (what the peer has of the regions that differed)
 //
-// So a pull takes one round trip whatever was missed, two where more than inlineHellos regions changed. A
-// periodic pull with many regions sends CHECK alone first, and gets SAME or DIFFER.
+// After a connection, with few regions, the puller begins with ASK: a pull takes one round trip whatever was missed, two
+// where more than inlineHellos regions changed. Else CHECK comes first, and takes one more where something differs; what
+// it costs does not grow with the regions, what follows grows with those in the buckets that differ.
+//
+// Versions of this protocol meet: what a peer may not know is sent only to one that said that it does, in OVER or in
+// DIFFER, which earlier versions send empty, and whose contents they skip.
 const (
 	frameCheck  = 1
 	frameAsk    = 2
@@ -35,7 +39,18 @@ const (
 	frameEnd    = 8
 	frameSame   = 9
 	frameDiffer = 10
+	frameScope  = 11
 )
+
+// abilities say what a side of a session understands beyond the first version of the protocol. Unknown bits are for later
+// versions.
+type abilities uint64
+
+const (
+	canScope abilities = 1 << iota // SCOPE
+)
+
+const ourAbilities = canScope
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB
@@ -48,172 +63,46 @@ const (
 
 var errProtocol = errors.New("fabric: peer breaks the sync protocol")
 
-// conn frames a stream: length, kind, payload.
-type conn struct {
-	s      io.ReadWriteCloser
-	r      *bufio.Reader
-	w      *bufio.Writer
-	in     uint64
-	out    uint64
-	buf    []byte
-	reused []byte
-
-	waiting bool // for the other side's turn
-}
-
-func newConn(s io.ReadWriteCloser) *conn {
-	c := &conn{s: s}
-	c.r, c.w = bufio.NewReaderSize(attentive{c}, 32<<10), bufio.NewWriterSize(attentive{c}, 32<<10)
-	return c
-}
-
-// patience sets how long the next read or write may take.
-func (c *conn) patience(d time.Duration) {
-	if s, ok := c.s.(interface{ SetDeadline(time.Time) error }); ok {
-		_ = s.SetDeadline(time.Now().Add(d))
-	}
-}
-
-// attentive gives every step of a stream stallTimeout, so that a link is cut off for standing still, and not for
-// being slow.
-type attentive struct{ c *conn }
-
-// writeStep is what a link must take within stallTimeout: a link of 1 kB/s is fast enough.
-const writeStep = 16 << 10
-
-func (a attentive) Read(b []byte) (int, error) {
-	if !a.c.waiting {
-		a.c.patience(stallTimeout)
-	}
-	return a.c.s.Read(b)
-}
-
-func (a attentive) Write(b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		a.c.patience(stallTimeout)
-		var k int
-		k, err = a.c.s.Write(b[n:min(len(b), n+writeStep)])
-		n += k
-	}
-	return n, err
-}
-
-func (c *conn) send(kind byte, payload []byte) error {
-	head := binary.AppendUvarint(c.reused[:0], uint64(len(payload))+1)
-	c.reused = append(head, kind)
-	c.out += uint64(len(c.reused) + len(payload))
-	if _, err := c.w.Write(c.reused); err != nil {
-		return err
-	}
-	_, err := c.w.Write(payload)
-	return err
-}
-
-func (c *conn) flush() error { return c.w.Flush() }
-
-// begun waits until the other side says something: it may have to wait for a pull of its own that is slow.
-func (c *conn) begun() error {
-	c.patience(2 * stallTimeout)
-	c.waiting = true
-	_, err := c.r.Peek(1)
-	c.waiting = false
-	return err
-}
-
-// read gives the next frame; the payload is valid until the next read. Memory grows with what comes, not
-// with what is announced.
-func (c *conn) read() (kind byte, payload []byte, err error) {
-	n, err := binary.ReadUvarint(c.r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if n == 0 || n > frameMax {
-		return 0, nil, fmt.Errorf("%w: a frame of %d bytes, limit %d", errProtocol, n, frameMax)
-	}
-	if kind, err = c.r.ReadByte(); err != nil {
-		return 0, nil, err
-	}
-	if n > smallMax && kind != frameChunk {
-		return 0, nil, fmt.Errorf("%w: a frame of kind %d and %d bytes", errProtocol, kind, n)
-	}
-	c.in += n + 2
-	payload, err = c.fill(int(n - 1))
-	return kind, payload, err
-}
-
-func (c *conn) fill(n int) ([]byte, error) {
-	if cap(c.buf) > 4*chunkBytes && n < chunkBytes {
-		c.buf = nil
-	}
-	b := c.buf[:0]
-	for len(b) < n {
-		step := min(n-len(b), 256<<10)
-		at := len(b)
-		if cap(b)-at < step {
-			b = append(b, make([]byte, step)...)[:at]
-		}
-		k, err := io.ReadFull(c.r, b[at:at+step])
-		b = b[:at+k]
-		if err != nil {
-			return nil, err
-		}
-	}
-	c.buf = b
-	return b, nil
-}
-
-// close ends the stream; abort tells the other side that the session failed.
-func (c *conn) close(err error) {
-	if err != nil {
-		if a, ok := c.s.(interface{ Reset() error }); ok {
-			_ = a.Reset()
-			return
-		}
-	}
-	_ = c.s.Close()
-}
-
-// watchContext resets the stream when ctx ends, so that no read or write outlives it.
-func (c *conn) watchContext(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { c.close(ctx.Err()) })
-}
-
-// summary is a list of regions with the fingerprints of their contexts.
-type summary struct {
+// state is a region and the fingerprint of what was seen of it.
+type state struct {
 	id   crdt.RegionID
 	hash uint64
 }
 
-// state is what was seen of a region when a session began.
-type state struct {
-	r *Region
-	*seen
+func statesOf(regions []*Region) []state {
+	out := make([]state, len(regions))
+	for i, r := range regions {
+		out[i] = state{r.id, r.hash.Load()}
+	}
+	return out
 }
 
-func appendSummary(b []byte, s []state) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	for _, x := range s {
-		b = append(b, x.r.id[:]...)
+const stateBytes = 24
+
+func appendStates(b []byte, list []state) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, x := range list {
+		b = append(b, x.id[:]...)
 		b = binary.BigEndian.AppendUint64(b, x.hash)
 	}
 	return b
 }
 
-func decodeSummary(b []byte) ([]summary, error) {
+func decodeStates(b []byte) ([]state, error) {
 	n, k := binary.Uvarint(b)
-	if k <= 0 || n != uint64(len(b)-k)/24 || (len(b)-k)%24 != 0 {
+	if k <= 0 || n != uint64(len(b)-k)/stateBytes || (len(b)-k)%stateBytes != 0 || n > maxRegions {
 		return nil, fmt.Errorf("%w: a list of regions of %d bytes", errProtocol, len(b))
 	}
-	out := make([]summary, n)
+	out := make([]state, n)
 	for i := range out {
-		x := b[k+24*i:]
-		out[i] = summary{crdt.RegionID(x[:16]), binary.BigEndian.Uint64(x[16:24])}
+		x := b[k+stateBytes*i:]
+		out[i] = state{crdt.RegionID(x[:16]), binary.BigEndian.Uint64(x[16:stateBytes])}
 	}
 	return out, nil
 }
 
 func decodeIDs(b []byte) ([]crdt.RegionID, error) {
-	if len(b)%16 != 0 {
+	if len(b)%16 != 0 || len(b) > 16*maxRegions {
 		return nil, fmt.Errorf("%w: a list of regions of %d bytes", errProtocol, len(b))
 	}
 	out := make([]crdt.RegionID, len(b)/16)
@@ -223,19 +112,43 @@ func decodeIDs(b []byte) ([]crdt.RegionID, error) {
 	return out, nil
 }
 
-// summaries lists the regions that have seen something, and fingerprints them all.
-func (f *Fabric) summaries() (list []state, all uint64) {
-	for _, r := range f.all() {
-		if s := r.seen(); s.hash != 0 {
-			list = append(list, state{r, s})
-			all ^= fingerprint(r.id, s.hash)
-		}
+// appendDiffer answers a check.
+func (a abilities) appendDiffer(b []byte, s *snapshot) []byte {
+	if a == 0 {
+		return b
 	}
-	return list, all
+	return s.append(binary.AppendUvarint(b, uint64(a)))
 }
 
-func fingerprint(id crdt.RegionID, h uint64) uint64 {
-	x := binary.BigEndian.Uint64(id[:8]) ^ h*0x9e3779b97f4a7c15
-	x ^= x >> 32
-	return x * 0xd6e8feb86659fd93
+// decodeDiffer gives what the peer can, and in which buckets it differs from s. An earlier version says nothing: all of
+// them may differ. What follows the fingerprints is for later versions.
+func decodeDiffer(b []byte, s *snapshot) (abilities, *bucketSet, error) {
+	if len(b) == 0 {
+		return 0, everyBucket, nil
+	}
+	can, n := binary.Uvarint(b)
+	if n <= 0 || len(b) < n+8*bucketCount {
+		return 0, nil, fmt.Errorf("%w: an answer to a check of %d bytes", errProtocol, len(b))
+	}
+	return abilities(can), s.differ(b[n:]), nil
+}
+
+// appendOver ends the puller's turn.
+func (a abilities) appendOver(b []byte) []byte {
+	if a == 0 {
+		return b
+	}
+	return binary.AppendUvarint(b, uint64(a))
+}
+
+// decodeOver gives what the puller can; an earlier version says nothing. What follows is for later versions.
+func decodeOver(b []byte) (abilities, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	can, n := binary.Uvarint(b)
+	if n <= 0 {
+		return 0, fmt.Errorf("%w: abilities of %d bytes", errProtocol, len(b))
+	}
+	return abilities(can), nil
 }

@@ -90,7 +90,7 @@ func realSession(tb testing.TB) (asked, answered []byte) {
 	tr.stream = t
 	done := make(chan error, 1)
 	go func() { done <- a.mesh.serve(tb.Context(), "b", server) }()
-	if _, err := b.mesh.pullFrom(tb.Context(), &peer{id: "a", known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}, want: make(chan reason, 1)}, becauseConnected); err != nil {
+	if _, err := b.mesh.pullFrom(tb.Context(), newPeer("a"), becauseConnected); err != nil {
 		tb.Fatal(err)
 	}
 	if err := <-done; err != nil && !errors.Is(err, io.EOF) {
@@ -137,7 +137,7 @@ func FuzzPull(f *testing.F) {
 	f.Add([]byte{4, frameName, 'a', 'b', 'c', 1, frameChunk})
 	tr := &taped{MeshNode: NewMesh(1).Node("a")}
 	node := filled(f, tr)
-	p := &peer{id: "x", known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}, want: make(chan reason, 1)}
+	p := newPeer("x")
 	f.Fuzz(func(t *testing.T, said []byte) {
 		tr.stream = &script{Reader: bytes.NewReader(said)}
 		_, _ = node.mesh.pullFrom(t.Context(), p, becauseConnected)

@@ -75,13 +75,13 @@ func (r *Region) status() RegionStatus {
 	for id, seq := range r.core.Floors() {
 		s.Floors[id] = uint64(seq)
 	}
+	r.f.mesh.lags(r, &s, r.f.cfg.Now())
 	r.mu.RUnlock()
-	r.f.mesh.lags(r.id, &s, r.f.cfg.Now())
 	return s
 }
 
-// lags fills in how far each peer is.
-func (m *mesh) lags(id crdt.RegionID, s *RegionStatus, now time.Time) {
+// lags fills in how far each peer is. The caller holds the region's lock.
+func (m *mesh) lags(r *Region, s *RegionStatus, now time.Time) {
 	m.mu.Lock()
 	peers := make(map[*peer]bool, len(m.peers))
 	for _, p := range m.peers {
@@ -89,12 +89,7 @@ func (m *mesh) lags(id crdt.RegionID, s *RegionStatus, now time.Time) {
 	}
 	m.mu.Unlock()
 	for p, up := range peers {
-		p.mu.Lock()
-		k, ok := p.known[id]
-		if !ok && !p.even.IsZero() {
-			k.at, ok = p.even, true
-		}
-		p.mu.Unlock()
+		k, ok := p.knows(r)
 		lag := Lag{Writes: k.context.Missing(s.Context), Missing: s.Context.Missing(k.context), AgeMS: -1, Up: up}
 		if ok {
 			lag.AgeMS = now.Sub(k.at).Milliseconds()

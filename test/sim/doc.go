@@ -3,9 +3,9 @@
 //
 // A schedule is a list of steps, made from one seed: local transactions with every operation; pushes that are
 // folded over random windows, lost, repeated, reordered, cut off by one-way partitions; pulls in chunks of
-// a few bytes between which both sides write, push and pull; sessions cut and resumed with other peers; ghosts
-// pruned at random; clocks wrong by decades; crashes that lose what was not committed. Time is virtual and
-// nothing runs beside anything else, so that a seed replays a run to the byte.
+// a few bytes between which both sides write, push, pull and prune; sessions cut and resumed with other peers;
+// clocks wrong by decades, that leap; crashes that lose what was not committed; disks that are full, wiped, put back to a backup,
+// or cloned. Time is virtual and nothing runs beside anything else, so that a seed replays a run to the byte.
 //
 //	seed ─ generate ─► steps ─ world ─► crdt.Region ×2–6 ─ encoded bytes ─► each other
 //	                              │            │ Trace: each write, with what its replica had seen
@@ -20,6 +20,15 @@
 // everyone pulls from everyone until nothing changes, and every write must be everywhere, but those that a
 // crash took before any peer or disk had them.
 //
-// Reading order: script.go (steps), world.go (replicas, network, disks), oracle.go and show.go (what must be
-// true), local.go (what one operation must do), shrink.go.
+// Seeds come in three kinds: those below 2^40 meet everything a little, those from 2^40 on few keys, scoped removals
+// and many half pulls, those from 2^41 on what happens to disks and clocks. Seven mutants of the core, each with
+// one rule broken, must die by what comes out at the end.
+//
+//	go test ./test/sim                                         # 10,000 schedules, the corpus, the mutants
+//	go test ./test/sim -run TestSimSchedules -seed 7 -schedules 100000 -v
+//
+// A failing schedule is shrunk to the steps that matter, and told as a story.
+//
+// Reading order: script.go (steps), world.go (replicas), network.go, session.go, disk.go (what happens to them),
+// settle.go (the end), oracle.go and show.go (what must be true), local.go (what one operation must do), shrink.go.
 package sim

@@ -27,10 +27,16 @@ const (
 	actTick                 // sweep, budget
 	actPartition            // cut or mend one direction between two
 	actPass                 // time goes by
+	actBackup               // the disk is copied
+	actRestore              // a disk is put back to such a copy
+	actClone                // a replica starts from another's disk
+	actFull                 // a disk becomes full, or has room again
+	actLeap                 // a clock leaps by years
+	actPruneMid             // forget ghosts at an end of a session
 	acts
 )
 
-var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass"}
+var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass", "backup", "restore", "clone", "full", "leap", "prune-mid"}
 
 // weights of the acts, in each of three moods.
 var weights = [][acts]int{
@@ -85,9 +91,34 @@ func storm(seed uint64) schedule {
 	return s
 }
 
+// ordeals is where the seeds of the third kind begin: everything that happens to disks and clocks on top, while
+// sessions are under way.
+const ordeals = 2 << 40
+
+var ordealWeights = [][acts]int{
+	{30, 12, 20, 3, 7, 26, 2, 5, 4, 1, 2, 2, 2, 2, 4, 3, 1, 3, 2, 4},
+	{32, 8, 14, 2, 9, 34, 3, 4, 3, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 8},
+}
+
+func ordeal(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x6f726465))
+	s := schedule{
+		replicas: 2 + rng.IntN(4),
+		keys:     []string{"a", "b", "", "c", "d", "e", "f", "g"}[:1+rng.IntN(8)],
+		subs:     []string{"m0", "m1", "m2", "m3"}[:1+rng.IntN(4)],
+		ops:      pickOps(rng),
+		fold:     rng.IntN(3) > 0,
+	}
+	s.fill(rng, ordealWeights[rng.IntN(len(ordealWeights))])
+	return s
+}
+
 // generate makes the schedule of a seed.
 func generate(seed uint64) schedule {
-	if seed >= storms {
+	switch {
+	case seed >= ordeals:
+		return ordeal(seed)
+	case seed >= storms:
 		return storm(seed)
 	}
 	rng := rand.New(rand.NewPCG(seed, 0x65646765))

@@ -31,6 +31,7 @@ type world struct {
 	flight   []message
 	sessions []*session
 	now      int64
+	skews    []int64
 	lost     bits // writes that a crash may have taken for ever
 	crashed  bool
 	log      []string
@@ -42,35 +43,22 @@ type world struct {
 type node struct {
 	replica
 	incarnation int
-	disk        map[string][]byte
+	disk        image
+	backups     []image
 	queue       [][]crdt.Record // taken, not committed
-}
-
-type message struct {
-	from, to int
-	body     []byte
-}
-
-// session is one pull in chunks.
-type session struct {
-	puller, server int
-	hello          []byte
-	rc             *crdt.Receiver
-	pull           *crdt.Pull
-	chunks         [][]byte
-	maxBytes       int
+	full        bool            // the disk takes nothing
 }
 
 // run plays a schedule and gives the first thing that is wrong.
 func run(s schedule, m mode) (w *world, err error) {
-	w = &world{s: s, mode: m, oracle: newOracle(), now: startMs}
+	w = &world{s: s, mode: m, oracle: newOracle(), now: startMs, skews: slices.Clone(s.skews)}
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("panic: %v\n%s", x, debug.Stack())
 		}
 	}()
 	for i := range s.replicas {
-		w.nodes = append(w.nodes, &node{disk: map[string][]byte{}})
+		w.nodes = append(w.nodes, &node{disk: image{}})
 		w.cut = append(w.cut, make([]bool, s.replicas))
 		w.start(i)
 	}
@@ -92,34 +80,7 @@ func (w *world) say(format string, args ...any) {
 	}
 }
 
-func (w *world) clock(who int) int64 { return w.now + w.s.skews[who] }
-
-// start boots a replica from its disk.
-func (w *world) start(who int) {
-	n := w.nodes[who]
-	n.incarnation++
-	n.r = crdt.NewRegion(crdt.Config{
-		Name:      regionName,
-		Self:      originOf(who, n.incarnation),
-		Push:      true,
-		MaxGhosts: w.s.ghosts[who],
-		Mutant:    w.mode.mutant,
-		Trace:     func(x crdt.Written) { w.wrote(who, x) },
-	})
-	keys := make([]string, 0, len(n.disk))
-	for k := range n.disk {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if err := n.r.Load(crdt.Record{Key: []byte(k), Value: n.disk[k]}); err != nil {
-			w.fail(err)
-		}
-	}
-	n.r.Loaded(w.clock(who))
-	n.known, n.queue = nil, nil
-	w.oracle.learn(&n.known, n.r)
-}
+func (w *world) clock(who int) int64 { return w.now + w.skews[who] }
 
 func (w *world) fail(err error) {
 	if w.err == nil {
@@ -176,6 +137,19 @@ func (w *world) play(st step) error {
 		changed = st.who
 	case actPartition:
 		w.partition(st.who, rng)
+	case actBackup:
+		w.backup(st.who)
+	case actRestore:
+		changed = w.restore(st.who, rng)
+	case actClone:
+		changed = w.cloneDisk(st.who, rng)
+	case actFull:
+		w.fill(st.who)
+	case actLeap:
+		w.leap(st.who, rng)
+		changed = st.who
+	case actPruneMid:
+		changed = w.pruneMid(rng)
 	case actPass:
 		w.now += []int64{100, 5000, 61_000, 20 * 60_000}[rng.IntN(4)]
 		w.say("time passes, %d ms since the start", w.now-startMs)
@@ -186,20 +160,26 @@ func (w *world) play(st step) error {
 	return w.err
 }
 
-// event gives one event to a replica. Where the schedule does not fold, it goes through Step, whose
-// effects are sent and queued at once.
-func (w *world) event(who int, ev crdt.Event) {
+// event gives one event to a replica, and reports whether it took it. Where the schedule does not fold, it goes
+// through Step, whose effects are sent and queued at once. By outcome alone a refusal is no fault: the session breaks.
+func (w *world) event(who int, ev crdt.Event) (taken bool) {
+	err := w.give(who, ev)
+	if !w.mode.outcome {
+		w.fail(err)
+	}
+	return err == nil
+}
+
+func (w *world) give(who int, ev crdt.Event) (err error) {
 	n := w.nodes[who]
 	if !w.s.fold {
 		fx, err := n.r.Step(ev, w.clock(who))
-		w.fail(err)
 		if len(fx.Commit) > 0 {
 			n.queue = append(n.queue, fx.Commit)
 		}
 		w.send(who, fx.Push, rand.New(rand.NewPCG(uint64(w.now), 2)))
-		return
+		return err
 	}
-	var err error
 	switch ev := ev.(type) {
 	case crdt.Write:
 		err = n.r.Update(w.clock(who), ev.Fn)
@@ -210,7 +190,7 @@ func (w *world) event(who int, ev crdt.Event) {
 	case crdt.Timer:
 		n.r.Tick(w.clock(who))
 	}
-	w.fail(err)
+	return err
 }
 
 // write runs one transaction of one to four operations.
@@ -257,185 +237,27 @@ func (w *world) kinds(who int, key string) int {
 	return len(have)
 }
 
-func (w *world) flushOut(who int, rng *rand.Rand) {
-	w.send(who, w.nodes[who].r.TakePush(), rng)
+// leap sets a clock years off, either way, or nearly right.
+func (w *world) leap(who int, rng *rand.Rand) {
+	switch rng.IntN(3) {
+	case 0:
+		w.skews[who] = int64(rng.IntN(2000)) - 1000
+	case 1:
+		w.skews[who] += (1 + rng.Int64N(30)) * yearMs
+	case 2:
+		w.skews[who] -= (1 + rng.Int64N(30)) * yearMs
+	}
+	w.skews[who] = min(max(w.skews[who], -w.now), 100*yearMs) // from 1970 on
+	w.say("the clock of n%d leaps: it is off by %d ms", who, w.skews[who])
 }
 
-// send puts messages in flight to everyone; some are lost, and some go twice.
-func (w *world) send(who int, msgs [][]byte, rng *rand.Rand) {
-	for _, m := range msgs {
-		for to := range w.nodes {
-			if to == who || w.cut[who][to] || rng.IntN(4) == 0 {
-				continue
-			}
-			w.flight = append(w.flight, message{who, to, m})
-			if rng.IntN(6) == 0 {
-				w.flight = append(w.flight, message{who, to, m})
-			}
-			w.say("n%d sends %d bytes to n%d", who, len(m), to)
-		}
-	}
-}
-
-// deliver lets any message in flight arrive, or keeps it for another time, or drops it.
-func (w *world) deliver(rng *rand.Rand) int {
-	if len(w.flight) == 0 {
-		return -1
-	}
-	i := rng.IntN(len(w.flight))
-	if rng.IntN(2) == 0 {
-		i = 0
-	}
-	m := w.flight[i]
-	if rng.IntN(8) > 0 {
-		w.flight = slices.Delete(w.flight, i, i+1)
-	}
-	if w.cut[m.from][m.to] || rng.IntN(12) == 0 {
-		return -1
-	}
-	w.say("push of n%d arrives at n%d", m.from, m.to)
-	w.event(m.to, crdt.Arrived{Msg: m.body})
-	return m.to
-}
-
-func (w *world) other(who int, rng *rand.Rand) int {
-	return (who + 1 + rng.IntN(len(w.nodes)-1)) % len(w.nodes)
-}
-
-// linked tells whether a session between two can go on: it needs both directions.
-func (w *world) linked(a, b int) bool { return !w.cut[a][b] && !w.cut[b][a] }
-
-var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
-
-func (w *world) newSession(who, from int, rng *rand.Rand) *session {
-	n := w.nodes[who]
-	return &session{puller: who, server: from, hello: n.r.Hello(), rc: n.r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
-}
-
-func (w *world) pullWhole(who int, rng *rand.Rand) int {
-	from := w.other(who, rng)
-	if !w.linked(who, from) {
-		return -1
-	}
-	w.pull(who, from, rng)
-	return who
-}
-
-// pull runs one session to its end and reports whether anything came.
-func (w *world) pull(who, from int, rng *rand.Rand) (got bool) {
-	s := w.newSession(who, from, rng)
-	w.say("n%d pulls from n%d, %d bytes a chunk", who, from, s.maxBytes)
-	for w.err == nil && w.produce(s) {
-		got = true
-		w.merge(s)
-	}
-	return got
-}
-
-func (w *world) open(who int, rng *rand.Rand) {
-	if from := w.other(who, rng); w.linked(who, from) {
-		w.say("n%d begins to pull from n%d", who, from)
-		w.sessions = append(w.sessions, w.newSession(who, from, rng))
-	}
-}
-
-// produce makes the next chunk at the server, and answers false at the end.
-func (w *world) produce(s *session) bool {
-	if s.pull == nil {
-		peer, err := crdt.DecodeHello(s.hello)
-		if err != nil {
-			w.fail(err)
-			return false
-		}
-		s.pull = w.nodes[s.server].r.NewPull(peer)
-	}
-	msg := s.pull.Next(s.maxBytes)
-	if msg == nil {
-		return false
-	}
-	s.chunks = append(s.chunks, msg)
-	return true
-}
-
-func (w *world) merge(s *session) {
-	msg := s.chunks[0]
-	s.chunks = s.chunks[1:]
-	w.say("n%d merges a chunk of n%d, %d bytes", s.puller, s.server, len(msg))
-	w.event(s.puller, crdt.Answered{To: s.rc, Msg: msg})
-}
-
-// chunksAhead is how far the server may run ahead of the puller.
-const chunksAhead = 3
-
-func (w *world) advance(rng *rand.Rand) int {
+// pruneMid forgets ghosts at either end of a session that is under way.
+func (w *world) pruneMid(rng *rand.Rand) int {
 	if len(w.sessions) == 0 {
 		return -1
 	}
-	i := rng.IntN(len(w.sessions))
-	s := w.sessions[i]
-	if len(s.chunks) > 0 && (len(s.chunks) == chunksAhead || rng.IntN(2) == 0) {
-		if !w.linked(s.puller, s.server) {
-			return -1
-		}
-		w.merge(s)
-		return s.puller
-	}
-	if !w.produce(s) && len(s.chunks) == 0 {
-		w.say("the session of n%d with n%d is over", s.puller, s.server)
-		w.sessions = slices.Delete(w.sessions, i, i+1)
-	} else if w.mode.verbose {
-		w.say("n%d makes a chunk for n%d", s.server, s.puller)
-	}
-	return -1
-}
-
-func (w *world) cutSession(rng *rand.Rand) {
-	if len(w.sessions) > 0 {
-		i := rng.IntN(len(w.sessions))
-		w.say("the session of n%d with n%d breaks", w.sessions[i].puller, w.sessions[i].server)
-		w.sessions = slices.Delete(w.sessions, i, i+1)
-	}
-}
-
-func (w *world) sync(who int) {
-	n := w.nodes[who]
-	if n.r.Dirty() {
-		n.queue = append(n.queue, n.r.TakeDirty())
-		w.say("n%d takes %d records", who, len(n.queue[len(n.queue)-1]))
-	}
-}
-
-// commit writes the oldest batches to disk, whole.
-func (w *world) commit(who, batches int) {
-	n := w.nodes[who]
-	for range batches {
-		w.say("n%d commits %d records", who, len(n.queue[0]))
-		for _, rec := range n.queue[0] {
-			if rec.Value == nil {
-				delete(n.disk, string(rec.Key))
-			} else {
-				n.disk[string(rec.Key)] = rec.Value
-			}
-		}
-		n.queue = n.queue[1:]
-	}
-}
-
-// crash loses everything that is not on the disk, and starts the next incarnation.
-func (w *world) crash(who int) int {
-	n := w.nodes[who]
-	w.oracle.learn(&n.known, n.r)
-	had := n.known
-	w.crashed = true
-	w.start(who)
-	w.say("n%d crashes and restarts as %v", who, n.r.Self())
-	for i := range w.oracle.writes {
-		if had.has(i) && !slices.ContainsFunc(w.nodes, func(m *node) bool { return m.known.has(i) }) {
-			w.lost.set(i)
-		}
-	}
-	w.sessions = slices.DeleteFunc(w.sessions, func(s *session) bool { return s.puller == who || s.server == who })
-	return who
+	s := w.sessions[rng.IntN(len(w.sessions))]
+	return w.prune([]int{s.puller, s.server}[rng.IntN(2)], rng)
 }
 
 func (w *world) prune(who int, rng *rand.Rand) int {
@@ -456,15 +278,6 @@ func (w *world) prune(who int, rng *rand.Rand) int {
 	return who
 }
 
-func (w *world) partition(who int, rng *rand.Rand) {
-	to := w.other(who, rng)
-	w.cut[who][to] = !w.cut[who][to]
-	w.say("cut n%d→n%d: %v", who, to, w.cut[who][to])
-	if rng.IntN(2) == 0 {
-		w.cut[to][who] = w.cut[who][to]
-	}
-}
-
 // check holds one replica against the oracle.
 func (w *world) check(who int) error {
 	n := w.nodes[who]
@@ -481,122 +294,6 @@ func (w *world) check(who int) error {
 	}
 	if err != nil {
 		return fmt.Errorf("n%d: %w", who, err)
-	}
-	return nil
-}
-
-// roundsMax bounds the rounds of everyone pulling from everyone. Two spread the writes; owners then absorb
-// what reset their counters, which takes two more.
-const roundsMax = 8
-
-// heal mends everything, lets everyone pull from everyone until nothing changes, and compares.
-func (w *world) heal() error {
-	for _, row := range w.cut {
-		clear(row)
-	}
-	w.sessions = nil
-	rng := rand.New(rand.NewPCG(uint64(len(w.s.steps)), 3))
-	w.say("heal")
-	if err := w.settle(rng); err != nil {
-		return err
-	}
-	for len(w.flight) > 0 && w.err == nil { // what comes late changes nothing, unless a crash had taken it
-		m := w.flight[0]
-		w.flight = w.flight[1:]
-		w.event(m.to, crdt.Arrived{Msg: m.body})
-		w.fail(w.check(m.to))
-	}
-	if err := w.settle(rng); err != nil {
-		return err
-	}
-	return w.compare()
-}
-
-// settle pulls until a whole round brings nothing.
-func (w *world) settle(rng *rand.Rand) error {
-	for range roundsMax {
-		quiet := true
-		for i := range w.nodes {
-			for j := range w.nodes {
-				if i != j && w.pull(i, j, rng) {
-					quiet = false
-					w.fail(w.check(i))
-				}
-				if w.err != nil {
-					return w.err
-				}
-			}
-		}
-		if quiet {
-			return nil
-		}
-	}
-	return fmt.Errorf("not quiet after %d rounds", roundsMax)
-}
-
-// compare wants equal replicas that hold every write but the lost ones, and disks that read back equal.
-func (w *world) compare() error {
-	a := w.nodes[0]
-	for i, n := range w.nodes {
-		switch {
-		case n.r.Pieces() != 0 && !w.crashed: // what a crash took may have left a part pulled that nobody can complete
-			return fmt.Errorf("n%d still has %d pieces", i, n.r.Pieces())
-		case !slices.Equal(n.known, a.known) || !n.r.Context().Equal(a.r.Context()) || n.r.ContextHash() != a.r.ContextHash():
-			return fmt.Errorf("n%d and n0 have seen different writes", i)
-		case n.r.Digest() != a.r.Digest() || n.r.Siblings() != a.r.Siblings() || n.r.Entries() != a.r.Entries():
-			return fmt.Errorf("n%d and n0 have equal contexts and unequal digests or counts", i)
-		}
-		if err := w.sameViews(n.r, a.r); err != nil {
-			return fmt.Errorf("n%d and n0: %w", i, err)
-		}
-		err := w.complete(n)
-		if err == nil {
-			err = w.oracle.checkShown(n.replica, w.oracle.living(n.replica), w.s.keys, w.now)
-		}
-		if err != nil {
-			return fmt.Errorf("n%d: %w", i, err)
-		}
-	}
-	return w.reopen()
-}
-
-func (w *world) sameViews(x, y *crdt.Region) error {
-	for _, now := range []int64{0, w.now, w.now + 100*yearMs} {
-		for _, key := range w.s.keys {
-			if a, b := actual(x.View(now), key), actual(y.View(now), key); !a.equal(b) {
-				return fmt.Errorf("key %q shows %v and %v", key, a, b)
-			}
-		}
-	}
-	return nil
-}
-
-// complete wants every write that was not lost.
-func (w *world) complete(n *node) error {
-	for i, x := range w.oracle.writes {
-		if !n.known.has(i) && !w.lost.has(i) {
-			return fmt.Errorf("%v never arrived", x)
-		}
-	}
-	return nil
-}
-
-// reopen wants each disk to give back the replica that was committed to it.
-func (w *world) reopen() error {
-	for who, n := range w.nodes {
-		w.sync(who)
-		w.commit(who, len(n.queue))
-		before := n.r
-		w.start(who)
-		if w.err != nil {
-			return w.err
-		}
-		if !n.r.Context().Equal(before.Context()) || n.r.Digest() != before.Digest() || n.r.Ghosts() != before.Ghosts() {
-			return fmt.Errorf("n%d reads back from its disk unequal", who)
-		}
-		if err := w.check(who); err != nil {
-			return fmt.Errorf("reopened: %w", err)
-		}
 	}
 	return nil
 }

@@ -1,0 +1,131 @@
+package fabric
+
+import (
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// knowledge is what a peer was last known to have seen of a region.
+type knowledge struct {
+	context crdt.Context
+	at      time.Time
+}
+
+// step is a moment at which a peer had seen exactly what we had, in the buckets that refer to it. Regions that changed
+// here since are in left, with what both had seen of them. So regions that rest cost nothing, however many peers there are.
+type step struct {
+	at   time.Time
+	left map[crdt.RegionID]crdt.Context
+}
+
+// begin opens a step: an exchange that may show that the peer is in step as of now. End it with learnStep or drop.
+// The caller holds prints.refreshing.
+func (p *peer) begin(at time.Time) *step {
+	s := &step{at: at}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open = map[*step]struct{}{}
+	}
+	p.open[s] = struct{}{}
+	return s
+}
+
+// drop ends a step of which nothing was learned, or no more.
+func (p *peer) drop(s *step) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, s)
+}
+
+// learnStep notes that the peer had seen in some buckets what we had when the step began.
+func (p *peer) learnStep(s *step, buckets *bucketSet) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.even {
+		if buckets.has(i) {
+			p.even[i] = s
+		}
+	}
+	for id, k := range p.known {
+		if buckets.has(int(id[0])) && !k.at.After(s.at) {
+			delete(p.known, id)
+		}
+	}
+	for id := range p.pulls {
+		if buckets.has(int(id[0])) {
+			delete(p.pulls, id)
+		}
+	}
+}
+
+// depart notes that a region changes, of which peers in step have seen before. The caller holds the region's lock.
+func (m *mesh) depart(r *Region, before crdt.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		p.mu.Lock()
+		p.even[r.bucket()].leave(r.id, before)
+		for s := range p.open {
+			s.leave(r.id, before)
+		}
+		p.mu.Unlock()
+	}
+}
+
+func (s *step) leave(id crdt.RegionID, before crdt.Context) {
+	if s == nil {
+		return
+	}
+	if _, left := s.left[id]; left {
+		return
+	}
+	if s.left == nil {
+		s.left = map[crdt.RegionID]crdt.Context{}
+	}
+	s.left[id] = before
+}
+
+// learn notes what the peer has seen of a region.
+func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[id] = knowledge{c, at}
+}
+
+// knows gives what the peer was last known to have seen of a region; false if it was never heard of. The caller holds the
+// region's lock, for reading at least, and must not change the context.
+func (p *peer) knows(r *Region) (knowledge, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, ok := p.known[r.id]
+	s := p.even[r.bucket()]
+	if s == nil || ok { // learnStep took away what was older than the step
+		return k, ok
+	}
+	if c, left := s.left[r.id]; left {
+		return knowledge{c, s.at}, true
+	}
+	if r.stale {
+		return knowledge{r.before, s.at}, true
+	}
+	return knowledge{r.core.Context(), s.at}, true
+}
+
+// changedSince reports whether the region changed here since the peer was in step with it or asked for it.
+func (p *peer) changedSince(r *Region) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if v, ok := p.pulls[r.id]; ok {
+		return v != r.core.Version()
+	}
+	s := p.even[r.bucket()]
+	if s == nil {
+		return true
+	}
+	_, left := s.left[r.id]
+	return left || r.stale
+}

@@ -1,0 +1,179 @@
+package fabric
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// bucketCount is how many parts the space of region ids has. Two nodes that differ compare a fingerprint for each part,
+// and list only the regions of those that differ.
+const bucketCount = 256
+
+// snapshot fingerprints what was seen of all regions at one moment. It does not change.
+type snapshot struct {
+	all    uint64
+	bucket [bucketCount]uint64
+}
+
+// prints keeps the snapshot of now. A region that changed is noted once, by whoever changed it; what a hello costs
+// depends on how many changed since the last one, and not on how many there are.
+type prints struct {
+	m *mesh
+
+	refreshing sync.Mutex // held while latest, members and the regions' hashes change
+	latest     *snapshot
+	members    [bucketCount][]*Region // regions that have seen something; they only grow
+	count      int                    // of them
+
+	mu    sync.Mutex
+	stale []*Region
+}
+
+func newPrints(m *mesh) *prints { return &prints{m: m, latest: &snapshot{}} }
+
+func (r *Region) bucket() int { return int(r.id[0]) }
+
+// stir notes that what was seen of the region has changed since the last snapshot. before is the context up to then. The
+// caller holds the region's lock.
+func (r *Region) stir(before crdt.Context) {
+	if r.stale || r.f.cfg.Transport == nil {
+		return
+	}
+	r.stale, r.before = true, before
+	p := r.f.mesh.prints
+	p.mu.Lock()
+	p.stale = append(p.stale, r)
+	p.mu.Unlock()
+}
+
+// calm gives the context that stir will want, if it will want one. The caller holds the region's lock, and changes the
+// region next.
+func (r *Region) calm() crdt.Context {
+	if r.stale || r.f.cfg.Transport == nil {
+		return nil
+	}
+	if v := r.core.Version(); r.before == nil || r.beforeAt != v {
+		r.before, r.beforeAt = r.core.Context(), v
+	}
+	return r.before
+}
+
+// snapshot brings the fingerprints up to date. step, which may be nil, begins with them.
+func (p *prints) snapshot(with *peer) (*snapshot, *step) {
+	p.refreshing.Lock()
+	defer p.refreshing.Unlock()
+	p.refresh()
+	if with == nil {
+		return p.latest, nil
+	}
+	return p.latest, with.begin(p.m.f.cfg.Now())
+}
+
+func (p *prints) refresh() {
+	p.mu.Lock()
+	stale := p.stale
+	p.stale = nil
+	p.mu.Unlock()
+	if len(stale) == 0 {
+		return
+	}
+	next := *p.latest
+	for _, r := range stale {
+		old, now := p.settle(r)
+		if old == 0 && now != 0 {
+			p.members[r.bucket()] = append(p.members[r.bucket()], r)
+			p.count++
+		}
+		change := fingerprint(r.id, old) ^ fingerprint(r.id, now)
+		next.all ^= change
+		next.bucket[r.bucket()] ^= change
+	}
+	p.latest = &next
+}
+
+// settle takes one region's hash, and tells what its peers had of it up to now.
+func (p *prints) settle(r *Region) (old, now uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, now = r.hash.Load(), r.core.ContextHash()
+	if old != now {
+		p.m.depart(r, r.before)
+		r.hash.Store(now)
+	}
+	r.stale, r.before = false, nil
+	return old, now
+}
+
+// size is how many regions had seen something when the last snapshot was taken.
+func (p *prints) size() int {
+	p.refreshing.Lock()
+	defer p.refreshing.Unlock()
+	return p.count
+}
+
+// in lists the regions of some buckets that had seen something when the last snapshot was taken.
+func (p *prints) in(buckets *bucketSet) (out []*Region) {
+	p.refreshing.Lock()
+	defer p.refreshing.Unlock()
+	for i, list := range p.members {
+		if buckets.has(i) {
+			out = append(out, list...)
+		}
+	}
+	return out
+}
+
+// fingerprint is 0 for a region of which nothing was seen.
+func fingerprint(id crdt.RegionID, h uint64) uint64 {
+	if h == 0 {
+		return 0
+	}
+	x := binary.BigEndian.Uint64(id[:8]) ^ h*0x9e3779b97f4a7c15
+	x ^= x >> 32
+	return x * 0xd6e8feb86659fd93
+}
+
+// bucketSet is a set of buckets, a bit each.
+type bucketSet [bucketCount / 8]byte
+
+func (s *bucketSet) has(i int) bool { return s[i/8]&(1<<(i%8)) != 0 }
+
+func (s *bucketSet) add(i int) { s[i/8] |= 1 << (i % 8) }
+
+// everyBucket is the set of all.
+var everyBucket = func() *bucketSet {
+	var s bucketSet
+	for i := range s {
+		s[i] = 0xff
+	}
+	return &s
+}()
+
+// except gives the buckets that are not in the set.
+func (s *bucketSet) except() *bucketSet {
+	var out bucketSet
+	for i := range s {
+		out[i] = ^s[i]
+	}
+	return &out
+}
+
+func (b *snapshot) append(to []byte) []byte {
+	for _, h := range b.bucket {
+		to = binary.BigEndian.AppendUint64(to, h)
+	}
+	return to
+}
+
+// differ gives the buckets in which the fingerprints of msg, as append wrote them, are others.
+func (b *snapshot) differ(msg []byte) *bucketSet {
+	var out bucketSet
+	for i, h := range b.bucket {
+		if binary.BigEndian.Uint64(msg[8*i:]) != h {
+			out.add(i)
+		}
+	}
+	return &out
+}

@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// image is what a disk holds: the records of one region.
+type image map[string][]byte
+
+// backupsMax bounds the backups that a replica keeps; the oldest goes.
+const backupsMax = 3
+
+// start boots a replica from its disk, as a new incarnation.
+func (w *world) start(who int) {
+	n := w.nodes[who]
+	n.incarnation++
+	n.r = crdt.NewRegion(crdt.Config{
+		Name:      regionName,
+		Self:      originOf(who, n.incarnation),
+		Push:      true,
+		MaxGhosts: w.s.ghosts[who],
+		Mutant:    w.mode.mutant,
+		Trace:     func(x crdt.Written) { w.wrote(who, x) },
+	})
+	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
+		if err := n.r.Load(crdt.Record{Key: []byte(k), Value: n.disk[k]}); err != nil {
+			w.fail(err)
+		}
+	}
+	n.r.Loaded(w.clock(who))
+	n.known, n.queue = nil, nil
+	w.oracle.learn(&n.known, n.r)
+}
+
+func (w *world) sync(who int) {
+	n := w.nodes[who]
+	if n.r.Dirty() {
+		n.queue = append(n.queue, n.r.TakeDirty())
+		w.say("n%d takes %d records", who, len(n.queue[len(n.queue)-1]))
+	}
+}
+
+// commit writes the oldest batches to disk, each whole. A full disk takes none: they wait, or a crash takes them.
+func (w *world) commit(who, batches int) {
+	n := w.nodes[who]
+	if n.full {
+		w.say("n%d finds its disk full", who)
+		return
+	}
+	for range batches {
+		w.say("n%d commits %d records", who, len(n.queue[0]))
+		for _, rec := range n.queue[0] {
+			if rec.Value == nil {
+				delete(n.disk, string(rec.Key))
+			} else {
+				n.disk[string(rec.Key)] = rec.Value
+			}
+		}
+		n.queue = n.queue[1:]
+	}
+}
+
+// crash loses everything that is not on the disk, and starts the next incarnation.
+func (w *world) crash(who int) int {
+	w.restart(who)
+	w.say("n%d crashes and restarts as %v", who, w.nodes[who].r.Self())
+	return who
+}
+
+// restart replaces a replica by what its disk holds, and notes the writes that were nowhere else. A write that only
+// a backup or an unsettled message still holds may come back with it; then it must reach everyone.
+func (w *world) restart(who int) {
+	n := w.nodes[who]
+	w.oracle.learn(&n.known, n.r)
+	had := n.known
+	w.crashed = true
+	w.start(who)
+	for i := range w.oracle.writes {
+		if had.has(i) && !slices.ContainsFunc(w.nodes, func(m *node) bool { return m.known.has(i) }) {
+			w.lost.set(i)
+		}
+	}
+	w.sessions = slices.DeleteFunc(w.sessions, func(s *session) bool { return s.puller == who || s.server == who })
+}
+
+// backup keeps what the disk holds now.
+func (w *world) backup(who int) {
+	n := w.nodes[who]
+	if n.backups = append(n.backups, maps.Clone(n.disk)); len(n.backups) > backupsMax {
+		n.backups = n.backups[1:]
+	}
+	w.say("n%d is backed up, %d records", who, len(n.disk))
+}
+
+// restore puts a replica back to one of its backups. Without one its disk is wiped.
+func (w *world) restore(who int, rng *rand.Rand) int {
+	n := w.nodes[who]
+	n.disk = image{}
+	if len(n.backups) > 0 {
+		n.disk = maps.Clone(n.backups[rng.IntN(len(n.backups))])
+	}
+	w.restart(who)
+	w.say("n%d is restored from a backup of %d records and starts as %v", who, len(n.disk), n.r.Self())
+	return who
+}
+
+// cloneDisk gives a replica a copy of another's disk, as if a new machine had been made from its image.
+func (w *world) cloneDisk(who int, rng *rand.Rand) int {
+	from := w.other(who, rng)
+	w.nodes[who].disk = maps.Clone(w.nodes[from].disk)
+	w.restart(who)
+	w.say("n%d starts from a clone of the disk of n%d as %v", who, from, w.nodes[who].r.Self())
+	return who
+}
+
+// fill makes a disk full, or makes room on it.
+func (w *world) fill(who int) {
+	n := w.nodes[who]
+	n.full = !n.full
+	w.say("the disk of n%d is full: %v", who, n.full)
+}

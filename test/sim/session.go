@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// session is one pull in chunks.
+type session struct {
+	puller, server int
+	hello          []byte
+	rc             *crdt.Receiver
+	pull           *crdt.Pull
+	chunks         [][]byte
+	maxBytes       int
+	broken         bool // the puller refused a message
+}
+
+var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
+
+func (w *world) newSession(who, from int, rng *rand.Rand) *session {
+	n := w.nodes[who]
+	return &session{puller: who, server: from, hello: n.r.Hello(), rc: n.r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
+}
+
+func (w *world) pullWhole(who int, rng *rand.Rand) int {
+	from := w.other(who, rng)
+	if !w.linked(who, from) {
+		return -1
+	}
+	w.pull(who, from, rng)
+	return who
+}
+
+// pull runs one session to its end and reports whether anything came.
+func (w *world) pull(who, from int, rng *rand.Rand) (got bool) {
+	s := w.newSession(who, from, rng)
+	w.say("n%d pulls from n%d, %d bytes a chunk", who, from, s.maxBytes)
+	for w.err == nil && !s.broken && w.produce(s) {
+		got = true
+		w.merge(s)
+	}
+	return got
+}
+
+func (w *world) open(who int, rng *rand.Rand) {
+	if from := w.other(who, rng); w.linked(who, from) {
+		w.say("n%d begins to pull from n%d", who, from)
+		w.sessions = append(w.sessions, w.newSession(who, from, rng))
+	}
+}
+
+// produce makes the next chunk at the server, and answers false at the end.
+func (w *world) produce(s *session) bool {
+	if s.pull == nil {
+		peer, err := crdt.DecodeHello(s.hello)
+		if err != nil {
+			w.fail(err)
+			return false
+		}
+		s.pull = w.nodes[s.server].r.NewPull(peer)
+	}
+	msg := s.pull.Next(s.maxBytes)
+	if msg == nil {
+		return false
+	}
+	s.chunks = append(s.chunks, msg)
+	return true
+}
+
+func (w *world) merge(s *session) {
+	msg := s.chunks[0]
+	s.chunks = s.chunks[1:]
+	w.say("n%d merges a chunk of n%d, %d bytes", s.puller, s.server, len(msg))
+	s.broken = !w.event(s.puller, crdt.Answered{To: s.rc, Msg: msg})
+}
+
+// chunksAhead is how far the server may run ahead of the puller.
+const chunksAhead = 3
+
+func (w *world) advance(rng *rand.Rand) int {
+	if len(w.sessions) == 0 {
+		return -1
+	}
+	i := rng.IntN(len(w.sessions))
+	s := w.sessions[i]
+	if len(s.chunks) > 0 && (len(s.chunks) == chunksAhead || rng.IntN(2) == 0) {
+		if !w.linked(s.puller, s.server) {
+			return -1
+		}
+		w.merge(s)
+		if s.broken {
+			w.sessions = slices.Delete(w.sessions, i, i+1)
+		}
+		return s.puller
+	}
+	if !w.produce(s) && len(s.chunks) == 0 {
+		w.say("the session of n%d with n%d is over", s.puller, s.server)
+		w.sessions = slices.Delete(w.sessions, i, i+1)
+	} else if w.mode.verbose {
+		w.say("n%d makes a chunk for n%d", s.server, s.puller)
+	}
+	return -1
+}
+
+func (w *world) cutSession(rng *rand.Rand) {
+	if len(w.sessions) > 0 {
+		i := rng.IntN(len(w.sessions))
+		w.say("the session of n%d with n%d breaks", w.sessions[i].puller, w.sessions[i].server)
+		w.sessions = slices.Delete(w.sessions, i, i+1)
+	}
+}
