@@ -23,6 +23,7 @@ func (w *world) start(who int) {
 		Self:      originOf(who, n.incarnation),
 		Push:      true,
 		MaxGhosts: w.s.ghosts[who],
+		Small:     -((who + len(w.s.steps)) % 2), // half of them reconcile, half list every cell
 		Mutant:    w.mode.mutant,
 		Trace:     func(x crdt.Written) { w.wrote(who, x) },
 	})

@@ -15,14 +15,19 @@ type session struct {
 	pull           *crdt.Pull
 	chunks         [][]byte
 	maxBytes       int
-	broken         bool // the puller refused a message
+	reply          []byte // of the puller, on its way to the server
+	broken         bool   // the puller refused a message
 }
 
 var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
 
 func (w *world) newSession(who, from int, rng *rand.Rand) *session {
 	n := w.nodes[who]
-	return &session{puller: who, server: from, hello: n.r.Hello(), rc: n.r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
+	var wanted []uint64
+	for range rng.IntN(3) {
+		wanted = append(wanted, crdt.EntryHash(w.s.keys[rng.IntN(len(w.s.keys))]))
+	}
+	return &session{puller: who, server: from, hello: n.r.HelloWanting(wanted), rc: n.r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
 }
 
 func (w *world) pullWhole(who int, rng *rand.Rand) int {
@@ -62,6 +67,13 @@ func (w *world) produce(s *session) bool {
 		}
 		s.pull = w.nodes[s.server].r.NewPull(peer)
 	}
+	if s.pull.Waiting() && s.reply != nil {
+		if err := s.pull.Reply(s.reply); err != nil {
+			w.fail(err)
+			return false
+		}
+		s.reply = nil
+	}
 	msg := s.pull.Next(s.maxBytes)
 	if msg == nil {
 		return false
@@ -75,6 +87,9 @@ func (w *world) merge(s *session) {
 	s.chunks = s.chunks[1:]
 	w.say("n%d merges a chunk of n%d, %d bytes", s.puller, s.server, len(msg))
 	s.broken = !w.event(s.puller, crdt.Answered{To: s.rc, Msg: msg})
+	if reply := s.rc.TakeReply(); reply != nil {
+		s.reply = reply
+	}
 }
 
 // chunksAhead is how far the server may run ahead of the puller.
