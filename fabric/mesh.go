@@ -19,6 +19,7 @@ import (
 type Mesh struct {
 	mu    sync.Mutex
 	nodes map[crdt.NodeID]*MeshNode
+	twins map[crdt.NodeID]*MeshNode // a second node of one id each, out of reach until Swap
 	cut   map[[2]crdt.NodeID]bool
 	loss  float64
 	rnd   *rand.Rand
@@ -29,7 +30,7 @@ var errCut = errors.New("fabric: mesh: no link")
 
 // NewMesh makes an empty network.
 func NewMesh(seed uint64) *Mesh {
-	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
+	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, twins: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
 }
 
 // Node makes the transport of one node.
@@ -71,19 +72,53 @@ func (m *Mesh) link(a, b crdt.NodeID, up bool) {
 	y.peer(x, up)
 }
 
-func (m *Mesh) linked(a, b crdt.NodeID) *MeshNode {
+// Swap lets the two nodes of one id change places: the links of the one end, and the other takes them up. So does a member
+// of a real network see a cloned node, whose newer connection ends the older.
+func (m *Mesh) Swap(id crdt.NodeID) {
+	m.mu.Lock()
+	front, back := m.nodes[id], m.twins[id]
+	m.mu.Unlock()
+	if back == nil {
+		return
+	}
+	m.unlink(front)
+	m.mu.Lock()
+	m.nodes[id], m.twins[id] = back, front
+	m.mu.Unlock()
+	m.linkUp(back)
+}
+
+func (m *Mesh) unlink(n *MeshNode) {
+	for _, other := range m.neighbours(n, false) {
+		n.peer(other, false)
+		other.peer(n, false)
+	}
+}
+
+func (m *Mesh) linkUp(n *MeshNode) {
+	for _, other := range m.neighbours(n, false) {
+		n.peer(other, true)
+		other.peer(n, true)
+	}
+}
+
+func (m *Mesh) linked(n *MeshNode, b crdt.NodeID) *MeshNode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cut[linkOf(a, b)] {
+	if m.cut[linkOf(n.id, b)] || m.nodes[n.id] != n {
 		return nil
 	}
 	return m.nodes[b]
 }
 
 // neighbours lists the nodes that one is linked to, without those that lose this frame.
-func (m *Mesh) neighbours(id crdt.NodeID, lossy bool) []*MeshNode {
+func (m *Mesh) neighbours(n *MeshNode, lossy bool) []*MeshNode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	id := n.id
+	if m.nodes[id] != n {
+		return nil
+	}
 	var out []*MeshNode
 	for _, other := range slices.Sorted(maps.Keys(m.nodes)) { // sorted, so that one seed loses the same frames
 		n := m.nodes[other]
@@ -132,23 +167,24 @@ func (n *MeshNode) enter() bool {
 // Self names the node.
 func (n *MeshNode) Self() crdt.NodeID { return n.id }
 
-// Serve joins the network.
+// Serve joins the network. Of two nodes with one id the second waits for Swap, or for the end of the first.
 func (n *MeshNode) Serve(onPeer func(crdt.NodeID, string, string, bool), onGossip func(crdt.NodeID, []byte),
 	onStream func(crdt.NodeID, io.ReadWriteCloser)) error {
 	n.onPeer, n.onGossip, n.onStream = onPeer, onGossip, onStream
 	n.stop, n.stopped = make(chan struct{}), make(chan struct{})
 	n.m.mu.Lock()
-	if n.m.nodes[n.id] != nil {
+	switch {
+	case n.m.nodes[n.id] == nil:
+		n.m.nodes[n.id] = n
+	case n.m.twins[n.id] == nil:
+		n.m.twins[n.id] = n
+	default:
 		n.m.mu.Unlock()
-		return fmt.Errorf("fabric: mesh: node %q is there already", n.id)
+		return fmt.Errorf("fabric: mesh: node %q is there twice already", n.id)
 	}
-	n.m.nodes[n.id] = n
 	n.m.mu.Unlock()
 	go n.deliver()
-	for _, other := range n.m.neighbours(n.id, false) {
-		n.peer(other, true)
-		other.peer(n, true)
-	}
+	n.m.linkUp(n)
 	return nil
 }
 
@@ -183,7 +219,7 @@ func (n *MeshNode) peer(other *MeshNode, up bool) {
 
 // Publish gives the frame to every neighbour whose link does not lose it.
 func (n *MeshNode) Publish(_ context.Context, frame []byte) error {
-	for _, other := range n.m.neighbours(n.id, true) {
+	for _, other := range n.m.neighbours(n, true) {
 		select {
 		case other.inbox <- meshFrame{n.id, append([]byte(nil), frame...)}:
 		default:
@@ -194,7 +230,7 @@ func (n *MeshNode) Publish(_ context.Context, frame []byte) error {
 
 // OpenStream opens a stream to a neighbour.
 func (n *MeshNode) OpenStream(_ context.Context, id crdt.NodeID) (io.ReadWriteCloser, error) {
-	other := n.m.linked(n.id, id)
+	other := n.m.linked(n, id)
 	if other == nil {
 		return nil, fmt.Errorf("%w from %q to %q", errCut, n.id, id)
 	}
@@ -247,14 +283,39 @@ func (n *MeshNode) Close() error {
 	if n.stop == nil {
 		return nil
 	}
-	n.m.mu.Lock()
-	delete(n.m.nodes, n.id)
-	n.m.mu.Unlock()
-	for _, other := range n.m.neighbours(n.id, false) {
+	for _, other := range n.m.leave(n) {
 		other.peer(n, false)
 	}
+	n.m.promote(n.id)
 	close(n.stop)
 	<-n.stopped
 	n.calls.Wait()
 	return nil
+}
+
+// leave takes a node out of the network, and gives those that it was linked to.
+func (m *Mesh) leave(n *MeshNode) []*MeshNode {
+	others := m.neighbours(n, false)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes[n.id] == n {
+		delete(m.nodes, n.id)
+	} else if m.twins[n.id] == n {
+		delete(m.twins, n.id)
+	}
+	return others
+}
+
+// promote gives the links of a node that left to its twin.
+func (m *Mesh) promote(id crdt.NodeID) {
+	m.mu.Lock()
+	twin := m.twins[id]
+	if m.nodes[id] != nil || twin == nil {
+		m.mu.Unlock()
+		return
+	}
+	m.nodes[id] = twin
+	delete(m.twins, id)
+	m.mu.Unlock()
+	m.linkUp(twin)
 }

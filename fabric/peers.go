@@ -49,6 +49,8 @@ type peer struct {
 	id         crdt.NodeID
 	name, tier string
 	cancel     context.CancelFunc // ends its goroutine; nil while it is away
+	since      time.Time          // when it came
+	heard      atomic.Int64       // when something came from it last, Unix ms
 
 	want chan reason // capacity 1, see ask
 
@@ -105,6 +107,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	if up == (p.cancel != nil) || up && m.f.ctx.Err() != nil {
 		return
 	}
+	p.hear(m.f.cfg.Now())
 	if !up {
 		p.cancel()
 		p.cancel = nil
@@ -113,7 +116,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	}
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(m.f.ctx)
-	p.name, p.tier = name, tier
+	p.name, p.tier, p.since = name, tier, m.f.cfg.Now()
 	m.up.Add(1)
 	p.ask(becauseConnected)
 	m.f.goDo(func() { m.follow(ctx, p, name) })

@@ -54,7 +54,7 @@ func (f *Fabric) RegionStatus(name string) (RegionStatus, error) {
 }
 
 func (r *Region) inUse() bool {
-	if r == r.f.catalogue {
+	if r.system {
 		return false
 	}
 	if r.name == DefaultRegion || r.declared.Load() {
