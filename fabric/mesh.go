@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -22,6 +23,7 @@ type Mesh struct {
 	twins map[crdt.NodeID]*MeshNode // a second node of one id each, out of reach until Swap
 	cut   map[[2]crdt.NodeID]bool
 	loss  float64
+	rate  int
 	rnd   *rand.Rand
 }
 
@@ -43,6 +45,13 @@ func (m *Mesh) SetLoss(p float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.loss = p
+}
+
+// SetRate makes each node send at most so many bytes a second on its streams, all together. 0, the default, is no limit.
+func (m *Mesh) SetRate(bytesPerSecond int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rate = bytesPerSecond
 }
 
 // Cut takes the link between two nodes down; streams over it break.
@@ -151,6 +160,7 @@ type MeshNode struct {
 	mu      sync.Mutex
 	streams map[net.Conn]crdt.NodeID
 	closed  bool
+	free    time.Time      // when what was sent before has left
 	calls   sync.WaitGroup // callbacks that run; Close waits for them
 }
 
@@ -248,6 +258,29 @@ func (n *MeshNode) OpenStream(_ context.Context, id crdt.NodeID) (io.ReadWriteCl
 type meshStream struct {
 	net.Conn
 	n *MeshNode
+}
+
+// Write takes the time that the node's rate asks for.
+func (s meshStream) Write(b []byte) (int, error) {
+	s.n.send(len(b))
+	return s.Conn.Write(b)
+}
+
+func (n *MeshNode) send(size int) {
+	n.m.mu.Lock()
+	rate := n.m.rate
+	n.m.mu.Unlock()
+	if rate == 0 {
+		return
+	}
+	n.mu.Lock()
+	if now := time.Now(); n.free.Before(now) {
+		n.free = now
+	}
+	n.free = n.free.Add(time.Duration(float64(size) / float64(rate) * float64(time.Second)))
+	wait := time.Until(n.free)
+	n.mu.Unlock()
+	time.Sleep(wait)
 }
 
 func (s meshStream) Close() error {
