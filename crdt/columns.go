@@ -1,9 +1,7 @@
 package crdt
 
 import (
-	"cmp"
 	"encoding/binary"
-	"fmt"
 	"slices"
 )
 
@@ -23,7 +21,7 @@ import (
 // Columns of like bytes also leave a compressor more to find. The cells of a block are not in the order of their positions:
 // whoever reads it sorts them (sortCells).
 
-// columnsMax bounds the cells of one block, so that a short message cannot fill the memory: 12 MB. What is
+// columnsMax bounds the cells of one block, so that a short message cannot fill the memory: 13 MB. What is
 // beyond belongs in the chunk's list.
 const columnsMax = 1 << 16
 
@@ -71,23 +69,27 @@ func splitSimple(cells []*cell) (simple, others []*cell) {
 // row is a simple cell on its way into a block.
 type row struct {
 	c    *cell
-	sib  *sibling // nil: a ghost
-	tip  tip
+	seq  Seq
+	org  uint32
 	form byte
 }
 
-func (x *row) tag() Tag {
-	if x.form != tipValue {
-		return 0
-	}
-	return x.sib.tag
-}
-
-func (x *row) val() []byte {
+// sib is what the cell sends of its sibling: nil for a ghost, or where the peer knows it.
+func (x *row) sib() *sibling {
 	if x.form != tipValue {
 		return nil
 	}
-	return x.sib.val
+	return &x.c.sibs[0]
+}
+
+func compareRows(a, b row) int {
+	switch {
+	case a.org < b.org || a.org == b.org && a.seq < b.seq:
+		return -1
+	case a.org == b.org && a.seq == b.seq:
+		return 0
+	}
+	return 1
 }
 
 // rows lists simple cells by their dots.
@@ -95,21 +97,19 @@ func (r *Region) rows(cells []*cell, theirs Context) []row {
 	out := make([]row, 0, len(cells))
 	for _, c := range cells {
 		if len(c.ghosts) > 0 {
-			out = append(out, row{c, nil, c.ghosts[0], tipGhost})
+			out = append(out, row{c, c.ghosts[0].seq, c.ghosts[0].org, tipGhost})
 		} else {
-			out = append(out, row{c, &c.sibs[0], c.sibs[0].tip, tipValue})
+			out = append(out, row{c, c.sibs[0].seq, c.sibs[0].org, tipValue})
 		}
 	}
-	slices.SortFunc(out, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.tip.org, b.tip.org), cmp.Compare(a.tip.seq, b.tip.seq))
-	})
+	slices.SortFunc(out, compareRows)
 	var seen Runs
 	for i := range out {
 		x := &out[i]
-		if i == 0 || x.tip.org != out[i-1].tip.org {
-			seen = theirs[r.origins[x.tip.org].id]
+		if i == 0 || x.org != out[i-1].org {
+			seen = theirs[r.origins[x.org].id]
 		}
-		if x.form == tipValue && seen.Has(x.tip.seq) {
+		if x.form == tipValue && seen.Has(x.seq) {
 			x.form = tipKnown
 		}
 	}
@@ -122,50 +122,75 @@ func (r *Region) appendColumns(b []byte, t *originTable, cells []*cell, theirs C
 	if len(cells) == 0 {
 		return b
 	}
-	rows := r.rows(cells, theirs)
-	var cols [colCount]column
-	var at place
-	key, keys, subs := "", 0, 0
-	for i := range rows {
-		x := &rows[i]
-		head := uint64(x.c.kind-1) | uint64(x.form)<<headForm | uint64(x.tag())<<headTag
-		if i > 0 && x.c.e.key == key {
-			head |= headSameKey
-		} else {
-			key = x.c.e.key
-			cols[colKey].add(uint64(len(key)))
-			keys += len(key)
+	w := blockWriter{rows: r.rows(cells, theirs)}
+	var origin uint64
+	for i := range w.rows {
+		if i == 0 || w.rows[i].org != w.rows[i-1].org {
+			origin = t.index(r.origins[w.rows[i].org].id)
 		}
-		cols[colHead].add(head)
-		if x.c.kind == CellMember || x.c.kind == CellField {
-			cols[colSub].add(uint64(len(x.c.sub)))
-			subs += len(x.c.sub)
-		}
-		at.put(&cols, t.index(r.origins[x.tip.org].id), x)
+		w.put(i, origin)
 	}
-	for i := range cols {
-		b = cols[i].append(b)
+	for i := range w.cols {
+		b = w.cols[i].append(b)
 	}
-	return appendBlobs(b, rows, keys, subs)
+	return w.appendBytes(b)
 }
 
-// appendBlobs writes the keys, without those that are the same as the one before, then names and values.
-func appendBlobs(b []byte, rows []row, keys, subs int) []byte {
-	b = binary.AppendUvarint(b, uint64(keys))
-	for i := range rows {
-		if key := rows[i].c.e.key; i == 0 || key != rows[i-1].c.e.key {
-			b = append(b, key...)
+// blockWriter makes a block.
+type blockWriter struct {
+	rows             []row
+	cols             [colCount]column
+	at               place
+	keys, subs, vals int // bytes
+}
+
+// sameKey reports whether a row has the key of the one before.
+func (w *blockWriter) sameKey(i int) bool { return i > 0 && w.rows[i].c.e == w.rows[i-1].c.e }
+
+// put adds a row's numbers.
+func (w *blockWriter) put(i int, origin uint64) {
+	x := &w.rows[i]
+	head := uint64(x.c.kind-CellValue) | uint64(x.form)<<headForm
+	if w.sameKey(i) {
+		head |= headSameKey
+	} else {
+		w.cols[colKey].add(uint64(len(x.c.e.key)))
+		w.keys += len(x.c.e.key)
+	}
+	if x.c.kind == CellMember || x.c.kind == CellField {
+		w.cols[colSub].add(uint64(len(x.c.sub)))
+		w.subs += len(x.c.sub)
+	}
+	w.at.putDot(&w.cols, origin, x.seq)
+	if s := x.sib(); s != nil {
+		head |= uint64(s.tag) << headTag
+		w.at.putStamp(&w.cols, s.hlc)
+		w.cols[colVal].add(uint64(len(s.val)))
+		w.vals += len(s.val)
+	}
+	w.cols[colHead].add(head)
+}
+
+// appendBytes writes keys, names and values.
+func (w *blockWriter) appendBytes(b []byte) []byte {
+	b = slices.Grow(b, w.keys+w.subs+w.vals+16)
+	b = binary.AppendUvarint(b, uint64(w.keys))
+	for i := range w.rows {
+		if !w.sameKey(i) {
+			b = append(b, w.rows[i].c.e.key...)
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(subs))
-	vals := 0
-	for i := range rows {
-		b = append(b, rows[i].c.sub...)
-		vals += len(rows[i].val())
+	b = binary.AppendUvarint(b, uint64(w.subs))
+	if w.subs > 0 {
+		for i := range w.rows {
+			b = append(b, w.rows[i].c.sub...)
+		}
 	}
-	b = slices.Grow(binary.AppendUvarint(b, uint64(vals)), vals)
-	for i := range rows {
-		b = append(b, rows[i].val()...)
+	b = binary.AppendUvarint(b, uint64(w.vals))
+	for i := range w.rows {
+		if s := w.rows[i].sib(); s != nil {
+			b = append(b, s.val...)
+		}
 	}
 	return b
 }
@@ -178,22 +203,20 @@ type place struct {
 	hlc     HLC
 }
 
-// put writes the dot, and of a value its stamp and length.
-func (p *place) put(cols *[colCount]column, origin uint64, x *row) {
+func (p *place) putDot(cols *[colCount]column, origin uint64, seq Seq) {
 	if origin != p.origin {
 		p.origin, p.seq = origin, 0
 	}
 	cols[colOrigin].add(origin)
-	cols[colSeq].add(uint64(x.tip.seq - p.seq))
-	p.seq = x.tip.seq
-	if x.form != tipValue {
-		return
-	}
-	h := x.sib.hlc
+	cols[colSeq].add(uint64(seq - p.seq))
+	p.seq = seq
+}
+
+// putStamp writes the stamp of the dot just written.
+func (p *place) putStamp(cols *[colCount]column, h HLC) {
 	cols[colMillis].addSigned(h.Millis() - p.hlc.Millis())
 	cols[colLogical].addSigned(int64(h&0xffff) - p.logical(h.Millis()))
-	p.stamped, p.hlc = x.tip.seq, h
-	cols[colVal].add(uint64(len(x.sib.val)))
+	p.stamped, p.hlc = p.seq, h
 }
 
 // logical is what a stamp's logical part is likely to be: writes of one millisecond count up with their dots, and
@@ -236,199 +259,4 @@ func (c *column) append(b []byte) []byte {
 		return append(binary.AppendUvarint(b, uint64(len(c.runs))<<1|1), c.runs...)
 	}
 	return append(binary.AppendUvarint(b, uint64(len(c.plain))<<1), c.plain...)
-}
-
-// columnReader reads a column.
-type columnReader struct {
-	decoder
-	runs    bool
-	last, n uint64
-}
-
-func (d *decoder) column() columnReader {
-	x := d.uvarint()
-	if x>>1 > uint64(len(d.b)) {
-		d.fail("a column of %d bytes in %d", x>>1, len(d.b))
-		return columnReader{}
-	}
-	return columnReader{decoder: decoder{b: d.take(int(x >> 1))}, runs: x&1 != 0}
-}
-
-func (c *columnReader) next() uint64 {
-	if !c.runs {
-		return c.uvarint()
-	}
-	if c.n == 0 {
-		c.last, c.n = c.uvarint(), c.uvarint()
-		if c.n == 0 {
-			c.fail("a run of nothing")
-			return 0
-		}
-	}
-	c.n--
-	return c.last
-}
-
-func (c *columnReader) signed() int64 {
-	x := c.next()
-	return int64(x>>1) ^ -int64(x&1)
-}
-
-// done reports whether all was read, and nothing beyond.
-func (c *columnReader) done() error {
-	if c.n > 0 {
-		c.fail("a column with %d numbers too many", c.n)
-	}
-	return c.decoder.done()
-}
-
-// rowReader reads a block.
-type rowReader struct {
-	ids              []Origin
-	cols             [colCount]columnReader
-	keys, subs, vals decoder
-	at               place
-	key              string
-}
-
-// columns decodes a block. The cells are in no order, and one may be there twice.
-func (d *decoder) columns(ids []Origin) []cellState {
-	n := d.uvarint()
-	if n == 0 {
-		return nil
-	}
-	// Cells differ, and there are four kinds: where names are empty there are no more than these.
-	if n > columnsMax || n > 4*uint64(len(d.b)+1) {
-		d.fail("%d cells announced in %d bytes", n, len(d.b))
-		return nil
-	}
-	r := rowReader{ids: ids}
-	for i := range r.cols {
-		r.cols[i] = d.column()
-	}
-	for _, names := range []*decoder{&r.keys, &r.subs, &r.vals} {
-		names.b = d.bytes(len(d.b))
-	}
-	if d.err != nil {
-		return nil
-	}
-	cells, err := r.cells(int(n))
-	if err != nil {
-		d.err, d.b = fmt.Errorf("%d cells by columns: %w", n, err), nil
-		return nil
-	}
-	return cells
-}
-
-// cells reads n cells, and makes sure that there is nothing more.
-func (r *rowReader) cells(n int) ([]cellState, error) {
-	cells, tips := make([]cellState, n), make([]cellTip, n)
-	for i := range cells {
-		cells[i].tips = tips[i : i+1 : i+1]
-		r.next(&cells[i], i == 0)
-		if err := r.err(); err != nil {
-			return nil, err
-		}
-	}
-	for i := range r.cols {
-		if err := r.cols[i].done(); err != nil {
-			return nil, err
-		}
-	}
-	return cells, cmp.Or(r.keys.done(), r.subs.done(), r.vals.done())
-}
-
-// err is the first error in any part.
-func (r *rowReader) err() error {
-	for i := range r.cols {
-		if err := r.cols[i].err; err != nil {
-			return err
-		}
-	}
-	return cmp.Or(r.keys.err, r.subs.err, r.vals.err)
-}
-
-func (r *rowReader) next(s *cellState, first bool) {
-	c, t := &r.cols[colHead], &s.tips[0]
-	head := c.next()
-	s.kind = CellKind(head&3) + CellValue
-	t.form, t.tag = byte(head>>headForm&3), Tag(head>>headTag&headTagMax)
-	if head > 0xff || t.form > tipValue || (t.tag != 0) != (t.form == tipValue) || first && head&headSameKey != 0 {
-		c.fail("a cell with head %#x", head)
-		return
-	}
-	if head&headSameKey == 0 {
-		r.key = string(r.part(&r.keys, colKey, MaxKeyBytes))
-	}
-	s.key = r.key
-	if s.kind == CellMember || s.kind == CellField {
-		s.sub = string(r.part(&r.subs, colSub, MaxKeyBytes))
-	}
-	t.dot = r.dot()
-	if t.form == tipValue {
-		t.hlc = r.stamp()
-		t.val = slices.Clone(r.part(&r.vals, colVal, MaxValueBytes))
-	}
-}
-
-// part reads as many bytes as the next number of a column says, at most max.
-func (r *rowReader) part(from *decoder, col, max int) []byte {
-	n := r.cols[col].next()
-	if n > uint64(max) {
-		from.fail("a length of %d, limit %d", n, max)
-		return nil
-	}
-	return from.take(int(n))
-}
-
-// dot reads what place.put wrote, and so does stamp.
-func (r *rowReader) dot() Dot {
-	origin := r.cols[colOrigin].next()
-	if origin >= uint64(len(r.ids)) {
-		r.cols[colOrigin].fail("origin %d of %d", origin, len(r.ids))
-		return Dot{}
-	}
-	if origin != r.at.origin {
-		r.at.origin, r.at.seq = origin, 0
-	}
-	n := r.cols[colSeq].next()
-	if n == 0 || n > maxSeq || r.at.seq+Seq(n) > maxSeq {
-		r.cols[colSeq].fail("sequence number %d behind %d", n, r.at.seq)
-	}
-	r.at.seq += Seq(n)
-	return Dot{r.ids[origin], r.at.seq}
-}
-
-func (r *rowReader) stamp() HLC {
-	millis := r.at.hlc.Millis() + r.cols[colMillis].signed()
-	logical := r.at.logical(millis) + r.cols[colLogical].signed()
-	if uint64(millis) >= 1<<48 || uint64(logical) >= 1<<16 {
-		r.cols[colLogical].fail("a stamp of %d and %d", millis, logical)
-		return 0
-	}
-	r.at.stamped, r.at.hlc = r.at.seq, HLC(millis)<<16|HLC(logical)
-	return r.at.hlc
-}
-
-// sortCells puts cells in the order of their positions. Those of one place are next to each other.
-func sortCells(cells []cellState) []cellState {
-	type placed struct {
-		pos
-		s *cellState
-	}
-	at := make([]placed, len(cells))
-	for i := range cells {
-		at[i] = placed{cells[i].pos(), &cells[i]}
-	}
-	slices.SortFunc(at, func(a, b placed) int {
-		if n := a.compare(b.pos); n != 0 {
-			return n
-		}
-		return cmp.Or(cmp.Compare(a.s.key, b.s.key), cmp.Compare(a.s.kind, b.s.kind), cmp.Compare(a.s.sub, b.s.sub))
-	})
-	out := make([]cellState, len(cells))
-	for i := range at {
-		out[i] = *at[i].s
-	}
-	return out
 }

@@ -118,6 +118,18 @@ func TestColumnsTwiceTheSameCell(t *testing.T) {
 	}
 }
 
+// A cloned origin may have written one dot to two cells. That must not keep a replica from being pulled.
+func TestColumnsOneDotInTwoCells(t *testing.T) {
+	r := newTestRegion(1)
+	update(t, r, func(tx *Tx) error { tx.Set("a", nil, false); tx.Set("b", nil, false); return nil })
+	cells := r.cellsFrom(posMin, posMax)
+	cells[1].sibs[0].tip = cells[0].sibs[0].tip
+	_, read := block(t, r, cells, nil)
+	if _, want := listed(t, r, cells, nil); !reflect.DeepEqual(read, want) {
+		t.Fatalf("read %v, want %v", read, want)
+	}
+}
+
 func TestColumnsRefused(t *testing.T) {
 	r := columnRegion(t, 5)
 	simple, _ := splitSimple(r.cellsFrom(posMin, posMax))
