@@ -314,7 +314,7 @@ const tickEvery = time.Second
 func (f *Fabric) tick() {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-f.ctx.Done():
 			return
@@ -327,7 +327,18 @@ func (f *Fabric) tick() {
 			}
 		}
 		f.roster.tick()
+		if n%roundTicks == 0 && f.cfg.Transport != nil {
+			f.round(f.look())
+		}
 	}
+}
+
+// roundTicks is how many ticks pass between two rounds.
+const roundTicks = 10
+
+// round does what need not be done every second: it takes time in proportion to the members, and to the regions that changed.
+func (f *Fabric) round(o *outlook) {
+	f.survey(o)
 }
 
 // closeTimeout bounds what Close waits for: the last pushes. The last commit is not bounded.

@@ -8,8 +8,10 @@ import (
 
 // knowledge is what a peer was last known to have seen of a region.
 type knowledge struct {
-	context crdt.Context
-	at      time.Time
+	context  crdt.Context
+	at       time.Time
+	complete time.Time // when we last knew that we had all that it had,
+	even     time.Time // and that it had all that we had
 }
 
 // step is a moment at which a peer had seen exactly what we had, in the buckets that refer to it. Regions that changed
@@ -88,12 +90,32 @@ func (s *step) leave(id crdt.RegionID, before crdt.Context) {
 	s.left[id] = before
 }
 
-// learn notes what the peer has seen of a region.
+// learn notes what the peer has seen of a region, all of which is here.
 func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
+	p.note(id, c, at, func(k *knowledge) { k.complete = at })
+}
+
+// learnSame notes that the peer has seen of a region what we have.
+func (p *peer) learnSame(id crdt.RegionID, c crdt.Context, at time.Time) {
+	p.note(id, c, at, func(k *knowledge) { k.complete, k.even = at, at })
+}
+
+// learnAhead notes what the peer has seen of a region, some of which is not here.
+func (p *peer) learnAhead(id crdt.RegionID, c crdt.Context, at time.Time) {
+	p.note(id, c, at, func(*knowledge) {})
+}
+
+func (p *peer) note(id crdt.RegionID, c crdt.Context, at time.Time, how func(*knowledge)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hear(at)
-	p.known[id] = knowledge{c, at}
+	k, ok := p.known[id]
+	if s := p.even[id[0]]; s != nil && !ok {
+		k.complete, k.even = s.at, s.at
+	}
+	k.context, k.at = c, at
+	how(&k)
+	p.known[id] = k
 }
 
 // knows gives what the peer was last known to have seen of a region; false if it was never heard of. The caller holds the
@@ -107,13 +129,15 @@ func (p *peer) knows(r *Region) (knowledge, bool) {
 		return k, ok
 	}
 	if c, left := s.left[r.id]; left {
-		return knowledge{c, s.at}, true
+		return s.knowledge(c), true
 	}
 	if r.stale {
-		return knowledge{r.before, s.at}, true
+		return s.knowledge(r.before), true
 	}
-	return knowledge{r.core.Context(), s.at}, true
+	return s.knowledge(r.core.Context()), true
 }
+
+func (s *step) knowledge(c crdt.Context) knowledge { return knowledge{c, s.at, s.at, s.at} }
 
 // changedSince reports whether the region changed here since the peer was in step with it or asked for it.
 func (p *peer) changedSince(r *Region) bool {

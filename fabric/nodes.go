@@ -144,18 +144,20 @@ type roster struct {
 	f *Fabric
 	r *Region
 
-	claimed atomic.Bool // this incarnation stands in the record
+	owes    atomic.Bool // this incarnation has written,
+	claimed atomic.Bool // and stands in the record
 
-	mu    sync.Mutex // one reader of the region at a time: the last one sees the last state
-	nodes map[crdt.NodeID]*nodeRecord
-	noted map[crdt.NodeID]*nodeRecord // those with an alarm or a retirement
-	self  identity
-	told  map[alarmKey]bool // alarms that are in the log
-	late  Commit            // the last write of ours
+	mu      sync.Mutex // one reader of the region at a time: the last one sees the last state
+	nodes   map[crdt.NodeID]*nodeRecord
+	noted   map[crdt.NodeID]*nodeRecord // those with an alarm or a retirement
+	self    identity
+	through map[crdt.NodeID]time.Time // when writes of a node that is not connected came through others
+	told    map[alarmKey]bool         // alarms that are in the log
+	late    Commit                    // the last write of ours
 }
 
 func newRoster(f *Fabric) *roster {
-	return &roster{f: f, nodes: map[crdt.NodeID]*nodeRecord{}, noted: map[crdt.NodeID]*nodeRecord{}, told: map[alarmKey]bool{}, self: newIdentity()}
+	return &roster{f: f, nodes: map[crdt.NodeID]*nodeRecord{}, noted: map[crdt.NodeID]*nodeRecord{}, told: map[alarmKey]bool{}, through: map[crdt.NodeID]time.Time{}, self: newIdentity()}
 }
 
 // open reads the whole region. From then on it keeps note of what changes in it.
@@ -206,6 +208,7 @@ func (n *roster) take(v *crdt.View, ids []string) {
 		delete(n.noted, id)
 		if rec == nil {
 			delete(n.nodes, id)
+			delete(n.through, id)
 			continue
 		}
 		if n.nodes[id] == nil && len(n.nodes) >= nodesMax {
@@ -255,9 +258,16 @@ func (n *roster) update(fn func(tx *crdt.Tx) error) (Commit, error) {
 	return n.late, err
 }
 
-// wrote is told of every local write, to any region. The caller holds no lock.
+// owe notes that something was written here, to any region. The claim follows when the region's lock is free; see wrote.
+func (n *roster) owe() {
+	if !n.claimed.Load() {
+		n.owes.Store(true)
+	}
+}
+
+// wrote writes the claim that is owed. The caller holds no lock.
 func (n *roster) wrote() {
-	if n.claimed.Load() || n.f.cfg.Transport == nil {
+	if n.claimed.Load() || !n.owes.Load() || n.f.cfg.Transport == nil {
 		return
 	}
 	n.mu.Lock()

@@ -325,7 +325,7 @@ func (x *puller) end(b []byte) error {
 		if r := x.m.f.regionByID(s.id); r != nil {
 			r.mu.RLock()
 			if r.core.ContextHash() == s.hash {
-				x.p.learn(s.id, r.core.Context(), x.m.f.cfg.Now())
+				x.p.learnSame(s.id, r.core.Context(), x.m.f.cfg.Now())
 			}
 			r.mu.RUnlock()
 		}

@@ -33,6 +33,12 @@ type Region struct {
 	stale    bool
 	before   crdt.Context
 	beforeAt uint64
+
+	news spans // when it changed; belongs to mu
+
+	// Of survey, which one goroutine runs.
+	surveyed   map[crdt.Origin]uint64
+	surveyedAt uint64
 }
 
 const (
@@ -99,7 +105,8 @@ func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
 	if c.c == nil && err != nil {
 		return c, err
 	}
-	r.f.wrote(r)
+	r.f.merged(r)
+	r.f.roster.wrote()
 	if late {
 		_ = c.Sync(r.f.ctx)
 	}
@@ -124,6 +131,8 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 			return
 		}
 		r.stir(seen)
+		r.news.note(now)
+		f.roster.owe()
 		f.pushes.mark(r)
 		c = f.commits.mark(r)
 		late = c.c != nil && r.core.DirtyCells() > f.cfg.MaxBacklog
@@ -161,9 +170,13 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	r.mu.Lock()
 	before, written, seen := r.core.Version(), r.core.Stats().LocalWrites, r.calm()
 	fn(now)
-	grew, wrote := r.core.Version() != before, r.core.Stats().LocalWrites != written
+	grew := r.core.Version() != before
 	if grew {
 		r.stir(seen)
+		r.news.note(now)
+	}
+	if r.core.Stats().LocalWrites != written {
+		r.f.roster.owe()
 	}
 	backlog := r.core.DirtyCells()
 	r.due()
@@ -179,18 +192,11 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	if grew {
 		r.f.mesh.changed()
 	}
-	if wrote {
-		r.f.wrote(r)
-	} else if grew {
+	if grew {
 		r.f.merged(r)
+		r.f.roster.wrote()
 	}
 	return c, late
-}
-
-// wrote passes on what follows from a local write. The caller holds no lock.
-func (f *Fabric) wrote(r *Region) {
-	f.merged(r)
-	f.roster.wrote()
 }
 
 // merged takes over what changed in a region of the fabric's own. The caller holds no lock.

@@ -239,7 +239,9 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 		if behind {
 			x.askBack()
 		}
-		if p := x.m.peer(x.id); p != nil {
+		if p := x.m.peer(x.id); p != nil && behind {
+			p.learnAhead(r.id, h.Context, x.m.f.cfg.Now())
+		} else if p != nil {
 			p.learn(r.id, h.Context, x.m.f.cfg.Now())
 		}
 		if err := x.send(r, h); err != nil {

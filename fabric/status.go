@@ -2,41 +2,47 @@ package fabric
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
 
 // RegionStatus is what one replica holds and how far its peers are.
 type RegionStatus struct {
-	Name    string                 `json:"name"`
-	Ack     Ack                    `json:"ack"`
-	Entries int                    `json:"entries"`
-	Bytes   int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
-	Ghosts  int                    `json:"ghosts"`
-	Digest  string                 `json:"digest"` // equal on replicas with equal contexts
-	Context crdt.Context           `json:"context"`
-	Gaps    bool                   `json:"gaps"` // writes are known to be missing here
-	Lag     map[crdt.NodeID]Lag    `json:"lag"`
-	Floors  map[crdt.Origin]uint64 `json:"floors,omitempty"`
-	Stats   crdt.Stats             `json:"stats"`
+	Name     string                 `json:"name"`
+	Ack      Ack                    `json:"ack"`
+	Entries  int                    `json:"entries"`
+	Bytes    int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
+	Ghosts   int                    `json:"ghosts"`
+	Digest   string                 `json:"digest"` // equal on replicas with equal contexts
+	Context  crdt.Context           `json:"context"`
+	Writers  []Writer               `json:"writers"` // the origins in Context that are of running incarnations,
+	Ended    Ended                  `json:"ended"`   // and the others
+	Gaps     bool                   `json:"gaps"`    // writes are known to be missing here
+	Lag      map[crdt.NodeID]Lag    `json:"lag"`     // without retired members that are away
+	Complete Completeness           `json:"complete"`
+	Floors   map[crdt.Origin]uint64 `json:"floors,omitempty"`
+	Stats    crdt.Stats             `json:"stats"`
 }
 
 // Lag is how far a peer was behind, and ahead, when it was last heard of.
 type Lag struct {
-	Writes  uint64 `json:"writes"`  // ours that it lacked
-	Missing uint64 `json:"missing"` // its that we lack
-	AgeMS   int64  `json:"age_ms"`  // since it was heard of; -1 never
-	Up      bool   `json:"connected"`
+	Writes   uint64 `json:"writes"`    // seen here that it lacked
+	Bytes    uint64 `json:"bytes"`     // what they come to: Writes times the mean size of a value and its key here
+	Missing  uint64 `json:"missing"`   // seen there that we lack
+	BehindMS int64  `json:"behind_ms"` // age of the oldest write that it lacked, or more where that is not known; 0: none
+	AgeMS    int64  `json:"age_ms"`    // since it was heard of; -1 never
+	Up       bool   `json:"connected"`
 }
 
 // Regions lists the regions that are in use: the default one, those that were created, and those that hold
 // something.
-func (f *Fabric) Regions() []RegionStatus {
+func (f *Fabric) Regions() []RegionStatus { return f.regionsAt(f.look()) }
+
+func (f *Fabric) regionsAt(o *outlook) []RegionStatus {
 	out := []RegionStatus{}
 	for _, r := range f.all() {
 		if r.inUse() {
-			out = append(out, r.status())
+			out = append(out, r.statusAt(o))
 		}
 	}
 	return out
@@ -65,8 +71,11 @@ func (r *Region) inUse() bool {
 	return r.core.Entries() > 0
 }
 
-func (r *Region) status() RegionStatus {
+func (r *Region) status() RegionStatus { return r.statusAt(r.f.look()) }
+
+func (r *Region) statusAt(o *outlook) RegionStatus {
 	r.mu.RLock()
+	defer r.mu.RUnlock()
 	s := RegionStatus{
 		Name: r.name, Ack: r.Ack(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
@@ -75,27 +84,9 @@ func (r *Region) status() RegionStatus {
 	for id, seq := range r.core.Floors() {
 		s.Floors[id] = uint64(seq)
 	}
-	r.f.mesh.lags(r, &s, r.f.cfg.Now())
-	r.mu.RUnlock()
+	o.prove(r, &s)
+	o.split(&s)
 	return s
-}
-
-// lags fills in how far each peer is. The caller holds the region's lock.
-func (m *mesh) lags(r *Region, s *RegionStatus, now time.Time) {
-	m.mu.Lock()
-	peers := make(map[*peer]bool, len(m.peers))
-	for _, p := range m.peers {
-		peers[p] = p.cancel != nil
-	}
-	m.mu.Unlock()
-	for p, up := range peers {
-		k, ok := p.knows(r)
-		lag := Lag{Writes: k.context.Missing(s.Context), Missing: s.Context.Missing(k.context), AgeMS: -1, Up: up}
-		if ok {
-			lag.AgeMS = now.Sub(k.at).Milliseconds()
-		}
-		s.Lag[p.id] = lag
-	}
 }
 
 // SyncStats counts what pushes and pulls did since Open.
