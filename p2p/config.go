@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -90,6 +91,13 @@ type Config struct {
 	// tests.
 	proofTimeout time.Duration
 
+	// few is how many neighbours at most get frames directly. Default fewMax; tests say -1, for none.
+	few int
+
+	// limited tells whether a relay bounds what a connection carries. Default: what libp2p says; tests say
+	// otherwise.
+	limited func(network.Conn) bool
+
 	// Derived by validate.
 	listen []ma.Multiaddr
 	static []peer.AddrInfo
@@ -147,6 +155,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.proofTimeout == 0 {
 		c.proofTimeout = proofTimeout
+	}
+	if c.few == 0 {
+		c.few = fewMax
 	}
 	low, high := peersLow, peersHigh
 	if c.Tier == "device" {

@@ -1,18 +1,16 @@
 package p2p
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 	"time"
 
-	"github.com/edgemem/edgemem/crdt"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
@@ -24,19 +22,31 @@ const (
 	rpcSlack = 1 << 10
 
 	// gossipOutbound is how many messages may wait for one slow peer. When it is full, gossipsub drops the
-	// newest for that peer; the pull finds the gap. Messages are shared between the queues of all peers.
-	gossipOutbound = 256
+	// newest for that peer, and it is told to pull. Messages are shared between the queues of all peers; only
+	// peers in the mesh, at most Dhi, have any: 43 MiB at the worst.
+	gossipOutbound = 128
 	// gossipInbound is how many received messages may wait for onGossip. When it is full the newest is
-	// dropped here, but still forwarded to others; the pull finds the gap. At most 17 MiB.
+	// dropped here, but still forwarded to others; this node pulls. At most 17 MiB.
 	gossipInbound = 256
+	// overrunPause is how long after such a drop this node pulls: once for all of that time.
+	overrunPause = time.Second
 
-	// seenFor is how long a message id is remembered. A message goes round a mesh in seconds; a copy that
-	// comes later is applied once more, which costs time and changes nothing.
-	seenFor = 30 * time.Second
-
-	messageIDLen = 16
 	stampSaltLen = 4
 )
+
+// gossipParams make a mesh in which a server receives about 3 copies of a small frame, one from each of its 3 to 5
+// neighbours in the mesh but those it was the first to tell. Larger frames come less often: from 1 KiB on, who has one
+// says IDONTWANT to the rest. What the mesh loses pulls bring, so the lazy gossip, which repeats the ids of all
+// messages every second, goes to two neighbours only and remembers two seconds: at 500 frames a second each id
+// list is 9 KB, and what is remembered is bounded by what arrives in that time.
+func gossipParams() pubsub.GossipSubParams {
+	p := pubsub.DefaultGossipSubParams()
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 4, 3, 5, 2, 1
+	p.Dlazy, p.GossipFactor = 2, 0
+	p.HistoryLength, p.HistoryGossip = 2, 1
+	p.UnsubscribeBackoff = time.Second // a device that lost its feeder is back in the mesh at once
+	return p
+}
 
 // gossip pushes frames to every member of the fabric over one gossipsub topic.
 //
@@ -53,26 +63,19 @@ type gossip struct {
 	topic *pubsub.Topic
 	salt  [stampSaltLen]byte
 	count atomic.Uint64
+
+	sub     *pubsub.Subscription // nil while not in the topic; only attend touches it
+	wake    chan struct{}        // room for one: a wake-up that finds one pending has nothing to add
+	overrun atomic.Bool          // a pull is due because onGossip was too slow
 }
 
 func newGossip(ctx context.Context, h *Host, view *gossipView) (*gossip, error) {
-	g := &gossip{h: h}
+	g := &gossip{h: h, wake: make(chan struct{}, 1)}
 	if _, err := rand.Read(g.salt[:]); err != nil {
 		return nil, err
 	}
 	var err error
-	g.ps, err = pubsub.NewGossipSub(ctx, view,
-		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
-		pubsub.WithNoAuthor(),
-		pubsub.WithMessageIdFn(messageID),
-		pubsub.WithMaxMessageSize(MaxFrameBytes+rpcSlack),
-		pubsub.WithMaxControlMessageSize(16<<10),
-		pubsub.WithPeerOutboundQueueSize(gossipOutbound),
-		pubsub.WithSeenMessagesTTL(seenFor),
-		pubsub.WithFloodPublish(true), // one hop to every neighbour: latency first
-		pubsub.WithRawTracer(gossipTracer{h}),
-		pubsub.WithGossipSubProtocols(gossipProtocols, pubsub.GossipSubDefaultFeatures),
-	)
+	g.ps, err = pubsub.NewGossipSub(ctx, view, gossipOptions(gossipTracer{h})...)
 	if err != nil {
 		return nil, fmt.Errorf("p2p: start gossip: %w", err)
 	}
@@ -80,22 +83,32 @@ func newGossip(ctx context.Context, h *Host, view *gossipView) (*gossip, error) 
 	return g, err
 }
 
+func gossipOptions(t pubsub.RawTracer) []pubsub.Option {
+	return []pubsub.Option{
+		pubsub.WithGossipSubParams(gossipParams()),
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
+		pubsub.WithNoAuthor(),
+		pubsub.WithMessageIdFn(messageID),
+		pubsub.WithMaxMessageSize(MaxFrameBytes + rpcSlack),
+		pubsub.WithMaxControlMessageSize(16 << 10),
+		pubsub.WithPeerOutboundQueueSize(gossipOutbound),
+		pubsub.WithSeenMessagesTTL(seenFor),
+		pubsub.WithFloodPublish(false), // few neighbours have push streams; with many it would cost a copy each
+		pubsub.WithRawTracer(t),
+		pubsub.WithGossipSubProtocols(gossipProtocols, pubsub.GossipSubDefaultFeatures),
+	}
+}
+
 // gossipProtocols are gossipsub 1.2 and 1.1: with IDONTWANT, and with what it falls back to.
 var gossipProtocols = []protocol.ID{pubsub.GossipSubID_v12, pubsub.GossipSubID_v11}
 
+// messageID is a frame's id, as gossipsub wants it.
 func messageID(m *pb.Message) string {
-	sum := sha256.Sum256(m.Data)
-	return string(sum[:messageIDLen])
+	id := idOf(m.Data)
+	return string(id[:])
 }
 
-// publish stamps and sends a frame; it returns once gossipsub has it in its queue.
-func (g *gossip) publish(ctx context.Context, frame []byte) error {
-	if len(frame) > MaxFrameBytes {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrFrameTooLarge, len(frame), MaxFrameBytes)
-	}
-	return g.topic.Publish(ctx, g.stamp(frame))
-}
-
+// stamp puts in front of a frame what makes each Publish unique.
 func (g *gossip) stamp(frame []byte) []byte {
 	b := make([]byte, 0, stampSaltLen+binary.MaxVarintLen64+len(frame))
 	b = append(b, g.salt[:]...)
@@ -115,21 +128,72 @@ func unstamp(data []byte) (frame []byte, ok bool) {
 	return data[stampSaltLen+n:], true
 }
 
-// receive hands frames to onGossip until the host closes. from is the neighbour that the frame came from.
-func (g *gossip) receive(sub *pubsub.Subscription, onGossip func(crdt.NodeID, []byte)) {
+// join subscribes to the topic.
+func (g *gossip) join() (err error) {
+	g.sub, err = g.topic.Subscribe(pubsub.WithBufferSize(gossipInbound))
+	if err != nil {
+		return fmt.Errorf("p2p: subscribe: %w", err)
+	}
+	sub := g.sub
+	g.h.goes.run(func() { g.receive(sub) })
+	return nil
+}
+
+// follow has attend look at the plan.
+func (g *gossip) follow() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// attend is in the topic for as long as the plan wants that.
+func (g *gossip) attend() {
+	for {
+		select {
+		case <-g.h.ctx.Done():
+			return
+		case <-g.wake:
+		}
+		switch want := g.h.direct.current().topic; {
+		case want && g.sub == nil:
+			if err := g.join(); err != nil && g.h.ctx.Err() == nil {
+				g.h.log.Error("p2p: cannot return to the topic; frames come by pulls only", "err", err)
+			}
+		case !want && g.sub != nil:
+			g.sub.Cancel()
+			g.sub = nil
+		}
+	}
+}
+
+// receive takes messages until the subscription ends.
+func (g *gossip) receive(sub *pubsub.Subscription) {
 	for {
 		m, err := sub.Next(g.h.ctx)
 		if err != nil {
 			return
 		}
-		if m.ReceivedFrom == g.h.id {
-			continue
+		if m.ReceivedFrom != g.h.id {
+			g.h.direct.fromTopic(frameID([]byte(m.ID)), m.ReceivedFrom, m.Data)
 		}
-		frame, ok := unstamp(m.Data)
-		if !ok {
-			continue
-		}
-		// The message is shared with gossipsub's cache and queues, the frame becomes the callee's.
-		onGossip(g.h.spans.node(m.ReceivedFrom), bytes.Clone(frame))
 	}
+}
+
+// overran notes that messages were dropped because onGossip was too slow. Called from gossipsub's own loop.
+func (g *gossip) overran(from peer.ID) {
+	if !g.overrun.CompareAndSwap(false, true) {
+		return
+	}
+	g.h.goes.run(func() {
+		timer := time.NewTimer(overrunPause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-g.h.ctx.Done():
+			return
+		}
+		g.overrun.Store(false)
+		g.h.direct.onMissed(g.h.spans.node(from))
+	})
 }

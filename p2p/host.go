@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
-	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -52,6 +51,7 @@ type Host struct {
 	neighbours *neighbours
 	view       *gossipView
 	gossip     *gossip
+	direct     *direct
 
 	hello   atomic.Pointer[[]byte] // what we show in a proof
 	contact contact                // guarded by mu
@@ -77,6 +77,9 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.goes = &goes{}
 	h.metrics = newHostMetrics(h)
+	pushes, more := newPushMetrics(h.metrics.gossipDropped)
+	h.metrics.all = append(h.metrics.all, more...)
+	h.direct = newDirect(h, pushes)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -222,8 +225,8 @@ func (h *Host) FabricID() FabricID { return h.fabric }
 // called once. No callback is called after Close has returned.
 //
 // onPeer comes once for the beginning and once for the end of a peer's span, in order, from one goroutine; up
-// only after the peer has proven membership. onGossip receives frames from members, from one other
-// goroutine; from is the neighbour that handed the frame on, which has the data, not its author. The frame
+// only after the peer has proven membership. onGossip receives frames from members, one at a time, from
+// several goroutines; from is the neighbour that handed the frame on, which has the data, not its author. The frame
 // is the callee's. A frame can come shortly before its neighbour's onPeer, or after its end. onStream is
 // called in a goroutine of its own for every sync stream that a member opens; the callee closes it. Its
 // concrete type satisfies Stream.
@@ -240,9 +243,9 @@ func (h *Host) Serve(
 	if h.serving {
 		return ErrServing
 	}
-	sub, err := h.gossip.topic.Subscribe(pubsub.WithBufferSize(gossipInbound))
-	if err != nil {
-		return fmt.Errorf("p2p: subscribe: %w", err)
+	h.direct.onGossip = onGossip
+	if err := h.gossip.join(); err != nil {
+		return err
 	}
 	h.serving = true
 	h.mux.AddHandler(syncProtocol, func(_ protocol.ID, rw io.ReadWriteCloser) error {
@@ -252,8 +255,11 @@ func (h *Host) Serve(
 		}
 		return nil
 	})
+	h.mux.AddHandler(pushProtocol, func(_ protocol.ID, rw io.ReadWriteCloser) error {
+		return h.direct.onPush(rw.(network.Stream))
+	})
 	h.goes.run(func() { h.spans.deliver(onPeer) })
-	h.goes.run(func() { h.gossip.receive(sub, onGossip) })
+	h.goes.run(h.gossip.attend)
 	h.goes.run(h.keeper.loop)
 	h.goes.run(h.maintain)
 	if h.offline {
@@ -264,15 +270,20 @@ func (h *Host) Serve(
 	return nil
 }
 
-// Publish gossips a frame of at most MaxFrameBytes to the whole fabric. It returns once the frame is queued;
-// gossip may lose it, see the package documentation. Off line it goes nowhere, without an error. The frame
-// may be reused.
+// Publish sends a frame of at most MaxFrameBytes to the whole fabric, by the way that costs least: see the package
+// documentation. It returns once the frame is queued, and waits for no peer; frames may be lost. Off line it goes
+// nowhere, without an error. The frame may be reused.
 func (h *Host) Publish(ctx context.Context, frame []byte) error {
 	if h.ctx.Err() != nil {
 		return ErrClosed
 	}
-	return h.gossip.publish(ctx, frame)
+	return h.direct.publish(ctx, frame)
 }
+
+// OnMissed installs a callback for word that a peer could not send us all of its frames: whoever needs what they held
+// pulls from that peer. At most about once a second and peer; it may come from several goroutines, and is to return
+// soon. It is installed before Serve; the default does nothing.
+func (h *Host) OnMissed(missed func(peer crdt.NodeID)) { h.direct.onMissed = missed }
 
 // Invite makes a ticket with which other nodes can join, one line of lower-case letters and digits. It is
 // valid as soon as Invite returns, over restarts of this node, until it is used up or expires. Who has it

@@ -23,6 +23,7 @@ func (h *Host) onProven(l *link) {
 		l.control.send(list)
 	}
 	h.neighbours.arrive(l)
+	h.direct.arrive(l)
 	h.keeper.reached(l.peer)
 }
 
@@ -30,6 +31,7 @@ func (h *Host) onProven(l *link) {
 func (h *Host) onSpanEnd(s *span) {
 	h.members.seen(s.link.peer)
 	h.keeper.ended(s.link.peer, time.Since(s.since))
+	h.direct.leave(s.link)
 }
 
 // onGoodbye ends the span at once, before the connection has.

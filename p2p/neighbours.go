@@ -36,7 +36,8 @@ type neighbour struct {
 
 func newNeighbours(h *Host) *neighbours { return &neighbours{h: h, m: map[peer.ID]*neighbour{}} }
 
-// arrive takes a proven connection; an older one of the same peer is hidden.
+// arrive takes a proven connection; an older one of the same peer is hidden. One that a relay limits is not shown:
+// gossipsub would not use it, and push streams do.
 func (ns *neighbours) arrive(l *link) {
 	ns.mu.Lock()
 	n, ok := ns.m[l.peer]
@@ -45,6 +46,10 @@ func (ns *neighbours) arrive(l *link) {
 		ns.m[l.peer] = n
 	}
 	n.next, n.shown = l, nil
+	if l.limited() {
+		n.next = nil
+		ns.tidy(l.peer, n)
+	}
 	ns.mu.Unlock()
 	ns.advance(l.peer)
 }
@@ -68,6 +73,7 @@ func (ns *neighbours) advance(p peer.ID) {
 
 // leave hides a connection that has ended.
 func (ns *neighbours) leave(l *link) {
+	ns.h.direct.leave(l)
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	n := ns.m[l.peer]
@@ -182,14 +188,37 @@ var _ pubsub.RawTracer = gossipTracer{}
 // OnClosedOutboundStream implements pubsub.RawTracer.
 func (t gossipTracer) OnClosedOutboundStream(p peer.ID) { t.h.neighbours.released(p) }
 
+// SendRPC implements pubsub.RawTracer.
+func (t gossipTracer) SendRPC(rpc *pubsub.RPC, _ peer.ID) {
+	t.h.direct.metrics.out(pathTopic).Add(float64(len(rpc.GetPublish())))
+}
+
+// RecvRPC implements pubsub.RawTracer.
+func (t gossipTracer) RecvRPC(rpc *pubsub.RPC) {
+	t.h.direct.metrics.in(pathTopic).Add(float64(len(rpc.GetPublish())))
+}
+
+// DuplicateMessage implements pubsub.RawTracer.
+func (t gossipTracer) DuplicateMessage(m *pubsub.Message) {
+	if m.ReceivedFrom != t.h.id {
+		t.h.direct.metrics.duplicates(pathTopic).Inc()
+	}
+}
+
 // DropRPC implements pubsub.RawTracer: the queue to a peer was full.
-func (t gossipTracer) DropRPC(rpc *pubsub.RPC, _ peer.ID) {
-	t.h.metrics.gossipDropped.WithLabelValues("outbound").Add(float64(len(rpc.GetPublish())))
+func (t gossipTracer) DropRPC(rpc *pubsub.RPC, to peer.ID) {
+	if n := len(rpc.GetPublish()); n > 0 {
+		t.h.direct.metrics.dropped.WithLabelValues(dropTopic).Add(float64(n))
+		t.h.direct.lost(to)
+	}
 }
 
 // UndeliverableMessage implements pubsub.RawTracer: onGossip was too slow.
-func (t gossipTracer) UndeliverableMessage(*pubsub.Message) {
-	t.h.metrics.gossipDropped.WithLabelValues("inbound").Inc()
+func (t gossipTracer) UndeliverableMessage(m *pubsub.Message) {
+	if m.ReceivedFrom != t.h.id {
+		t.h.direct.metrics.dropped.WithLabelValues(dropHere).Inc()
+		t.h.gossip.overran(m.ReceivedFrom)
+	}
 }
 
 // The rest of pubsub.RawTracer is of no interest.
@@ -202,7 +231,4 @@ func (gossipTracer) Prune(peer.ID, string)                    {}
 func (gossipTracer) ValidateMessage(*pubsub.Message)          {}
 func (gossipTracer) DeliverMessage(*pubsub.Message)           {}
 func (gossipTracer) RejectMessage(*pubsub.Message, string)    {}
-func (gossipTracer) DuplicateMessage(*pubsub.Message)         {}
 func (gossipTracer) ThrottlePeer(peer.ID)                     {}
-func (gossipTracer) RecvRPC(*pubsub.RPC)                      {}
-func (gossipTracer) SendRPC(*pubsub.RPC, peer.ID)             {}

@@ -1,0 +1,96 @@
+package p2p
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// role is what a node is to its neighbours. A server is in the topic and feeds who asks: peers behind a relay, which
+// gossipsub would skip, and devices. A device with a neighbour of a higher tier is a leaf: it leaves the topic, has
+// that neighbour feed it, and publishes through it, so that every frame crosses its link once. A device among devices
+// is in the topic as a server is; and so is one that would be a leaf, but has such a neighbour: else that one would
+// hear of nothing.
+type role struct {
+	device bool
+	leaf   bool        // and the feeder has begun
+	needy  bool        // a device without a neighbour of a higher tier
+	feeder *pushLink   // whom to ask; nil: nobody
+	feeds  []*pushLink // who asked us
+}
+
+// rankOf orders the tiers, 0 being a device.
+func rankOf(tier string) int { return slices.Index(tiers, tier) }
+
+// roleOf finds a node's role among its neighbours. It keeps the feeder for as long as that is there.
+func roleOf(tier string, ups []*pushLink, feeder *pushLink) (r role) {
+	r.device = rankOf(tier) == 0
+	if r.device {
+		r.needy = !slices.ContainsFunc(ups, func(p *pushLink) bool { return p.rank > 0 })
+		r.feeder = chooseFeeder(ups, feeder)
+		r.leaf = r.feeder != nil && r.feeder.news.feeds
+	}
+	if r.leaf {
+		return r
+	}
+	for _, p := range ups {
+		if p.heard && p.news.wantsFeed {
+			r.feeds = append(r.feeds, p)
+		}
+	}
+	return r
+}
+
+// wants tells whether a neighbour is asked for its frames.
+func (r role) wants(p *pushLink) bool {
+	if r.feeder != nil {
+		return p == r.feeder
+	}
+	return p.limited
+}
+
+// chooseFeeder finds who is to feed a device: a neighbour of a higher tier that speaks the protocol. The nearest is
+// the best: without a relay in between, of the lowest tier, with the shortest round trip; which of equals is up to the
+// device's own draw, so that many devices share many feeders.
+func chooseFeeder(ups []*pushLink, now *pushLink) (best *pushLink) {
+	for _, p := range ups {
+		switch {
+		case p.heard && p.rank == 0 && p.news.needy:
+			return nil // a device among devices needs us in the topic
+		case !p.heard || p.rank == 0:
+		case p == now:
+			best = p
+		case best == nil || best != now && nearer(p, best) < 0:
+			best = p
+		}
+	}
+	return best
+}
+
+func nearer(a, b *pushLink) int {
+	return cmp.Or(
+		compareBool(a.limited, b.limited),
+		cmp.Compare(a.rank, b.rank),
+		cmp.Compare(a.distance(), b.distance()),
+		cmp.Compare(a.draw, b.draw),
+	)
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// distance is the round trip as a power of two of milliseconds: finer differences do not matter.
+func (p *pushLink) distance() int {
+	if p.l.control == nil {
+		return 0
+	}
+	return bits.Len64(uint64(max(0, time.Duration(p.l.control.rtt.Load()).Milliseconds())))
+}
