@@ -34,6 +34,7 @@ type puller struct {
 	named   map[crdt.RegionID]*Region
 	told    crdt.RegionID // the region that the peer named last,
 	newName string        // and its name, if it is new here
+	replies [][]byte      // what the peer waits for, a message a region
 	report  PullReport
 }
 
@@ -129,6 +130,8 @@ func (x *puller) run(checkFirst bool) error {
 			err = x.chunk(b)
 		case frameWant:
 			err = x.answer(b)
+		case frameTurn:
+			err = x.over()
 		case frameBusy:
 			err = decodeBusy(b)
 		case frameEnd:
@@ -200,7 +203,14 @@ func (x *puller) ask(scope *bucketSet) error {
 	return x.over()
 }
 
+// over ends our turn, with what the peer waits for.
 func (x *puller) over() error {
+	for _, msg := range x.replies {
+		if err := x.c.send(frameReply, msg); err != nil {
+			return err
+		}
+	}
+	x.replies = nil
 	if err := x.c.send(frameOver, x.m.can.appendOver(nil)); err != nil {
 		return err
 	}
@@ -282,6 +292,9 @@ func (x *puller) chunk(b []byte) error {
 		before := r.core.Seen()
 		err = rc.Merge(b, now)
 		x.report.News += r.core.Seen() - before
+		if reply := rc.TakeReply(); reply != nil {
+			x.replies = append(x.replies, reply)
+		}
 	})
 	if late { // the peer sends no faster than the disk takes
 		_ = commit.Sync(x.m.f.ctx)

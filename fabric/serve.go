@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -20,8 +21,18 @@ type server struct {
 	can    abilities                // of the puller
 	scope  *bucketSet               // what the session is about
 	theirs map[crdt.RegionID]uint64 // fingerprints that the peer listed
-	hellos []*crdt.Seen
-	differ []*Region
+	turns  int
+
+	hellos  []*crdt.Seen // of this turn,
+	replies [][]byte     // and its replies
+	waiting []answer     // what waits for the next turn
+	differ  []*Region
+}
+
+// answer is what is being sent of one region.
+type answer struct {
+	r    *Region
+	pull *crdt.Pull
 }
 
 // serve answers a peer's pull.
@@ -154,42 +165,63 @@ func (x *server) listen() error {
 	for _, s := range list {
 		x.theirs[s.id] = s.hash
 	}
-	return x.readHellos()
+	return x.readTurn()
 }
 
 // hellosMax bounds the hellos of one turn, bytes.
 const hellosMax = 16 << 20
 
-// readHellos reads up to the end of the peer's turn, at most one hello a region that it listed.
-func (x *server) readHellos() error {
-	x.hellos = nil
+// readTurn reads up to the end of the puller's turn: at most one hello a region that it listed, and a reply a region that
+// waits.
+func (x *server) readTurn() error {
+	if x.turns++; x.turns > turnsMax {
+		return fmt.Errorf("%w: more than %d turns", errProtocol, turnsMax)
+	}
+	x.hellos, x.replies = nil, nil
 	said, size := map[crdt.RegionID]bool{}, 0
 	for {
 		kind, b, err := x.c.read()
 		if err != nil {
 			return err
 		}
-		if kind == frameOver {
+		if size += len(b); size > hellosMax {
+			return fmt.Errorf("%w: a turn of %d bytes, limit %d", errProtocol, size, hellosMax)
+		}
+		switch kind {
+		case frameHello:
+			err = x.takeHello(b, said)
+		case frameReply:
+			if len(x.replies) == len(x.waiting) {
+				return fmt.Errorf("%w: more replies than regions that wait", errProtocol)
+			}
+			x.replies = append(x.replies, slices.Clone(b))
+		case frameOver:
 			x.can, err = decodeOver(b)
 			return err
+		default:
+			err = fmt.Errorf("%w: frame of kind %d in the puller's turn", errProtocol, kind)
 		}
-		if size += len(b); kind != frameHello || size > hellosMax {
-			return fmt.Errorf("%w: frame of kind %d among hellos of %d bytes, limit %d", errProtocol, kind, size, hellosMax)
-		}
-		h, err := crdt.DecodeHello(b)
 		if err != nil {
 			return err
 		}
-		if _, listed := x.theirs[h.Region]; !listed || said[h.Region] {
-			return fmt.Errorf("%w: a hello for region %v, not listed or said twice", errProtocol, h.Region)
-		}
-		said[h.Region] = true
-		x.hellos = append(x.hellos, h)
 	}
 }
 
-// reply sends what the peer lacks: of the regions it sent a hello for, of those it does not know, and, after
-// another turn, of those that differ and came without a hello.
+func (x *server) takeHello(b []byte, said map[crdt.RegionID]bool) error {
+	h, err := crdt.DecodeHello(b)
+	if err != nil {
+		return err
+	}
+	if _, listed := x.theirs[h.Region]; !listed || said[h.Region] {
+		return fmt.Errorf("%w: a hello for region %v, not listed or said twice", errProtocol, h.Region)
+	}
+	said[h.Region] = true
+	x.hellos = append(x.hellos, h)
+	return nil
+}
+
+// reply sends what the peer lacks: of the regions it sent a hello for, of those it does not know, and, after more turns, of
+// those that differ and came without a hello, and where it had to reply first.
 func (x *server) reply() error {
 	told := map[crdt.RegionID]bool{}
 	if err := x.answerHellos(told); err != nil {
@@ -210,19 +242,62 @@ func (x *server) reply() error {
 		}
 	}
 	x.lookForNews()
-	if want == nil {
-		return nil
+	for want != nil || len(x.waiting) > 0 {
+		if err := x.handOver(want); err != nil {
+			return err
+		}
+		want = nil
+		if err := x.answerHellos(told); err != nil {
+			return err
+		}
+		if err := x.answerReplies(); err != nil {
+			return err
+		}
 	}
-	if err := x.c.send(frameWant, want); err != nil {
+	return nil
+}
+
+// handOver gives the puller the word, and hears it out.
+func (x *server) handOver(want []byte) error {
+	kind := byte(frameTurn)
+	if want != nil {
+		kind = frameWant
+	}
+	if err := x.c.send(kind, want); err != nil {
 		return err
 	}
 	if err := x.c.flush(); err != nil {
 		return err
 	}
-	if err := x.readHellos(); err != nil {
-		return err
+	return x.readTurn()
+}
+
+// answerReplies goes on with the regions that waited. Those without a reply the puller does not want any more.
+func (x *server) answerReplies() error {
+	waited := x.waiting
+	x.waiting = nil
+	for _, msg := range x.replies {
+		id, err := crdt.ChunkRegion(msg)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(waited, func(a answer) bool { return a.r.id == id })
+		if i < 0 {
+			return fmt.Errorf("%w: a reply for region %v, which does not wait", errProtocol, id)
+		}
+		a := waited[i]
+		waited = slices.Delete(waited, i, i+1)
+		a.r.mu.Lock()
+		err = a.pull.Reply(msg)
+		a.r.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if err := x.goOn(a); err != nil {
+			return err
+		}
 	}
-	return x.answerHellos(told)
+	return x.c.flush()
 }
 
 func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
@@ -270,21 +345,23 @@ func (x *server) askBack() {
 // send sends one region's chunks.
 func (x *server) send(r *Region, peer *crdt.Seen) error {
 	x.differ = append(x.differ, r)
-	r.mu.Lock()
-	pull := r.core.NewPull(peer)
-	msg := pull.Next(chunkBytes)
-	r.mu.Unlock()
+	return x.goOn(answer{r, r.core.NewPull(peer)})
+}
+
+// goOn sends what there is to send of a region before the puller must reply, or all of it.
+func (x *server) goOn(a answer) error {
+	msg := a.next()
 	if msg == nil {
 		return nil
 	}
-	if err := x.c.send(frameName, []byte(r.name)); err != nil {
+	if err := x.c.send(frameName, []byte(a.r.name)); err != nil {
 		return err
 	}
-	for msg != nil {
+	for ; msg != nil; msg = a.next() {
 		if len(msg) >= frameMax { // the other regions must not wait for this one
 			x.m.f.cfg.Logger.Error("a key holds too many concurrent large values to be sent; write to it once to settle them",
-				"region", r.name, "bytes", len(msg), "limit", frameMax)
-			break
+				"region", a.r.name, "bytes", len(msg), "limit", frameMax)
+			return nil
 		}
 		if err := x.c.send(frameChunk, msg); err != nil {
 			return err
@@ -292,9 +369,15 @@ func (x *server) send(r *Region, peer *crdt.Seen) error {
 		if goOn, retry := x.place.yield(); !goOn {
 			return &busyError{retry}
 		}
-		r.mu.Lock()
-		msg = pull.Next(chunkBytes)
-		r.mu.Unlock()
+	}
+	if a.pull.Waiting() && x.can&canReply != 0 {
+		x.waiting = append(x.waiting, a)
 	}
 	return x.c.flush()
+}
+
+func (a answer) next() []byte {
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	return a.pull.Next(chunkBytes)
 }

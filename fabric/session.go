@@ -19,8 +19,13 @@ import (
 //	         HELLO what was seen of one region, …  (up to inlineHellos of them)
 //	         OVER  abilities
 //	peer   → NAME region, name; CHUNK …            (for each region of which it has more)
-//	         WANT  region, …                       (its fingerprint differs and no HELLO came: again from HELLO)
+//	         WANT  region, … or TURN               (while something is missing: the puller goes on from HELLO or REPLY)
 //	         END   region, fingerprint, …          (what the peer has of the regions that differed)
+//	puller → HELLO …                               (of the regions that WANT names: they differ, and no HELLO came)
+//	         REPLY …                               (where the puller is below the peer's floors, the two find out what
+//	         OVER                                   differs; the first messages of the answer are offers, not chunks)
+//
+// All regions share the turns: a pull takes as many round trips as the region that needs the most.
 //
 // In place of its answer, or in the middle of it, a peer that answers too many pulls says
 //
@@ -47,6 +52,8 @@ const (
 	frameDiffer = 10
 	frameScope  = 11
 	frameBusy   = 12
+	frameTurn   = 13
+	frameReply  = 14
 )
 
 // abilities say what a side of a session understands beyond the first version of the protocol. Unknown bits are for later
@@ -55,15 +62,17 @@ type abilities uint64
 
 const (
 	canScope abilities = 1 << iota // SCOPE
+	canReply                       // TURN and REPLY
 )
 
-const ourAbilities = canScope
+const ourAbilities = canScope | canReply
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB
 	smallMax     = 8 << 20  // frames other than chunks
 	chunkBytes   = 256 << 10
 	inlineHellos = 64
+	turnsMax     = 64 // turns of the puller in one session; it needs three, and a few more while floors rise
 	// stallTimeout ends a session in which nothing came or went for that long. What was merged stays.
 	stallTimeout = 15 * time.Second
 )
