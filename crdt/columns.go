@@ -25,6 +25,9 @@ import (
 // beyond belongs in the chunk's list.
 const columnsMax = 1 << 16
 
+// columnsMin is from how many cells on a block is shorter than the list.
+const columnsMin = 2
+
 // The columns of numbers, as they follow each other.
 const (
 	colHead = iota
@@ -54,7 +57,7 @@ func (c *cell) simple() bool {
 	return len(c.ghosts) == 1 || c.sibs[0].tag <= headTagMax
 }
 
-// splitSimple tells apart the cells that a block can hold, and those that belong in a list.
+// splitSimple tells apart the cells that go in a block, if it is worth one, and those that go in the chunk's list.
 func splitSimple(cells []*cell) (simple, others []*cell) {
 	for _, c := range cells {
 		if c.simple() && len(simple) < columnsMax {
@@ -62,6 +65,9 @@ func splitSimple(cells []*cell) (simple, others []*cell) {
 		} else {
 			others = append(others, c)
 		}
+	}
+	if len(simple) < columnsMin {
+		return nil, cells
 	}
 	return simple, others
 }
