@@ -40,8 +40,11 @@ var (
 	regionPruned   = regionMetric("ghosts_pruned_total", "Removes forgotten to keep the budget.", counter)
 	regionSkewed   = regionMetric("clock_skewed_total", "Stamps from peers too far ahead to follow.", counter)
 	regionOrigins  = regionMetric("origins", "Origins in the causal context.", gauge)
-	regionLag      = metric{prometheus.NewDesc("edgemem_region_lag_writes", "Writes of ours that a peer lacked when it was last heard of.", []string{"region", "peer"}, nil), gauge}
-	regionMissing  = metric{prometheus.NewDesc("edgemem_region_missing_writes", "Writes of a peer that we lack, as last heard.", []string{"region", "peer"}, nil), gauge}
+	regionEnded    = regionMetric("ended_origins", "Those of them that are of no running incarnation.", gauge)
+	regionLag      = regionMetric("lag_writes", "Writes seen here that the peer furthest behind was last heard to lack.", gauge)
+	regionBehind   = regionMetric("lag_seconds", "Age of the oldest write seen here that some peer was last heard to lack.", gauge)
+	regionMissing  = regionMetric("missing_writes", "Writes seen at the peer furthest ahead, as last heard, that are not here.", gauge)
+	regionComplete = regionMetric("complete_age_seconds", "Time since when everything that the members heard of had is known to be here. Absent if nothing can be said.", gauge)
 	fabricRegions  = fabricMetric("regions", "Regions in use.", gauge)
 	fabricEntries  = fabricMetric("entries", "Keys that show something, in all regions.", gauge)
 	fabricSize     = fabricMetric("entry_bytes", "Keys and values of all regions, without indexes and causal metadata.", gauge)
@@ -83,9 +86,10 @@ func (f *Fabric) unregisterMetrics() {
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
 		regionEntries, regionBytes, regionGhosts, regionWrites, regionPushed, regionEarly, regionChunks, regionPruned,
-		regionSkewed, regionOrigins, regionLag, regionMissing, fabricRegions, fabricEntries, fabricSize, fabricGhosts,
+		regionSkewed, regionOrigins, regionEnded, regionLag, regionBehind, regionMissing, regionComplete, fabricRegions, fabricEntries, fabricSize, fabricGhosts,
 		fabricGaps, fabricLag, fabricPeers, fabricFrames,
 		fabricPushed, fabricSkipped, fabricPulls, fabricRounds, fabricPulled, fabricServed, fabricFailures,
+		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
 	} {
 		ch <- m.desc
 	}
@@ -93,7 +97,10 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	c.collectRegions(ch)
+	all := c.f.Status()
+	all.collectRegions(ch)
+	all.collectNodes(ch)
+	all.collectAlarms(ch, c.f.cfg.Node)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {
@@ -107,14 +114,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (c collector) collectRegions(ch chan<- prometheus.Metric) {
+func (all *Status) collectRegions(ch chan<- prometheus.Metric) {
 	var entries, size, ghosts, gaps, lag int
-	regions := c.f.Regions()
-	for i, s := range regions {
+	for i := range all.Regions {
+		s := &all.Regions[i]
 		entries += s.Entries
 		size += int(s.Bytes)
 		ghosts += s.Ghosts
-		lag += s.worstLag()
+		lag += int(s.worst().Writes)
 		if s.Gaps {
 			gaps++
 		}
@@ -126,37 +133,48 @@ func (c collector) collectRegions(ch chan<- prometheus.Metric) {
 		m metric
 		n int
 	}{
-		{fabricRegions, len(regions)}, {fabricEntries, entries}, {fabricSize, size}, {fabricGhosts, ghosts},
+		{fabricRegions, len(all.Regions)}, {fabricEntries, entries}, {fabricSize, size}, {fabricGhosts, ghosts},
 		{fabricGaps, gaps}, {fabricLag, lag},
 	} {
 		x.m.send(ch, x.n)
 	}
 }
 
-func (s *RegionStatus) worstLag() (worst int) {
+// worst takes each figure from the peer for which it is largest.
+func (s *RegionStatus) worst() (worst Lag) {
 	for _, lag := range s.Lag {
-		worst = max(worst, int(lag.Writes))
+		worst.Writes = max(worst.Writes, lag.Writes)
+		worst.Missing = max(worst.Missing, lag.Missing)
+		worst.BehindMS = max(worst.BehindMS, lag.BehindMS)
 	}
 	return worst
 }
 
 func (s *RegionStatus) collect(ch chan<- prometheus.Metric) {
+	worst := s.worst()
 	for _, x := range []struct {
 		m metric
 		n int
 	}{
 		{regionEntries, s.Entries}, {regionBytes, int(s.Bytes)}, {regionGhosts, s.Ghosts}, {regionOrigins, len(s.Context)},
 		{regionWrites, int(s.Stats.LocalWrites)}, {regionPushed, int(s.Stats.PushApplied)}, {regionEarly, int(s.Stats.PushWaiting)},
+		{regionEnded, s.Ended.Origins}, {regionLag, int(worst.Writes)}, {regionMissing, int(worst.Missing)},
 		{regionChunks, int(s.Stats.ChunksMerged)}, {regionPruned, int(s.Stats.GhostsPruned)}, {regionSkewed, int(s.Stats.ClockSkewed)},
 	} {
 		x.m.send(ch, x.n, s.Name)
 	}
-	for id, lag := range s.Lag {
-		regionLag.send(ch, int(lag.Writes), s.Name, string(id))
-		regionMissing.send(ch, int(lag.Missing), s.Name, string(id))
+	regionBehind.sendFloat(ch, seconds(worst.BehindMS), s.Name)
+	if !s.Complete.UpTo.IsZero() {
+		regionComplete.sendFloat(ch, s.At.Sub(s.Complete.UpTo).Seconds(), s.Name)
 	}
 }
 
+func seconds(ms int64) float64 { return float64(ms) / 1000 }
+
 func (m metric) send(ch chan<- prometheus.Metric, n int, labels ...string) {
-	ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(n), labels...)
+	m.sendFloat(ch, float64(n), labels...)
+}
+
+func (m metric) sendFloat(ch chan<- prometheus.Metric, x float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(m.desc, m.kind, x, labels...)
 }

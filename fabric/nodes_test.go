@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
 )
@@ -341,4 +343,63 @@ func TestRetirement(t *testing.T) {
 			t.Errorf("alarms: %q", got)
 		}
 	})
+}
+
+// The number of series depends on neither members times regions nor origins.
+func TestMetricsOfMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		reg := prometheus.NewRegistry()
+		f, err := Open(t.Context(), Config{Name: "a", Transport: m.Node("a"), Registerer: reg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		for i := range 3 {
+			b := node(t, m, crdt.NodeID(fmt.Sprint("b", i)))
+			if i == 0 {
+				set(t, region(t, b, "default"), "k", "v")
+			}
+		}
+		time.Sleep(2 * time.Second)
+		m.Cut("a", "b0")
+		set(t, region(t, f, "default"), "l", "v")
+		f.raise(AlarmDamaged, "a test")
+		time.Sleep(2 * time.Second)
+		got := map[string]float64{}
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fam := range families {
+			for _, x := range fam.GetMetric() {
+				name := fam.GetName()
+				for _, l := range x.GetLabel() {
+					name += "," + l.GetValue()
+				}
+				got[name] = x.GetGauge().GetValue()
+			}
+		}
+		for name, want := range map[string]float64{
+			"edgemem_nodes,connected": 2, "edgemem_nodes,away": 1, "edgemem_alarms,self,damaged": 1,
+			"edgemem_alarms,others,clone": 0, "edgemem_peer_lag_writes,b0": 1, "edgemem_peer_lag_seconds,b0": 2,
+			"edgemem_region_lag_writes,default": 1, "edgemem_region_lag_seconds,default": 2,
+		} {
+			if n, ok := got[name]; !ok || n != want {
+				t.Errorf("%s is %v, want %v", name, n, want)
+			}
+		}
+		if age, ok := got["edgemem_region_complete_age_seconds,default"]; !ok || age > 5 {
+			t.Errorf("complete as of %v s ago, %v", age, ok)
+		}
+	})
+	var all Status
+	for i := range 3 * peersInMetrics {
+		all.Nodes = append(all.Nodes, NodeStatus{ID: crdt.NodeID(fmt.Sprint(i)), Lag: &NodeLag{Writes: uint64(i)}})
+	}
+	ch := make(chan prometheus.Metric, 5*peersInMetrics)
+	all.collectNodes(ch)
+	if n := len(ch); n != 4*peersInMetrics+4 {
+		t.Errorf("%d series of members", n)
+	}
 }

@@ -2,12 +2,14 @@ package fabric
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
 
 // RegionStatus is what one replica holds and how far its peers are.
 type RegionStatus struct {
+	At       time.Time              `json:"at"`
 	Name     string                 `json:"name"`
 	Ack      Ack                    `json:"ack"`
 	Entries  int                    `json:"entries"`
@@ -77,7 +79,7 @@ func (r *Region) statusAt(o *outlook) RegionStatus {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s := RegionStatus{
-		Name: r.name, Ack: r.Ack(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Ghosts: r.core.Ghosts(),
+		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),
 	}

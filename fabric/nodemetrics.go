@@ -1,0 +1,84 @@
+package fabric
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// peersInMetrics bounds the members with series of their own: those that are furthest behind. The number of series does not
+// grow with members times regions.
+const peersInMetrics = 50
+
+func labelled(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc("edgemem_"+name, help, labels, nil), gauge}
+}
+
+var (
+	fabricNodes  = labelled("nodes", "Members known, by state: connected, away (heard of lately), dark (not heard of), retired.", "state")
+	fabricAlarms = labelled("alarms", "Alarms that stand, by kind, about this node (self) or about others.", "kind", "about")
+	peerLag      = labelled("peer_lag_writes", "Writes seen here that the peer was last heard to lack, in all regions.", "peer")
+	peerLagBytes = labelled("peer_lag_bytes", "What they come to, by the mean size of an entry.", "peer")
+	peerBehind   = labelled("peer_lag_seconds", "Age of the oldest write seen here that the peer was last heard to lack.", "peer")
+	peerMissing  = labelled("peer_missing_writes", "Writes seen at the peer, as last heard, that are not here.", "peer")
+)
+
+// state is the one word for how a member is.
+func (n *NodeStatus) state() string {
+	switch {
+	case n.Connected:
+		return "connected"
+	case n.Retired != nil:
+		return "retired"
+	case n.Dark:
+		return "dark"
+	}
+	return "away"
+}
+
+func (all *Status) collectNodes(ch chan<- prometheus.Metric) {
+	states := map[string]int{}
+	var behind []*NodeStatus
+	for i := range all.Nodes {
+		n := &all.Nodes[i]
+		if n.Self {
+			continue
+		}
+		states[n.state()]++
+		if n.Lag != nil {
+			behind = append(behind, n)
+		}
+	}
+	for _, s := range []string{"connected", "away", "dark", "retired"} {
+		fabricNodes.send(ch, states[s], s)
+	}
+	slices.SortFunc(behind, func(a, b *NodeStatus) int {
+		return cmp.Or(cmp.Compare(b.Lag.Writes, a.Lag.Writes), cmp.Compare(a.ID, b.ID))
+	})
+	for _, n := range behind[:min(len(behind), peersInMetrics)] {
+		id := string(n.ID)
+		peerLag.send(ch, int(n.Lag.Writes), id)
+		peerLagBytes.send(ch, int(n.Lag.Bytes), id)
+		peerBehind.sendFloat(ch, seconds(n.Lag.BehindMS), id)
+		peerMissing.send(ch, int(n.Lag.Missing), id)
+	}
+}
+
+func (all *Status) collectAlarms(ch chan<- prometheus.Metric, self crdt.NodeID) {
+	count := map[[2]string]int{}
+	for _, a := range all.Alarms {
+		about := "others"
+		if a.Node == self {
+			about = "self"
+		}
+		count[[2]string{a.Kind, about}]++
+	}
+	for _, kind := range alarmKinds {
+		for _, about := range []string{"self", "others"} {
+			fabricAlarms.send(ch, count[[2]string{kind, about}], kind, about)
+		}
+	}
+}
