@@ -23,7 +23,7 @@ func (w *world) start(who int) {
 		Self:      originOf(who, n.incarnation),
 		Push:      true,
 		MaxGhosts: w.s.ghosts[who],
-		Small:     -((who + len(w.s.steps)) % 2), // half of them reconcile, half list every cell
+		Small:     w.s.small[who],
 		Mutant:    w.mode.mutant,
 		Trace:     func(x crdt.Written) { w.wrote(who, x) },
 	})

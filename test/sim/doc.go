@@ -20,15 +20,18 @@
 // everyone pulls from everyone until nothing changes, and every write must be everywhere, but those that a
 // crash took before any peer or disk had them.
 //
-// Seeds come in three kinds: those below 2^40 meet everything a little, those from 2^40 on few keys, scoped removals
-// and many half pulls, those from 2^41 on what happens to disks and clocks. Seven mutants of the core, each with
-// one rule broken, must die by what comes out at the end.
+// Seeds come in four kinds (kinds.go): those below 2^40 meet everything a little, those from 2^40 on few keys, scoped
+// removals and many half pulls, those from 2^41 on what happens to disks and clocks, those from 3·2^40 on a replica that comes
+// back to peers which have forgotten what they removed, and must reconcile. Seven mutants of the core, each with one
+// rule broken, must die by what comes out at the end.
 //
 //	go test ./test/sim                                         # 10,000 schedules, the corpus, the mutants
 //	go test ./test/sim -run TestSimSchedules -seed 7 -schedules 100000 -v
 //
 // A failing schedule is shrunk to the steps that matter, and told as a story.
 //
-// Reading order: script.go (steps), world.go (replicas), network.go, session.go, disk.go (what happens to them),
+// Fabrics of a thousand nodes are played from scenarios/*.toml by the package scenario.
+//
+// Reading order: script.go (steps), kinds.go (schedules), world.go (replicas), network.go, session.go, disk.go (what happens to them),
 // settle.go (the end), oracle.go and show.go (what must be true), local.go (what one operation must do), shrink.go.
 package sim

@@ -62,6 +62,8 @@ type schedule struct {
 	ops      []opKind
 	skews    []int64 // ms, per replica
 	ghosts   []int   // budget, per replica; 0 is the default
+	small    []int   // per replica, up to how many siblings a region is listed below a floor
+	bulk     int     // up to how many operations a transaction has; 0: a few
 	fold     bool    // pushes and commits are taken at random moments, not at once
 	steps    []step
 }
@@ -71,88 +73,6 @@ const (
 	stepsMax = 140
 	yearMs   = 365 * 24 * 3600 * 1000
 )
-
-// storms is where the seeds of another kind of schedule begin: few replicas and keys, scoped removals, and many
-// sessions that stop half-way. The worst faults so far needed just these together.
-const storms = 1 << 40
-
-var stormWeights = [acts]int{26, 6, 10, 3, 10, 34, 4, 2, 2, 2, 4, 1, 1, 1}
-
-func storm(seed uint64) schedule {
-	rng := rand.New(rand.NewPCG(seed, 0x73746f72))
-	s := schedule{
-		replicas: 2 + rng.IntN(3),
-		keys:     []string{"a", "", "b", "c"}[:1+rng.IntN(4)],
-		subs:     []string{"m0", "m1", "m2"}[:1+rng.IntN(3)],
-		ops:      []opKind{opSetAdd, opSetAdd, opMapSet, opSet, opDel, opDel, opFlush, opFlush, opIncr, opMapIncr, opExpire, opSetRemove},
-		fold:     rng.IntN(2) == 0,
-	}
-	s.fill(rng, stormWeights)
-	return s
-}
-
-// ordeals is where the seeds of the third kind begin: everything that happens to disks and clocks on top, while
-// sessions are under way.
-const ordeals = 2 << 40
-
-var ordealWeights = [][acts]int{
-	{30, 12, 20, 3, 7, 26, 2, 5, 4, 1, 2, 2, 2, 2, 4, 3, 1, 3, 2, 4},
-	{32, 8, 14, 2, 9, 34, 3, 4, 3, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 8},
-}
-
-func ordeal(seed uint64) schedule {
-	rng := rand.New(rand.NewPCG(seed, 0x6f726465))
-	s := schedule{
-		replicas: 2 + rng.IntN(4),
-		keys:     []string{"a", "b", "", "c", "d", "e", "f", "g"}[:1+rng.IntN(8)],
-		subs:     []string{"m0", "m1", "m2", "m3"}[:1+rng.IntN(4)],
-		ops:      pickOps(rng),
-		fold:     rng.IntN(3) > 0,
-	}
-	s.fill(rng, ordealWeights[rng.IntN(len(ordealWeights))])
-	return s
-}
-
-// generate makes the schedule of a seed.
-func generate(seed uint64) schedule {
-	switch {
-	case seed >= ordeals:
-		return ordeal(seed)
-	case seed >= storms:
-		return storm(seed)
-	}
-	rng := rand.New(rand.NewPCG(seed, 0x65646765))
-	s := schedule{replicas: 2 + rng.IntN(5), fold: rng.IntN(3) > 0}
-	s.keys = []string{"a", "b", "", "c", "d", "e"}[:1+rng.IntN(6)]
-	subs := 1 + rng.IntN(4)
-	if rng.IntN(6) == 0 {
-		subs = 12 + rng.IntN(12) // beyond what an entry keeps in a slice
-	}
-	for i := range subs {
-		s.subs = append(s.subs, fmt.Sprintf("m%d", i))
-	}
-	s.ops = pickOps(rng)
-	s.fill(rng, [acts]int{})
-	return s
-}
-
-// fill adds clocks, budgets and steps. Without weights it picks a mood.
-func (s *schedule) fill(rng *rand.Rand, mood [acts]int) {
-	for range s.replicas {
-		s.skews = append(s.skews, pickSkew(rng))
-		s.ghosts = append(s.ghosts, []int{0, 0, 2, 6}[rng.IntN(4)])
-	}
-	if mood == ([acts]int{}) {
-		mood = weights[rng.IntN(len(weights))]
-	}
-	total := 0
-	for _, w := range mood {
-		total += w
-	}
-	for range stepsMin + rng.IntN(stepsMax-stepsMin) {
-		s.steps = append(s.steps, step{pickAct(rng, mood, total), rng.IntN(s.replicas), rng.Uint64()})
-	}
-}
 
 // pickOps chooses the operations of a run: all, or the few of one type, which meet more often.
 func pickOps(rng *rand.Rand) []opKind {

@@ -22,12 +22,19 @@ type session struct {
 var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
 
 func (w *world) newSession(who, from int, rng *rand.Rand) *session {
-	n := w.nodes[who]
-	var wanted []uint64
+	r := w.nodes[who].r
+	return &session{puller: who, server: from, hello: r.HelloWanting(w.wanted(rng)), rc: r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
+}
+
+// wanted picks entries that a puller wants first, also such as nobody has.
+func (w *world) wanted(rng *rand.Rand) (hashes []uint64) {
 	for range rng.IntN(3) {
-		wanted = append(wanted, crdt.EntryHash(w.s.keys[rng.IntN(len(w.s.keys))]))
+		hashes = append(hashes, crdt.EntryHash(w.s.keys[rng.IntN(len(w.s.keys))]))
 	}
-	return &session{puller: who, server: from, hello: n.r.HelloWanting(wanted), rc: n.r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
+	if rng.IntN(8) == 0 {
+		hashes = append(hashes, rng.Uint64())
+	}
+	return hashes
 }
 
 func (w *world) pullWhole(who int, rng *rand.Rand) int {
@@ -43,9 +50,16 @@ func (w *world) pullWhole(who int, rng *rand.Rand) int {
 func (w *world) pull(who, from int, rng *rand.Rand) (got bool) {
 	s := w.newSession(who, from, rng)
 	w.say("n%d pulls from n%d, %d bytes a chunk", who, from, s.maxBytes)
-	for w.err == nil && !s.broken && w.produce(s) {
-		got = true
-		w.merge(s)
+	for w.err == nil && !s.broken {
+		switch {
+		case w.produce(s):
+			got = true
+			w.merge(s)
+		case s.reply != nil:
+			w.deliverReply(s)
+		default:
+			return got
+		}
 	}
 	return got
 }
@@ -67,13 +81,6 @@ func (w *world) produce(s *session) bool {
 		}
 		s.pull = w.nodes[s.server].r.NewPull(peer)
 	}
-	if s.pull.Waiting() && s.reply != nil {
-		if err := s.pull.Reply(s.reply); err != nil {
-			w.fail(err)
-			return false
-		}
-		s.reply = nil
-	}
 	msg := s.pull.Next(s.maxBytes)
 	if msg == nil {
 		return false
@@ -92,32 +99,44 @@ func (w *world) merge(s *session) {
 	}
 }
 
+// deliverReply hands the puller's reply to the server, which waits for it.
+func (w *world) deliverReply(s *session) {
+	w.say("n%d replies to n%d, %d bytes", s.puller, s.server, len(s.reply))
+	err := s.pull.Reply(s.reply)
+	if s.broken, s.reply = err != nil, nil; !w.mode.outcome {
+		w.fail(err)
+	}
+}
+
 // chunksAhead is how far the server may run ahead of the puller.
 const chunksAhead = 3
 
-func (w *world) advance(rng *rand.Rand) int {
+// advance lets one session go on: its puller merges a message, its server takes a reply, or makes the next message.
+func (w *world) advance(rng *rand.Rand) (changed int) {
 	if len(w.sessions) == 0 {
 		return -1
 	}
 	i := rng.IntN(len(w.sessions))
 	s := w.sessions[i]
-	if len(s.chunks) > 0 && (len(s.chunks) == chunksAhead || rng.IntN(2) == 0) {
-		if !w.linked(s.puller, s.server) {
-			return -1
-		}
+	changed = -1
+	switch merge := len(s.chunks) > 0 && (len(s.chunks) == chunksAhead || rng.IntN(2) == 0); {
+	case (merge || s.reply != nil) && !w.linked(s.puller, s.server):
+		return -1
+	case merge:
 		w.merge(s)
-		if s.broken {
-			w.sessions = slices.Delete(w.sessions, i, i+1)
-		}
-		return s.puller
-	}
-	if !w.produce(s) && len(s.chunks) == 0 {
+		changed = s.puller
+	case s.reply != nil && s.pull.Waiting():
+		w.deliverReply(s)
+	case w.produce(s):
+		w.say("n%d makes a message for n%d", s.server, s.puller)
+	case len(s.chunks) == 0:
 		w.say("the session of n%d with n%d is over", s.puller, s.server)
-		w.sessions = slices.Delete(w.sessions, i, i+1)
-	} else if w.mode.verbose {
-		w.say("n%d makes a chunk for n%d", s.server, s.puller)
+		s.broken = true
 	}
-	return -1
+	if s.broken {
+		w.sessions = slices.Delete(w.sessions, i, i+1)
+	}
+	return changed
 }
 
 func (w *world) cutSession(rng *rand.Rand) {

@@ -1,0 +1,158 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+)
+
+// Seeds tell which kind of schedule they make: those below storms meet everything a little.
+const (
+	storms  = 1 << 40 // few keys, scoped removals, and many sessions that stop half-way
+	ordeals = 2 << 40 // what happens to disks and clocks, while sessions are under way
+	returns = 3 << 40 // a replica comes back to peers that have forgotten what they removed
+)
+
+// generate makes the schedule of a seed.
+func generate(seed uint64) schedule {
+	switch {
+	case seed >= returns:
+		return comeback(seed)
+	case seed >= ordeals:
+		return ordeal(seed)
+	case seed >= storms:
+		return storm(seed)
+	}
+	rng := rand.New(rand.NewPCG(seed, 0x65646765))
+	s := schedule{replicas: 2 + rng.IntN(5), fold: rng.IntN(3) > 0}
+	s.keys = []string{"a", "b", "", "c", "d", "e"}[:1+rng.IntN(6)]
+	subs := 1 + rng.IntN(4)
+	if rng.IntN(6) == 0 {
+		subs = 12 + rng.IntN(12) // beyond what an entry keeps in a slice
+	}
+	for i := range subs {
+		s.subs = append(s.subs, fmt.Sprintf("m%d", i))
+	}
+	s.ops = pickOps(rng)
+	s.fill(rng, [acts]int{})
+	return s
+}
+
+var stormWeights = [acts]int{26, 6, 10, 3, 10, 34, 4, 2, 2, 2, 4, 1, 1, 1}
+
+// storm: the worst faults of the first kinds needed just these together.
+func storm(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x73746f72))
+	s := schedule{
+		replicas: 2 + rng.IntN(3),
+		keys:     []string{"a", "", "b", "c"}[:1+rng.IntN(4)],
+		subs:     []string{"m0", "m1", "m2"}[:1+rng.IntN(3)],
+		ops:      []opKind{opSetAdd, opSetAdd, opMapSet, opSet, opDel, opDel, opFlush, opFlush, opIncr, opMapIncr, opExpire, opSetRemove},
+		fold:     rng.IntN(2) == 0,
+	}
+	s.fill(rng, stormWeights)
+	return s
+}
+
+var ordealWeights = [][acts]int{
+	{30, 12, 20, 3, 7, 26, 2, 5, 4, 1, 2, 2, 2, 2, 4, 3, 1, 3, 2, 4},
+	{32, 8, 14, 2, 9, 34, 3, 4, 3, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 8},
+}
+
+func ordeal(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x6f726465))
+	s := schedule{
+		replicas: 2 + rng.IntN(4),
+		keys:     []string{"a", "b", "", "c", "d", "e", "f", "g"}[:1+rng.IntN(8)],
+		subs:     []string{"m0", "m1", "m2", "m3"}[:1+rng.IntN(4)],
+		ops:      pickOps(rng),
+		fold:     rng.IntN(3) > 0,
+	}
+	if rng.IntN(crowdOneIn) == 0 {
+		s.crowd(rng)
+	}
+	s.fill(rng, ordealWeights[rng.IntN(len(ordealWeights))])
+	for i := range s.replicas {
+		s.small[i] = []int{-1, -1, 3, 0}[rng.IntN(4)]
+	}
+	return s
+}
+
+// crowdOneIn is how rare the ordeals are in which entries have hundreds of members.
+const crowdOneIn = 40
+
+// crowd makes differences so large that a reconciliation needs more than its first symbols.
+func (s *schedule) crowd(rng *rand.Rand) {
+	s.keys, s.subs = s.keys[:min(len(s.keys), 2)], nil
+	for i := range 60 + rng.IntN(240) {
+		s.subs = append(s.subs, fmt.Sprintf("m%d", i))
+	}
+	s.ops = slices.Concat(slices.Repeat([]opKind{opSetAdd}, 110), slices.Repeat([]opKind{opSetRemove}, 40), []opKind{opDel})
+	s.bulk = 20 + rng.IntN(60)
+}
+
+// Weights of the acts in the phases of a comeback: everyone learns the same; one is away while the others write,
+// remove and forget; it pulls from them while all go on.
+var phaseWeights = [3][acts]int{
+	{actWrite: 40, actPull: 45, actSync: 4, actCommit: 4},
+	{actWrite: 45, actPull: 25, actPrune: 25, actTick: 3, actSync: 3, actCommit: 3},
+	{actWrite: 14, actFlushOut: 4, actDeliver: 7, actPull: 5, actOpen: 10, actAdvance: 44, actCut: 3, actSync: 3, actCommit: 2, actCrash: 1, actPrune: 4, actTick: 2,
+		actPartition: 1, actBackup: 1, actRestore: 1, actLeap: 1, actPruneMid: 6},
+}
+
+func comeback(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x636f6d65))
+	s := schedule{
+		replicas: 2 + rng.IntN(3),
+		keys:     []string{"a", "b", "", "c", "d", "e", "f", "g"}[:1+rng.IntN(8)],
+		subs:     []string{"m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7"}[:2+rng.IntN(7)],
+		ops:      []opKind{opSetAdd, opSetAdd, opSetAdd, opSetRemove, opSetRemove, opMapSet, opMapDel, opSet, opDel, opIncr, opMapIncr, opFlush},
+		fold:     rng.IntN(4) > 0,
+	}
+	if rng.IntN(crowdOneIn) == 0 {
+		s.crowd(rng)
+	}
+	s.fill(rng, phaseWeights[2])
+	end := len(s.steps)
+	away := rng.IntN(s.replicas)
+	for i := range end {
+		phase := 3 * i / end
+		total := 0
+		for _, w := range phaseWeights[phase] {
+			total += w
+		}
+		st := &s.steps[i]
+		st.act = pickAct(rng, phaseWeights[phase], total)
+		switch {
+		case phase == 1 && st.who == away:
+			st.who = (away + 1) % s.replicas
+		case phase == 2 && st.act == actOpen && rng.IntN(3) > 0:
+			st.who = away
+		}
+	}
+	for i := range s.replicas {
+		s.small[i] = []int{-1, -1, -1, 4}[rng.IntN(4)]
+	}
+	return s
+}
+
+// fill adds clocks, budgets and steps. Without weights it picks a mood.
+func (s *schedule) fill(rng *rand.Rand, mood [acts]int) {
+	for range s.replicas {
+		s.skews = append(s.skews, pickSkew(rng))
+		s.ghosts = append(s.ghosts, []int{0, 0, 2, 6}[rng.IntN(4)])
+	}
+	if mood == ([acts]int{}) {
+		mood = weights[rng.IntN(len(weights))]
+	}
+	total := 0
+	for _, w := range mood {
+		total += w
+	}
+	for range stepsMin + rng.IntN(stepsMax-stepsMin) {
+		s.steps = append(s.steps, step{pickAct(rng, mood, total), rng.IntN(s.replicas), rng.Uint64()})
+	}
+	for i := range s.replicas { // half of them reconcile, half list every cell
+		s.small = append(s.small, -((i + len(s.steps)) % 2))
+	}
+}
