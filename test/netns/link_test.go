@@ -4,29 +4,32 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/edgemem/edgemem/test/lab/wire"
 )
 
-// TestIsolatedDevice pulls the device's cable through 10,000 writes elsewhere and a few at the device.
+// TestIsolatedDevice pulls the device's cable through 10,000 writes elsewhere and some at the device, whose link is slow besides.
 func TestIsolatedDevice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "edge", "device")
+	s.net.blow(s.host("device"), wire.Presets["mobile"])
 	s.write(s.nodes...)
 	s.written(200)
 	s.rest()
 	s.converge("the first writes", s.nodes...)
 
-	s.host("device").unplug()
-	s.write(s.group("cloud", "edge")...)
+	plug := s.unplug(s.node("device"))
+	s.writeEvery(0, s.group("cloud", "edge")...)
 	s.written(10_000)
 	s.rest()
 	s.write(s.node("device"))
-	s.written(1)
+	s.written(100)
 	s.rest()
 	s.converge("the last write, among those that are connected", s.group("cloud", "edge")...)
 	last(*part)
-	s.host("device").plug()
+	plug()
 	s.converge("the device is plugged in again", s.nodes...)
-	s.check(s.nodes...)
+	s.check(0, s.nodes...)
 	if pull := s.node("device").MustStatus().Node.Sync.LastPull; pull != nil {
 		t.Logf("the device's last pull: %d round trips for %d writes, %d bytes", pull.Rounds, pull.News, pull.BytesIn)
 	}
@@ -36,28 +39,25 @@ func TestIsolatedDevice(t *testing.T) {
 func TestOneWayLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "edge", "device")
-	for _, mute := range []bool{true, false} {
-		what := "the device could not be heard"
-		if mute {
-			s.host("cloud").deafen(s.host("device"))
-			s.host("edge").deafen(s.host("device"))
-		} else {
-			what = "the device could not hear"
-			s.host("device").deafen(s.hosts("cloud", "edge")...)
-		}
+	device, others := s.group("device"), s.group("cloud", "edge")
+	for what, cut := range map[string]func() func(){
+		"the device could not be heard": func() func() { return s.net.mute(hosts(device), hosts(others)) },
+		"the device could not hear":     func() func() { return s.net.mute(hosts(others), hosts(device)) },
+	} {
+		heal := cut()
 		s.write(s.nodes...)
 		last(*part)
 		s.rest()
-		s.converge("the last write, among the others", s.group("cloud", "edge")...)
-		s.net.heal()
+		s.converge("the last write, among the others", others...)
+		heal()
 		s.converge(what, s.nodes...)
-		s.check(s.nodes...)
+		s.check(0, s.nodes...)
 	}
 }
 
-// flaps and flapEvery: 15 s in which the link is down for half of each second and up for the other.
+// flaps and flapEvery: the link is down for half of each span, and up for the other half.
 const (
-	flaps     = 15
+	flaps     = 8
 	flapEvery = time.Second
 )
 
@@ -69,12 +69,12 @@ func TestFlappingLink(t *testing.T) {
 	tick := time.NewTicker(flapEvery / 2)
 	defer tick.Stop()
 	for range flaps {
-		s.host("device").unplug()
+		plug := s.unplug(s.node("device"))
 		<-tick.C
-		s.host("device").plug()
+		plug()
 		<-tick.C
 	}
 	s.rest()
 	s.converge(fmt.Sprintf("%d flaps", flaps), s.nodes...)
-	s.check(s.nodes...)
+	s.check(0, s.nodes...)
 }

@@ -1,8 +1,8 @@
 package netns
 
 import (
-	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,121 +11,263 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/test/e2e/harness"
+	"github.com/edgemem/edgemem/test/lab/history"
 )
 
-// site is a fabric whose nodes are hosts of a network of their own, and the writers at them.
+// site is a fabric whose nodes are hosts of a network of their own, the clients at them, and the history of it all.
 type site struct {
-	t      *testing.T
-	net    *network
-	nodes  []*harness.Node // the first founded the fabric
-	ledger *harness.Ledger
-	stop   func() // the writers; nil while there are none
-	runs   uint64
+	t     *testing.T
+	net   *network
+	dir   string
+	nodes []*member // the first founded the fabric
+	log   *history.Log
+	stop  func() // the clients; nil while there are none
+	runs  int
+	pool  pool
+	born  map[string]string // every origin that ever was, and whose it was
 }
 
-const region = "default"
+// The regions that clients write to: one answers from memory, one from disk.
+const (
+	region = "default"
+	safe   = "safe"
+)
 
-// newSite starts a cloud and other nodes, named for their tiers, and waits until all are connected to all.
+// promises is what edgemem's documentation says: "on disk within a second". The second that comes on top is what a
+// busy machine may take for two fsyncs, one under way and one after it. Clocks are those of one machine.
+var promises = history.Settings{OnDiskAfter: 2 * time.Second, DiskRegions: []string{safe}, Skew: 50 * time.Millisecond}
+
+// member is a node, over all of its lives.
+type member struct {
+	*harness.Node
+	host *host
+	site *site
+
+	mu    sync.Mutex
+	life  history.Life
+	alive bool
+}
+
+// newSite starts a cloud and other nodes, each named after its tier and what follows it, and waits until all are connected to all.
 func newSite(t *testing.T, others ...string) *site {
 	t.Helper()
-	s := &site{t: t, net: newNetwork(t), ledger: harness.NewLedger()}
-	dir := harness.ShortDir(t)
-	for i, name := range append([]string{"cloud"}, others...) {
-		h := s.net.add(name)
-		o := harness.Options{
-			Name: name, Tier: name, Dir: filepath.Join(dir, name), RESP: "unix:" + filepath.Join(dir, name+".resp"),
-			Listen: []string{"/ip4/" + h.ip + "/tcp/7381", "/ip4/" + h.ip + "/udp/7381/quic-v1"},
-			Wrap:   []string{"ip", "netns", "exec", s.net.space(name)},
-		}
-		if i > 0 {
-			o.Join = s.nodes[0].Ticket()
-		}
-		s.nodes = append(s.nodes, harness.Start(t, o))
+	s := &site{t: t, net: newNetwork(t), dir: harness.ShortDir(t), log: history.New(promises), born: map[string]string{}}
+	s.found("cloud")
+	for _, name := range others {
+		s.join(name)
 	}
-	harness.Connected(t, harness.Patience, len(others), s.nodes...)
+	s.start(s.nodes[1:]...)
+	harness.Connected(t, harness.Patience, len(others), s.daemons(s.nodes...)...)
+	s.nodes[0].CLI("region", "create", safe, "--ack", "disk")
+	harness.Eventually(t, harness.Patience, "region "+safe+" is known everywhere", func() error {
+		for _, m := range s.nodes {
+			if r, ok := m.MustStatus().Region(safe); !ok || r.Ack != "disk" {
+				return fmt.Errorf("%s has %+v", m.Name, r)
+			}
+		}
+		return nil
+	})
 	return s
 }
 
-func (s *site) node(name string) *harness.Node {
-	return s.nodes[slices.IndexFunc(s.nodes, func(n *harness.Node) bool { return n.Name == name })]
+func (s *site) found(name string) {
+	s.t.Helper()
+	s.prepare(name, harness.Options{})
+	s.start(s.nodes[0])
 }
 
-func (s *site) host(name string) *host { return s.net.hosts[name] }
+func (s *site) join(name string) {
+	s.t.Helper()
+	s.prepare(name, harness.Options{Join: s.nodes[0].Ticket()})
+}
 
-func (s *site) hosts(names ...string) (hosts []*host) {
-	for _, name := range names {
-		hosts = append(hosts, s.host(name))
+// prepare makes a host and a node for it, under the weather.
+func (s *site) prepare(name string, o harness.Options) *member {
+	s.t.Helper()
+	h := s.net.add(name)
+	s.net.expose(h)
+	o.Name, o.Dir, o.RESP = name, filepath.Join(s.dir, name), "unix:"+filepath.Join(s.dir, name+".resp")
+	if o.Tier == "" {
+		o.Tier, _, _ = strings.Cut(name, "-")
 	}
-	return hosts
+	o.Listen = []string{"/ip4/" + h.ip + "/tcp/7381", "/ip4/" + h.ip + "/udp/7381/quic-v1"}
+	o.Wrap = []string{"ip", "netns", "exec", h.space}
+	m := &member{Node: harness.NewNode(s.t, o), host: h, site: s, life: history.Life{Node: name, N: -1}}
+	s.nodes = append(s.nodes, m)
+	return m
 }
 
-func (s *site) group(names ...string) (nodes []*harness.Node) {
+// start starts nodes at the same time, each for a new life.
+func (s *site) start(members ...*member) {
+	s.t.Helper()
+	errs := make([]error, len(members))
+	var wg sync.WaitGroup
+	for i, m := range members {
+		wg.Go(func() { errs[i] = m.TryStart() })
+	}
+	wg.Wait()
+	for i, m := range members {
+		if errs[i] != nil {
+			s.t.Fatalf("start %s: %v\n%s", m.Name, errs[i], m.Log())
+		}
+		origin := m.Started().Node.Origin
+		if who, used := s.born[origin]; used {
+			s.t.Errorf("%s started as origin %s, which %s was before", m.Name, origin, who)
+		}
+		s.born[origin] = m.Name
+		m.mu.Lock()
+		m.life.N++
+		m.alive = true
+		m.mu.Unlock()
+	}
+}
+
+// kill is kill -9, or a power cut.
+func (s *site) kill(members ...*member) {
+	for _, m := range members {
+		s.log.Killed(m.end(), s.log.Now())
+		m.Kill()
+	}
+}
+
+// halt is SIGTERM.
+func (s *site) halt(m *member) {
+	s.t.Helper()
+	m.end()
+	m.Stop()
+}
+
+// end ends a life in the books, just before it ends.
+func (m *member) end() history.Life {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.alive = false
+	return m.life
+}
+
+// now is the life that the node has, if it has one.
+func (m *member) now() (life history.Life, alive bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.life, m.alive
+}
+
+func (s *site) node(name string) *member {
+	return s.nodes[slices.IndexFunc(s.nodes, func(m *member) bool { return m.Name == name })]
+}
+
+func (s *site) host(name string) *host { return s.node(name).host }
+
+func (s *site) group(names ...string) (members []*member) {
 	for _, name := range names {
-		nodes = append(nodes, s.node(name))
+		members = append(members, s.node(name))
+	}
+	return members
+}
+
+// without gives all nodes but these.
+func (s *site) without(members ...*member) (others []*member) {
+	for _, m := range s.nodes {
+		if !slices.Contains(members, m) {
+			others = append(others, m)
+		}
+	}
+	return others
+}
+
+func (s *site) daemons(members ...*member) (nodes []*harness.Node) {
+	for _, m := range members {
+		nodes = append(nodes, m.Node)
 	}
 	return nodes
 }
 
-// write starts two writers at each of the nodes; rest stops them. None of them may ever be answered with an
-// error: writing never depends on the network.
-func (s *site) write(nodes ...*harness.Node) {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	s.runs++
-	for _, n := range nodes {
-		for i := range 2 {
-			w := &harness.Writer{
-				Node: n, Region: region, ID: fmt.Sprintf("%d.%s.%d", s.runs, n.Name, i), Ledger: s.ledger,
-				Seed: s.runs<<8 | uint64(i), Pause: 5 * time.Millisecond,
-			}
-			wg.Go(func() {
-				if err := w.Run(ctx); err != nil {
-					s.t.Error(err)
-				}
-			})
-		}
+func names(members []*member) (out []string) {
+	for _, m := range members {
+		out = append(out, m.Name)
 	}
-	s.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
-	s.t.Cleanup(s.stop)
+	return out
 }
 
-func (s *site) rest() { s.stop() }
+func hosts(members []*member) (out []*host) {
+	for _, m := range members {
+		out = append(out, m.host)
+	}
+	return out
+}
 
-// written waits until so many more writes are acknowledged.
-func (s *site) written(more uint64) {
-	s.t.Helper()
-	want := s.ledger.Acknowledged() + more
-	harness.Eventually(s.t, harness.Patience, "acknowledged writes", func() error {
-		if got := s.ledger.Acknowledged(); got < want {
-			return fmt.Errorf("%d of %d", got, want)
-		}
-		return nil
+// part cuts groups from each other, in both directions; the returned function heals the cut.
+func (s *site) part(a, b []*member) (heal func()) {
+	return s.apart(s.net.part(hosts(a), hosts(b)), a, b)
+}
+
+// unplug pulls the cable of a node; the returned function puts it back.
+func (s *site) unplug(m *member) (plug func()) {
+	return s.apart(m.host.unplug(), []*member{m}, s.without(m))
+}
+
+// apart notes a cut that was just made, until it is healed.
+func (s *site) apart(heal func(), a, b []*member) func() {
+	from := s.log.Now()
+	return sync.OnceFunc(func() {
+		s.log.Apart(from, s.log.Now(), names(a), names(b))
+		heal()
 	})
 }
 
 // converge waits until the nodes hold the same, and says how long that took.
-func (s *site) converge(after string, nodes ...*harness.Node) {
+func (s *site) converge(after string, members ...*member) time.Duration {
 	s.t.Helper()
-	took := harness.Converge(s.t, *healed, region, nodes...)
-	s.t.Logf("equal digests %v after %s, %d writes acknowledged so far", took.Round(time.Millisecond), after, s.ledger.Acknowledged())
+	began := time.Now()
+	for _, r := range []string{region, safe} {
+		harness.Converge(s.t, *healed, r, s.daemons(members...)...)
+	}
+	took := time.Since(began).Round(time.Millisecond)
+	var lives []history.Life
+	for _, m := range members {
+		life, _ := m.now()
+		lives = append(lives, life)
+	}
+	s.log.Agreed(s.log.Now(), lives...)
+	s.t.Logf("equal digests %v after %s, %d writes acknowledged so far", took, after, s.log.Answered())
+	return took
 }
 
-// check holds every node to the ledger. Nothing was ever refused, so counters must be exact.
-func (s *site) check(nodes ...*harness.Node) {
+// check holds every node, and every read that was answered, to the history since a time.
+func (s *site) check(since time.Duration, members ...*member) {
 	s.t.Helper()
+	wrong := s.wrong(since, members...)
 	const shown = 10
-	for _, n := range nodes {
-		wrong, err := s.ledger.Check(n.Dial())
-		if err != nil {
-			s.t.Fatalf("%s: %v", n.Name, err)
-		}
-		wrong = append(wrong, s.ledger.CheckContext(n.MustRegion(region).Context)...)
-		if len(wrong) > 0 {
-			s.t.Errorf("%s: %d things are wrong, such as\n%s", n.Name, len(wrong), strings.Join(wrong[:min(shown, len(wrong))], "\n"))
+	for _, v := range wrong[:min(shown, len(wrong))] {
+		s.t.Error(v)
+	}
+	if len(wrong) > shown {
+		s.t.Errorf("and %d more violations", len(wrong)-shown)
+	}
+	if len(wrong) > 0 {
+		s.keepEvidence()
+	}
+}
+
+func (s *site) wrong(since time.Duration, members ...*member) []history.Violation {
+	s.t.Helper()
+	at := s.log.Now()
+	var states []history.State
+	for _, m := range members {
+		states = append(states, m.state())
+	}
+	return s.log.Check(since, at, states...)
+}
+
+// keepEvidence says what a violation can be looked at with, since the data is removed with the test.
+func (s *site) keepEvidence() {
+	s.t.Logf("replay with -seed %#x; the daemons' logs follow", *seed)
+	for _, m := range s.nodes {
+		if _, err := os.Stat(m.Dir); err == nil {
+			s.t.Log(m.Log())
 		}
 	}
 }
 
-// last makes the partition last, while the writers write.
+// last makes a state of things last, while the clients write.
 func last(d time.Duration) { <-time.After(d) }

@@ -19,29 +19,32 @@ func TestSplitBrain(t *testing.T) {
 	s.written(500)
 	s.rest()
 	s.converge("the first writes", s.nodes...)
-	harness.Converge(t, *healed, conflicts, s.nodes...)
+	harness.Converge(t, *healed, conflicts, s.daemons(s.nodes...)...)
 
-	cut(s.hosts("device", "edge"), s.hosts("cloud", "regional"))
+	heal := s.part(near, far)
 	s.write(s.nodes...)
 	writeConflicts(s)
 	last(*part)
 	s.rest()
 	s.converge("the last write on the near side", near...)
+	s.check(0, near...)
 	s.converge("the last write on the far side", far...)
+	s.check(0, far...)
 	if got := inConflicts(s.node("device"), []string{"SISMEMBER", "set", "far"})[0]; got != int64(0) {
 		t.Fatal("the network was to be parted, and was not")
 	}
-	s.net.heal()
+	heal()
 	s.converge(fmt.Sprintf("a partition of %v healed", *part), s.nodes...)
 	checkConflicts(s)
-	s.check(s.nodes...)
+	s.check(0, s.nodes...)
+	t.Log(s.net.reportWires())
 }
 
-// The keys of the conflicts live in a region of their own, so that the ledger knows all keys of the other.
+// The keys of the conflicts live in a region of their own, so that the history knows all keys of the others.
 const conflicts = "conflicts"
 
-func inConflicts(n *harness.Node, cmds ...[]string) []any {
-	c := n.Dial()
+func inConflicts(m *member, cmds ...[]string) []any {
+	c := m.Dial()
 	defer c.Close()
 	replies, err := c.Pipeline(append([][]string{{"SELECT", conflicts}}, cmds...))
 	if err != nil {
@@ -50,8 +53,8 @@ func inConflicts(n *harness.Node, cmds ...[]string) []any {
 	return replies[1:]
 }
 
-func prepareConflicts(n *harness.Node) {
-	inConflicts(n, []string{"SET", "counter", "10"}, []string{"SET", "removed", "10"}, []string{"SADD", "set", "x", "y", "z"},
+func prepareConflicts(m *member) {
+	inConflicts(m, []string{"SET", "counter", "10"}, []string{"SET", "removed", "10"}, []string{"SADD", "set", "x", "y", "z"},
 		[]string{"HSET", "hash", "both", "0", "gone", "0"}, []string{"SET", "register", "before"})
 }
 
@@ -66,18 +69,18 @@ func writeConflicts(s *site) {
 // every increment counts once, and of two registers the later one shows, the same everywhere.
 func checkConflicts(s *site) {
 	s.t.Helper()
-	harness.Converge(s.t, *healed, conflicts, s.nodes...)
+	harness.Converge(s.t, *healed, conflicts, s.daemons(s.nodes...)...)
 	first := inConflicts(s.nodes[0], []string{"GET", "register"})[0]
 	if first != "near" && first != "far" {
 		s.t.Errorf("the register is %v, want one of the two concurrent values", first)
 	}
-	for _, n := range s.nodes {
-		got := inConflicts(n, []string{"GET", "register"}, []string{"GET", "counter"}, []string{"SMEMBERS", "set"},
+	for _, m := range s.nodes {
+		got := inConflicts(m, []string{"GET", "register"}, []string{"GET", "counter"}, []string{"SMEMBERS", "set"},
 			[]string{"HMGET", "hash", "both", "near", "far", "gone"}, []string{"GET", "removed"})
 		members := fmt.Sprint(sorted(got[2]))
 		if got[0] != first || got[1] != "8" || members != "[far near x z]" || fmt.Sprint(got[3]) != "[0 1 2 <nil>]" || got[4] != "1" {
 			s.t.Errorf("%s: register %v, counter %v, set %s, hash %v, removed %v; want %v, 8, [far near x z], [0 1 2 <nil>], 1",
-				n.Name, got[0], got[1], members, got[3], got[4], first)
+				m.Name, got[0], got[1], members, got[3], got[4], first)
 		}
 	}
 }

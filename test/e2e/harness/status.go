@@ -39,6 +39,13 @@ type Status struct {
 		Transport string  `json:"transport"`
 	} `json:"peers"`
 	Regions []Region `json:"regions"`
+	Alarms  []Alarm  `json:"alarms"`
+}
+
+// Alarm is what a person must look at.
+type Alarm struct {
+	Kind string `json:"kind"`
+	Node string `json:"node"`
 }
 
 // Pull is the last pull that brought something.
