@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // A seqSet tells which writes of one origin live, when too many differ for a sketch. It is the shortest of three forms: the
@@ -23,8 +24,10 @@ const (
 	seqsRuns         // runs, one after the other
 )
 
-// appendSeqSet encodes numbers that grow.
+// appendSeqSet encodes numbers in order. It takes the slice over: a number that is there twice, as a cloned origin may have
+// one dot in two cells, goes out once.
 func appendSeqSet(b []byte, seqs []Seq) []byte {
+	seqs = slices.Compact(seqs)
 	if len(seqs) == 0 {
 		return append(b, seqsNone)
 	}

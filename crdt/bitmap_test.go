@@ -78,9 +78,11 @@ func TestSeqSetForms(t *testing.T) {
 		{nil, "00"},
 		{[]Seq{maxSeq}, "01018080808080808080400001"},
 		{[]Seq{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "03010109"},
+		{[]Seq{7, 7, 7}, "03010700"},
 		{[]Seq{5, 6, 9, 100, 101, 200}, "0304050103005b016300"},
 	} {
-		got := appendSeqSet(nil, c.seqs)
+		got := appendSeqSet(nil, slices.Clone(c.seqs))
+		c.seqs = slices.Compact(c.seqs)
 		if fmt.Sprintf("%x", got) != c.want {
 			t.Errorf("%d: %x, want %s", c.seqs, got, c.want)
 		}
