@@ -245,8 +245,9 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 	if len(r.origins)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
 		return fmt.Errorf("chunk: %w: %d origins, %d pieces: too many", ErrMalformed, len(cut), len(r.pieces))
 	}
-	if own := cut[r.cfg.Self]; own.Top() > r.ownTop() {
-		return fmt.Errorf("chunk: %w: its sender has seen write %d of %v, and we wrote %d", ErrMalformed, own.Top(), r.cfg.Self, r.ownTop())
+	own := cut[r.cfg.Self]
+	if err := r.checkOwn(own.Top()); err != nil {
+		return err
 	}
 	for i := range c.cells {
 		s := &c.cells[i]
@@ -265,14 +266,6 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 		}
 	}
 	return nil
-}
-
-// ownTop is the number of our last write.
-func (r *Region) ownTop() Seq {
-	if i, ok := r.byID[r.cfg.Self]; ok {
-		return r.origins[i].runs.Top()
-	}
-	return 0
 }
 
 // join merges a checked chunk.

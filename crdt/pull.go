@@ -157,9 +157,9 @@ type span struct{ lo, hi pos }
 // during the last, so that the puller ends with one context for the whole space.
 const passesMax = 4
 
-// NewPull begins to answer a Hello.
+// NewPull begins to answer a Hello. A causal region that is loading has nothing to say.
 func (r *Region) NewPull(peer *Seen) *Pull {
-	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}}
+	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading()}
 }
 
 // Done reports whether the last chunk was made.
@@ -499,7 +499,7 @@ func (p *Pull) encode(lo, hi pos, cells []*cell) []byte {
 			flags |= chunkRecon
 		}
 	}
-	return t.seal(p.preamble(flags), body)
+	return t.seal(p.r.preamble(flags), body)
 }
 
 // remember keeps what rewind needs of the chunk that covers [lo, hi].
