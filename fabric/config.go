@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -183,8 +184,18 @@ const (
 	maxRegions = 1 << 17
 )
 
-// CheckRegionName says why a name cannot name a region, or nil.
+// CheckRegionName says why a name cannot name a region of a user's, or nil.
 func CheckRegionName(name string) error {
+	if err := checkRegionName(name); err != nil {
+		return err
+	}
+	if strings.HasPrefix(name, reservedPrefix) {
+		return fmt.Errorf("%w: %q: names in %s* are reserved", ErrRegionName, name, reservedPrefix)
+	}
+	return nil
+}
+
+func checkRegionName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("%w: it is empty", ErrRegionName)
@@ -197,9 +208,6 @@ func CheckRegionName(name string) error {
 		if !unicode.IsPrint(c) || c == ' ' {
 			return fmt.Errorf("%w: %q holds %q", ErrRegionName, name, c)
 		}
-	}
-	if len(name) > len(reservedPrefix) && name[:len(reservedPrefix)] == reservedPrefix {
-		return fmt.Errorf("%w: %q: names in %s* are reserved", ErrRegionName, name, reservedPrefix)
 	}
 	return nil
 }

@@ -18,7 +18,8 @@ import (
 // Fabric is this node's part of the shared memory.
 type Fabric struct {
 	cfg    Config
-	origin crdt.Origin
+	began  time.Time
+	origin atomic.Pointer[crdt.Origin] // of local writes; a roll-back replaces it
 
 	mu      sync.RWMutex
 	regions map[crdt.RegionID]*Region
@@ -27,6 +28,7 @@ type Fabric struct {
 
 	catalogue *Region
 	reading   sync.Mutex // one reader of the catalogue at a time: the last one sees the last state
+	roster    *roster
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
@@ -47,10 +49,10 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	f := &Fabric{cfg: c, regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
+	f := &Fabric{cfg: c, began: c.Now(), regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
-	f.mesh = newMesh(f)
+	f.mesh, f.roster = newMesh(f), newRoster(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
@@ -71,10 +73,16 @@ func (f *Fabric) start(ctx context.Context) error {
 	if f.catalogue, err = f.region(catalogueRegion); err != nil {
 		return err
 	}
+	if f.roster.r, err = f.region(nodesRegion); err != nil {
+		return err
+	}
 	if _, err = f.region(DefaultRegion); err != nil {
 		return err
 	}
 	f.openCatalogue()
+	if err := f.roster.open(); err != nil {
+		return err
+	}
 	if err := f.registerMetrics(); err != nil {
 		return err
 	}
@@ -110,7 +118,8 @@ func (f *Fabric) incarnate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("fabric: new incarnation: %w", err)
 	}
-	f.origin = crdt.NewOrigin(f.cfg.Node, nonce)
+	o := crdt.NewOrigin(f.cfg.Node, nonce)
+	f.origin.Store(&o)
 	return nil
 }
 
@@ -154,7 +163,7 @@ func (f *Fabric) now() int64 { return f.cfg.Now().UnixMilli() }
 func (f *Fabric) Node() crdt.NodeID { return f.cfg.Node }
 
 // Origin is the origin of this incarnation's writes.
-func (f *Fabric) Origin() crdt.Origin { return f.origin }
+func (f *Fabric) Origin() crdt.Origin { return *f.origin.Load() }
 
 // Region gives the region called name. Any name that is allowed names a region: the first write makes it
 // exist. Errors: ErrRegionName, ErrTooMany, ErrClosed.
@@ -162,7 +171,7 @@ func (f *Fabric) Region(name string) (*Region, error) {
 	f.mu.RLock()
 	r := f.byName[name]
 	f.mu.RUnlock()
-	if r != nil && name != catalogueRegion {
+	if r != nil && !r.system {
 		return r, nil
 	}
 	if f.closed.Load() {
@@ -293,7 +302,7 @@ func (f *Fabric) configure(names, acks []string) {
 				f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
 			}
 		}
-		if r != nil && r != f.catalogue {
+		if r != nil && !r.system {
 			r.configure(acks[i])
 		}
 	}
@@ -317,6 +326,7 @@ func (f *Fabric) tick() {
 				r.tick()
 			}
 		}
+		f.roster.tick()
 	}
 }
 

@@ -92,6 +92,7 @@ func TestOfflineNodeCatchesUpInOneRoundTrip(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
+		set(t, ra, "before", "v") // a node's first write says whose writes these are, too
 		synctest.Wait()
 		m.Cut("a", "b")
 		for i := range 10_000 {
@@ -218,7 +219,7 @@ func TestWatchTellsLocalAndRemote(t *testing.T) {
 		synctest.Wait()
 		set(t, ra, "other", "x")
 		set(t, ra, "k1", "x")
-		synctest.Wait()
+		time.Sleep(10 * time.Millisecond) // beyond the window that the write before began
 		set(t, rb, "k2", "x")
 		if ev := <-got; ev != (WatchEvent{"k1", crdt.KindString, false}) {
 			t.Errorf("got %+v", ev)

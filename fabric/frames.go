@@ -16,6 +16,7 @@ type conn struct {
 	w      *bufio.Writer
 	in     uint64
 	out    uint64
+	pace   pace // of what comes
 	buf    []byte
 	reused []byte
 
@@ -27,9 +28,15 @@ type conn struct {
 	waiting bool // for the other side's turn
 }
 
+// Larger reads and writes go past the buffers, and a stream that waits costs little.
+const (
+	readBuffer  = 4 << 10
+	writeBuffer = 8 << 10
+)
+
 func newConn(s io.ReadWriteCloser) *conn {
 	c := &conn{s: s}
-	c.r, c.w = bufio.NewReaderSize(attentive{c}, 32<<10), bufio.NewWriterSize(attentive{c}, 32<<10)
+	c.r, c.w = bufio.NewReaderSize(attentive{c}, readBuffer), bufio.NewWriterSize(attentive{c}, writeBuffer)
 	return c
 }
 
@@ -51,7 +58,9 @@ func (a attentive) Read(b []byte) (int, error) {
 	if !a.c.waiting {
 		a.c.patience(stallTimeout)
 	}
-	return a.c.s.Read(b)
+	n, err := a.c.s.Read(b)
+	a.c.pace.add(n)
+	return n, err
 }
 
 func (a attentive) Write(b []byte) (n int, err error) {
@@ -122,6 +131,13 @@ func (c *conn) next() (kind byte, err error) {
 func (c *conn) payload() ([]byte, error) {
 	c.pending = false
 	return c.fill(c.size)
+}
+
+// skip passes over the frame that next announced.
+func (c *conn) skip() error {
+	c.pending = false
+	_, err := c.r.Discard(c.size)
+	return err
 }
 
 func (c *conn) fill(n int) ([]byte, error) {

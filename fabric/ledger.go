@@ -43,6 +43,7 @@ func (p *peer) drop(s *step) {
 func (p *peer) learnStep(s *step, buckets *bucketSet) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.hear(s.at)
 	for i := range p.even {
 		if buckets.has(i) {
 			p.even[i] = s
@@ -91,6 +92,7 @@ func (s *step) leave(id crdt.RegionID, before crdt.Context) {
 func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.hear(at)
 	p.known[id] = knowledge{c, at}
 }
 

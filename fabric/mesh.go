@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -19,8 +20,10 @@ import (
 type Mesh struct {
 	mu    sync.Mutex
 	nodes map[crdt.NodeID]*MeshNode
+	twins map[crdt.NodeID]*MeshNode // a second node of one id each, out of reach until Swap
 	cut   map[[2]crdt.NodeID]bool
 	loss  float64
+	rate  int
 	rnd   *rand.Rand
 }
 
@@ -29,7 +32,7 @@ var errCut = errors.New("fabric: mesh: no link")
 
 // NewMesh makes an empty network.
 func NewMesh(seed uint64) *Mesh {
-	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
+	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, twins: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
 }
 
 // Node makes the transport of one node.
@@ -42,6 +45,13 @@ func (m *Mesh) SetLoss(p float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.loss = p
+}
+
+// SetRate makes each node send at most so many bytes a second on its streams, all together. 0, the default, is no limit.
+func (m *Mesh) SetRate(bytesPerSecond int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rate = bytesPerSecond
 }
 
 // Cut takes the link between two nodes down; streams over it break.
@@ -71,19 +81,53 @@ func (m *Mesh) link(a, b crdt.NodeID, up bool) {
 	y.peer(x, up)
 }
 
-func (m *Mesh) linked(a, b crdt.NodeID) *MeshNode {
+// Swap lets the two nodes of one id change places: the links of the one end, and the other takes them up. So does a member
+// of a real network see a cloned node, whose newer connection ends the older.
+func (m *Mesh) Swap(id crdt.NodeID) {
+	m.mu.Lock()
+	front, back := m.nodes[id], m.twins[id]
+	m.mu.Unlock()
+	if back == nil {
+		return
+	}
+	m.unlink(front)
+	m.mu.Lock()
+	m.nodes[id], m.twins[id] = back, front
+	m.mu.Unlock()
+	m.linkUp(back)
+}
+
+func (m *Mesh) unlink(n *MeshNode) {
+	for _, other := range m.neighbours(n, false) {
+		n.peer(other, false)
+		other.peer(n, false)
+	}
+}
+
+func (m *Mesh) linkUp(n *MeshNode) {
+	for _, other := range m.neighbours(n, false) {
+		n.peer(other, true)
+		other.peer(n, true)
+	}
+}
+
+func (m *Mesh) linked(n *MeshNode, b crdt.NodeID) *MeshNode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cut[linkOf(a, b)] {
+	if m.cut[linkOf(n.id, b)] || m.nodes[n.id] != n {
 		return nil
 	}
 	return m.nodes[b]
 }
 
 // neighbours lists the nodes that one is linked to, without those that lose this frame.
-func (m *Mesh) neighbours(id crdt.NodeID, lossy bool) []*MeshNode {
+func (m *Mesh) neighbours(n *MeshNode, lossy bool) []*MeshNode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	id := n.id
+	if m.nodes[id] != n {
+		return nil
+	}
 	var out []*MeshNode
 	for _, other := range slices.Sorted(maps.Keys(m.nodes)) { // sorted, so that one seed loses the same frames
 		n := m.nodes[other]
@@ -116,6 +160,7 @@ type MeshNode struct {
 	mu      sync.Mutex
 	streams map[net.Conn]crdt.NodeID
 	closed  bool
+	free    time.Time      // when what was sent before has left
 	calls   sync.WaitGroup // callbacks that run; Close waits for them
 }
 
@@ -132,23 +177,24 @@ func (n *MeshNode) enter() bool {
 // Self names the node.
 func (n *MeshNode) Self() crdt.NodeID { return n.id }
 
-// Serve joins the network.
+// Serve joins the network. Of two nodes with one id the second waits for Swap, or for the end of the first.
 func (n *MeshNode) Serve(onPeer func(crdt.NodeID, string, string, bool), onGossip func(crdt.NodeID, []byte),
 	onStream func(crdt.NodeID, io.ReadWriteCloser)) error {
 	n.onPeer, n.onGossip, n.onStream = onPeer, onGossip, onStream
 	n.stop, n.stopped = make(chan struct{}), make(chan struct{})
 	n.m.mu.Lock()
-	if n.m.nodes[n.id] != nil {
+	switch {
+	case n.m.nodes[n.id] == nil:
+		n.m.nodes[n.id] = n
+	case n.m.twins[n.id] == nil:
+		n.m.twins[n.id] = n
+	default:
 		n.m.mu.Unlock()
-		return fmt.Errorf("fabric: mesh: node %q is there already", n.id)
+		return fmt.Errorf("fabric: mesh: node %q is there twice already", n.id)
 	}
-	n.m.nodes[n.id] = n
 	n.m.mu.Unlock()
 	go n.deliver()
-	for _, other := range n.m.neighbours(n.id, false) {
-		n.peer(other, true)
-		other.peer(n, true)
-	}
+	n.m.linkUp(n)
 	return nil
 }
 
@@ -183,7 +229,7 @@ func (n *MeshNode) peer(other *MeshNode, up bool) {
 
 // Publish gives the frame to every neighbour whose link does not lose it.
 func (n *MeshNode) Publish(_ context.Context, frame []byte) error {
-	for _, other := range n.m.neighbours(n.id, true) {
+	for _, other := range n.m.neighbours(n, true) {
 		select {
 		case other.inbox <- meshFrame{n.id, append([]byte(nil), frame...)}:
 		default:
@@ -194,7 +240,7 @@ func (n *MeshNode) Publish(_ context.Context, frame []byte) error {
 
 // OpenStream opens a stream to a neighbour.
 func (n *MeshNode) OpenStream(_ context.Context, id crdt.NodeID) (io.ReadWriteCloser, error) {
-	other := n.m.linked(n.id, id)
+	other := n.m.linked(n, id)
 	if other == nil {
 		return nil, fmt.Errorf("%w from %q to %q", errCut, n.id, id)
 	}
@@ -212,6 +258,29 @@ func (n *MeshNode) OpenStream(_ context.Context, id crdt.NodeID) (io.ReadWriteCl
 type meshStream struct {
 	net.Conn
 	n *MeshNode
+}
+
+// Write takes the time that the node's rate asks for.
+func (s meshStream) Write(b []byte) (int, error) {
+	s.n.send(len(b))
+	return s.Conn.Write(b)
+}
+
+func (n *MeshNode) send(size int) {
+	n.m.mu.Lock()
+	rate := n.m.rate
+	n.m.mu.Unlock()
+	if rate == 0 {
+		return
+	}
+	n.mu.Lock()
+	if now := time.Now(); n.free.Before(now) {
+		n.free = now
+	}
+	n.free = n.free.Add(time.Duration(float64(size) / float64(rate) * float64(time.Second)))
+	wait := time.Until(n.free)
+	n.mu.Unlock()
+	time.Sleep(wait)
 }
 
 func (s meshStream) Close() error {
@@ -247,14 +316,39 @@ func (n *MeshNode) Close() error {
 	if n.stop == nil {
 		return nil
 	}
-	n.m.mu.Lock()
-	delete(n.m.nodes, n.id)
-	n.m.mu.Unlock()
-	for _, other := range n.m.neighbours(n.id, false) {
+	for _, other := range n.m.leave(n) {
 		other.peer(n, false)
 	}
+	n.m.promote(n.id)
 	close(n.stop)
 	<-n.stopped
 	n.calls.Wait()
 	return nil
+}
+
+// leave takes a node out of the network, and gives those that it was linked to.
+func (m *Mesh) leave(n *MeshNode) []*MeshNode {
+	others := m.neighbours(n, false)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes[n.id] == n {
+		delete(m.nodes, n.id)
+	} else if m.twins[n.id] == n {
+		delete(m.twins, n.id)
+	}
+	return others
+}
+
+// promote gives the links of a node that left to its twin.
+func (m *Mesh) promote(id crdt.NodeID) {
+	m.mu.Lock()
+	twin := m.twins[id]
+	if m.nodes[id] != nil || twin == nil {
+		m.mu.Unlock()
+		return
+	}
+	m.nodes[id] = twin
+	delete(m.twins, id)
+	m.mu.Unlock()
+	m.linkUp(twin)
 }

@@ -22,10 +22,10 @@ func (f *Fabric) welcome(name string, show func(empty *crdt.Region) error) (*Reg
 	if f.closed.Load() {
 		return nil, ErrClosed
 	}
-	if err := CheckRegionName(name); err != nil {
+	if err := checkRegionName(name); err != nil { // names that are reserved are for the regions of newer versions
 		return nil, fmt.Errorf("%w: %w", errProtocol, err)
 	}
-	probe := crdt.NewRegion(crdt.Config{Name: name, Self: f.origin, MaxGhosts: f.cfg.MaxGhosts})
+	probe := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), MaxGhosts: f.cfg.MaxGhosts})
 	if err := show(probe); err != nil || probe.ContextHash() == 0 {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func TestNamesAloneMakeNoReplicas(t *testing.T) {
 	}
 	for _, s := range [][]byte{said(t, append(frames, []byte{frameEnd, 0})...)} {
 		tr.stream = &script{Reader: bytes.NewReader(s)}
-		if _, err := f.mesh.pullFrom(t.Context(), newPeer("x"), becauseConnected); err != nil {
+		if _, err := f.mesh.pullFrom(t.Context(), newPeer("x"), newLink(), becauseConnected); err != nil {
 			t.Fatal(err)
 		}
 	}

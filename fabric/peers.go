@@ -24,22 +24,22 @@ type mesh struct {
 	prints *prints
 	can    abilities
 
-	mu    sync.Mutex
-	peers map[crdt.NodeID]*peer
+	mu      sync.Mutex
+	peers   map[crdt.NodeID]*peer
+	streams map[crdt.NodeID]int // pulls by each peer that are open here
 
-	news    chan struct{} // capacity 1: one signal stands for any number
-	pulling chan struct{} // a token: one pull at a time, so that no two peers send the same
-	serving chan struct{} // tokens: pulls that are answered at the same time
+	news  chan struct{} // capacity 1: one signal stands for any number
+	turns turns         // of our pulls
+	gate  gate          // for pulls from us
+	tasks tasks         // regions that a pull is bringing
 
-	pulls, rounds, chunks, pulledBytes, servedBytes, failures atomic.Uint64
-	lastPull                                                  atomic.Pointer[PullReport]
+	pulls, rounds, chunks, pulledBytes, servedBytes, failures, putOff atomic.Uint64
+	pulled                                                            atomic.Int64 // when a pull ended well last, Unix ns by the machine's clock
+	lastPull                                                          atomic.Pointer[PullReport]
 }
 
-// servingMax bounds the pulls that are answered at once; the next wait in their streams.
-const servingMax = 8
-
 func newMesh(f *Fabric) *mesh {
-	m := &mesh{f: f, can: ourAbilities &^ f.cfg.lack, peers: map[crdt.NodeID]*peer{}, news: make(chan struct{}, 1), pulling: make(chan struct{}, 1), serving: make(chan struct{}, servingMax)}
+	m := &mesh{f: f, can: ourAbilities &^ f.cfg.lack, peers: map[crdt.NodeID]*peer{}, streams: map[crdt.NodeID]int{}, news: make(chan struct{}, 1)}
 	m.prints = newPrints(m)
 	return m
 }
@@ -49,8 +49,12 @@ type peer struct {
 	id         crdt.NodeID
 	name, tier string
 	cancel     context.CancelFunc // ends its goroutine; nil while it is away
+	since      time.Time          // when it came
+	heard      atomic.Int64       // when something came from it last, Unix ms
 
 	want chan reason // capacity 1, see ask
+
+	upAt time.Time // when it came, by the machine's clock
 
 	// What it has seen; see ledger.go.
 	mu    sync.Mutex
@@ -105,6 +109,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	if up == (p.cancel != nil) || up && m.f.ctx.Err() != nil {
 		return
 	}
+	p.hear(m.f.cfg.Now())
 	if !up {
 		p.cancel()
 		p.cancel = nil
@@ -113,10 +118,30 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	}
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(m.f.ctx)
-	p.name, p.tier = name, tier
+	p.name, p.tier, p.since = name, tier, m.f.cfg.Now()
+	p.upAt = time.Now()
 	m.up.Add(1)
 	p.ask(becauseConnected)
-	m.f.goDo(func() { m.follow(ctx, p, name) })
+	rush := m.rush()
+	m.f.goDo(func() { m.follow(ctx, p, name, rush) })
+}
+
+// How pulls from many peers that come at once are spread out.
+const (
+	rushWindow = time.Second
+	rushFree   = 4                    // so many in a window are pulled from at once
+	rushEach   = 5 * time.Millisecond // each further one
+)
+
+// rush says over how long the first pull from a peer that came now is to be spread. The caller holds mu.
+func (m *mesh) rush() time.Duration {
+	n := 0
+	for _, p := range m.peers {
+		if p.cancel != nil && time.Since(p.upAt) < rushWindow {
+			n++
+		}
+	}
+	return rushEach * time.Duration(max(n-rushFree, 0))
 }
 
 func (m *mesh) connected() []*peer {
@@ -186,10 +211,32 @@ const (
 	retryMax    = 30 * time.Second
 )
 
+// link is what the goroutine that pulls from a peer knows about doing so. It begins anew when the peer comes back.
+type link struct {
+	since time.Time
+	asked bool          // since then
+	busy  time.Time     // not to be asked before; zero once it was asked in peace
+	rtt   time.Duration // of a check, smoothed; 0 before the first
+}
+
+func newLink() *link { return &link{since: time.Now()} }
+
+// took counts the time of a round trip.
+func (l *link) took(d time.Duration) {
+	if l.rtt == 0 {
+		l.rtt = d
+	}
+	l.rtt += (d - l.rtt) / 4
+}
+
 // follow pulls from a peer whenever it is due, until ctx ends. What was asked for then and not done is left to the
-// next span.
-func (m *mesh) follow(ctx context.Context, p *peer, name string) {
+// next span. The first pull is spread over rush.
+func (m *mesh) follow(ctx context.Context, p *peer, name string, rush time.Duration) {
 	rnd := m.f.random()
+	l := newLink()
+	if rush > 0 {
+		l.busy = l.since.Add(time.Duration(rnd.Int64N(int64(rush))))
+	}
 	quiet, retry := m.f.cfg.HelloEvery, time.Duration(0)
 	idle := time.NewTimer(jitter(rnd, quiet))
 	defer idle.Stop()
@@ -201,15 +248,21 @@ func (m *mesh) follow(ctx context.Context, p *peer, name string) {
 		case why = <-p.want:
 		case <-idle.C:
 		}
-		if !m.hold(ctx, p, why) {
+		if !l.hold(ctx, p, &why) {
 			p.ask(why)
 			return
 		}
-		news, err := m.pullFrom(ctx, p, why)
+		news, err := m.pullFrom(ctx, p, l, why)
+		var later *busyError
 		switch {
 		case ctx.Err() != nil:
 			p.ask(why)
 			return
+		case errors.As(err, &later): // meanwhile the turn is another peer's
+			m.putOff.Add(1)
+			l.busy = time.Now().Add(jitter(rnd, later.retry))
+			p.ask(becauseBehind)
+			continue
 		case err != nil:
 			m.failures.Add(1)
 			retry = min(max(2*retry, retryMin), retryMax)
@@ -221,7 +274,7 @@ func (m *mesh) follow(ctx context.Context, p *peer, name string) {
 		default:
 			quiet = min(2*quiet, m.f.cfg.HelloMax)
 		}
-		retry = 0
+		l.busy, retry = time.Time{}, 0
 		idle.Reset(jitter(rnd, quiet))
 	}
 }
@@ -231,9 +284,10 @@ func jitter(rnd *rand.Rand, d time.Duration) time.Duration {
 	return d*3/4 + time.Duration(rnd.Int64N(int64(d)/2+1))
 }
 
-// hold waits as long as the reason allows; a more urgent one cuts it short.
-func (m *mesh) hold(ctx context.Context, p *peer, why reason) bool {
-	t := time.NewTimer(why.delay())
+// hold waits as long as the reason allows, and until the peer wants to be asked; a more urgent reason cuts the former short.
+func (l *link) hold(ctx context.Context, p *peer, why *reason) bool {
+	wait := func() time.Duration { return max(why.delay(), time.Until(l.busy)) }
+	t := time.NewTimer(wait())
 	defer t.Stop()
 	for {
 		select {
@@ -242,9 +296,9 @@ func (m *mesh) hold(ctx context.Context, p *peer, why reason) bool {
 		case <-t.C:
 			return true
 		case more := <-p.want:
-			if more > why {
-				why = more
-				t.Reset(why.delay())
+			if more > *why {
+				*why = more
+				t.Reset(wait())
 			}
 		}
 	}
@@ -273,15 +327,33 @@ func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
 	}
 }
 
+// streamsMax bounds the pulls of one peer that are open here. It needs one; more are there while it begins again.
+const streamsMax = 4
+
 func (m *mesh) onStream(id crdt.NodeID, s io.ReadWriteCloser) {
-	if m.f.closed.Load() {
+	if m.f.closed.Load() || !m.openStream(id, 1) {
 		_ = s.Close()
 		return
 	}
 	m.f.goDo(func() {
+		defer m.openStream(id, -1)
 		err := m.serve(m.f.ctx, id, s)
 		if err != nil && !errors.Is(err, io.EOF) && m.f.ctx.Err() == nil {
 			m.f.cfg.Logger.Debug("pull by a peer ended early", "peer", id, "err", err)
 		}
 	})
+}
+
+// openStream counts the streams of a peer, and refuses too many.
+func (m *mesh) openStream(id crdt.NodeID, change int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.streams[id] + change
+	if n > streamsMax {
+		return false
+	}
+	if m.streams[id] = n; n == 0 {
+		delete(m.streams, id)
+	}
+	return true
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
+	"math"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -27,7 +27,9 @@ type PullReport struct {
 type puller struct {
 	m       *mesh
 	p       *peer
+	l       *link
 	c       *conn
+	after   map[*peer]bool // put off because this pull brings what they were asked for; of mesh.tasks
 	open    map[crdt.RegionID]*crdt.Receiver
 	named   map[crdt.RegionID]*Region
 	told    crdt.RegionID // the region that the peer named last,
@@ -35,8 +37,24 @@ type puller struct {
 	report  PullReport
 }
 
+// busyError says that the peer answers too many pulls, and when to ask again.
+type busyError struct{ retry time.Duration }
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("fabric: the peer is busy, ask again in %v", e.retry)
+}
+
+// decodeBusy reads a BUSY frame. What it asks for is bounded here too.
+func decodeBusy(b []byte) error {
+	ms, n := binary.Uvarint(b)
+	if n <= 0 {
+		return fmt.Errorf("%w: a time of %d bytes", errProtocol, len(b))
+	}
+	return &busyError{min(max(time.Duration(min(ms, math.MaxInt32))*time.Millisecond, busyMin), busyMax)}
+}
+
 // pullFrom runs one session. news tells whether it brought something.
-func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, err error) {
+func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news bool, err error) {
 	start := m.f.cfg.Now()
 	dial, cancel := context.WithTimeout(ctx, stallTimeout)
 	s, err := m.f.cfg.Transport.OpenStream(dial, p.id)
@@ -46,23 +64,27 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, er
 	}
 	c := newConn(s)
 	stop := c.watchContext(ctx)
-	select { // after the stream is open, so that a peer that is gone holds up nobody
-	case m.pulling <- struct{}{}:
-		next := sync.OnceFunc(func() { <-m.pulling })
-		defer next()
-		defer time.AfterFunc(stallTimeout, next).Stop() // nor does one that is slow
-	case <-ctx.Done():
+	// After the stream is open, so that a peer that is gone holds up nobody.
+	give, err := m.turns.take(ctx, &turn{why: why, asked: l.asked, rtt: l.rtt})
+	if err != nil {
 		stop()
-		c.close(ctx.Err())
-		return false, ctx.Err()
+		c.close(err)
+		return false, err
 	}
-	x := &puller{m: m, p: p, c: c, open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
-	err = x.run(why)
+	defer give()
+	c.pace.start(briskRate)
+	x := &puller{m: m, p: p, l: l, c: c, open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+	err = x.run(x.checkFirst(why))
+	l.asked = true
 	stop()
 	c.close(err)
+	m.tasks.end(x)
 	m.pulledBytes.Add(c.in)
 	m.rounds.Add(uint64(x.report.Rounds))
 	m.pulls.Add(1)
+	if err == nil {
+		m.pulled.Store(time.Now().UnixNano())
+	}
 	if x.report.News > 0 {
 		x.report.Peer, x.report.At, x.report.Took = p.id, start, m.f.cfg.Now().Sub(start)
 		x.report.BytesIn, x.report.BytesOut = c.in, c.out
@@ -71,11 +93,22 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, why reason) (news bool, er
 	return x.report.News > 0, err
 }
 
-func (x *puller) run(why reason) error {
+// checkFirst reports whether to ask first if anything differs: where that is likely not so, or a list of regions is long.
+func (x *puller) checkFirst(why reason) bool {
+	switch {
+	case why == becauseTime || why == becauseChanged || !x.l.busy.IsZero():
+		return true
+	case why == becauseConnected && x.m.pulled.Load() > x.l.since.UnixNano():
+		return true // another peer has just given us what it has
+	}
+	return x.m.prints.size() > inlineHellos
+}
+
+func (x *puller) run(checkFirst bool) error {
 	now, step := x.m.prints.snapshot(x.p)
 	defer x.p.drop(step)
 	scope := everyBucket
-	if why == becauseTime || why == becauseChanged || x.m.prints.size() > inlineHellos {
+	if checkFirst {
 		var err error
 		if scope, err = x.check(now, step); err != nil || scope == nil {
 			return err
@@ -96,6 +129,8 @@ func (x *puller) run(why reason) error {
 			err = x.chunk(b)
 		case frameWant:
 			err = x.answer(b)
+		case frameBusy:
+			err = decodeBusy(b)
 		case frameEnd:
 			return x.end(b)
 		default:
@@ -112,6 +147,7 @@ func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
 	if err := x.c.send(frameCheck, binary.BigEndian.AppendUint64(nil, now.all)); err != nil {
 		return nil, err
 	}
+	asked := time.Now()
 	if err := x.turn(); err != nil {
 		return nil, err
 	}
@@ -119,6 +155,7 @@ func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.l.took(time.Since(asked))
 	switch kind {
 	case frameSame:
 		x.p.learnStep(s, everyBucket)
@@ -170,8 +207,11 @@ func (x *puller) over() error {
 	return x.turn()
 }
 
-// hello sends what was seen of a region and prepares for the answer.
+// hello sends what was seen of a region and prepares for the answer, unless another pull brings the region.
 func (x *puller) hello(r *Region) error {
+	if !x.m.tasks.take(x, r.id) {
+		return nil
+	}
 	r.mu.RLock()
 	msg, rc, v := r.core.Hello(), r.core.NewReceiver(), r.core.Version()
 	r.mu.RUnlock()
@@ -200,6 +240,7 @@ func (x *puller) name(b []byte) error {
 
 // meet prepares for chunks of a region for which no hello was sent.
 func (x *puller) meet(r *Region) {
+	x.m.tasks.take(x, r.id) // they come, whoever else brings them
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
@@ -247,6 +288,9 @@ func (x *puller) chunk(b []byte) error {
 	}
 	x.report.Chunks++
 	x.m.chunks.Add(1)
+	if rc.Done() {
+		x.m.tasks.done(x, id)
+	}
 	if err == nil && rc.Done() { // before that a cut may hold what the peer has in a part of the region only
 		x.p.learn(id, rc.Cut(), x.m.f.cfg.Now())
 	}

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,8 @@ type Region struct {
 	f    *Fabric
 	id   crdt.RegionID
 	name string
+
+	system bool // the fabric's own: replicated like the others, not listed, not open to users
 
 	mu       sync.RWMutex
 	core     *crdt.Region
@@ -38,8 +41,8 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.origin, Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts})
-	r := &Region{f: f, id: core.ID(), name: name, core: core}
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts})
+	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
 	r.nextDue.Store(math.MaxInt64)
 	return r
 }
@@ -96,9 +99,7 @@ func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
 	if c.c == nil && err != nil {
 		return c, err
 	}
-	if r == r.f.catalogue {
-		r.f.readCatalogue()
-	}
+	r.f.wrote(r)
 	if late {
 		_ = c.Sync(r.f.ctx)
 	}
@@ -158,9 +159,9 @@ func (r *Region) tick() {
 func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	now := r.f.now()
 	r.mu.Lock()
-	before, seen := r.core.Version(), r.calm()
+	before, written, seen := r.core.Version(), r.core.Stats().LocalWrites, r.calm()
 	fn(now)
-	grew := r.core.Version() != before
+	grew, wrote := r.core.Version() != before, r.core.Stats().LocalWrites != written
 	if grew {
 		r.stir(seen)
 	}
@@ -178,8 +179,26 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	if grew {
 		r.f.mesh.changed()
 	}
-	if grew && r == r.f.catalogue {
-		r.f.readCatalogue()
+	if wrote {
+		r.f.wrote(r)
+	} else if grew {
+		r.f.merged(r)
 	}
 	return c, late
+}
+
+// wrote passes on what follows from a local write. The caller holds no lock.
+func (f *Fabric) wrote(r *Region) {
+	f.merged(r)
+	f.roster.wrote()
+}
+
+// merged takes over what changed in a region of the fabric's own. The caller holds no lock.
+func (f *Fabric) merged(r *Region) {
+	switch r {
+	case f.catalogue:
+		f.readCatalogue()
+	case f.roster.r:
+		f.roster.read()
+	}
 }

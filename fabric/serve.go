@@ -3,8 +3,10 @@ package fabric
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -14,6 +16,7 @@ type server struct {
 	m      *mesh
 	id     crdt.NodeID
 	c      *conn
+	place  *place
 	can    abilities                // of the puller
 	scope  *bucketSet               // what the session is about
 	theirs map[crdt.RegionID]uint64 // fingerprints that the peer listed
@@ -33,20 +36,55 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	if same, err := x.greet(); err != nil || same {
 		return err
 	}
-	select {
-	case m.serving <- struct{}{}:
-		defer func() { <-m.serving }()
-	case <-ctx.Done():
-		return ctx.Err()
+	var retry time.Duration
+	if x.place, retry, err = m.gate.enter(ctx); err != nil {
+		return err
 	}
+	if x.place == nil {
+		return x.refuse(retry)
+	}
+	defer x.place.leave()
 	if err := x.listen(); err != nil {
 		return err
 	}
-	if err := x.reply(); err != nil {
+	var later *busyError
+	if err := x.reply(); errors.As(err, &later) {
+		return x.busy(later.retry)
+	} else if err != nil {
 		return err
 	}
 	m.prints.snapshot(nil) // END tells what is here now
 	if err := x.c.send(frameEnd, appendStates(nil, statesOf(x.differ))); err != nil {
+		return err
+	}
+	return x.c.flush()
+}
+
+// turnMax bounds what is read, and thrown away, of the turn of a peer that gets no place, bytes.
+const turnMax = hellosMax + smallMax
+
+// refuse lets the peer end its turn, and sends it away.
+func (x *server) refuse(retry time.Duration) error {
+	for size := 0; ; {
+		kind, err := x.c.next()
+		if err != nil {
+			return err
+		}
+		if size += x.c.size; size > turnMax {
+			return fmt.Errorf("%w: a turn of %d bytes, limit %d", errProtocol, size, turnMax)
+		}
+		if err := x.c.skip(); err != nil {
+			return err
+		}
+		if kind == frameOver {
+			return x.busy(retry)
+		}
+	}
+}
+
+// busy says when to come back.
+func (x *server) busy(retry time.Duration) error {
+	if err := x.c.send(frameBusy, binary.AppendUvarint(nil, uint64(retry.Milliseconds()))); err != nil {
 		return err
 	}
 	return x.c.flush()
@@ -248,6 +286,9 @@ func (x *server) send(r *Region, peer *crdt.Seen) error {
 		}
 		if err := x.c.send(frameChunk, msg); err != nil {
 			return err
+		}
+		if goOn, retry := x.place.yield(); !goOn {
+			return &busyError{retry}
 		}
 		r.mu.Lock()
 		msg = pull.Next(chunkBytes)

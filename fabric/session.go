@@ -22,6 +22,12 @@ import (
 //	         WANT  region, …                       (its fingerprint differs and no HELLO came: again from HELLO)
 //	         END   region, fingerprint, …          (what the peer has of the regions that differed)
 //
+// In place of its answer, or in the middle of it, a peer that answers too many pulls says
+//
+//	peer   → BUSY  when to come back, ms
+//
+// and the session ends; what came until then stays.
+//
 // After a connection, with few regions, the puller begins with ASK: a pull takes one round trip whatever was missed, two
 // where more than inlineHellos regions changed. Else CHECK comes first, and takes one more where something differs; what
 // it costs does not grow with the regions, what follows grows with those in the buckets that differ.
@@ -40,6 +46,7 @@ const (
 	frameSame   = 9
 	frameDiffer = 10
 	frameScope  = 11
+	frameBusy   = 12
 )
 
 // abilities say what a side of a session understands beyond the first version of the protocol. Unknown bits are for later

@@ -90,7 +90,7 @@ func realSession(tb testing.TB) (asked, answered []byte) {
 	tr.stream = t
 	done := make(chan error, 1)
 	go func() { done <- a.mesh.serve(tb.Context(), "b", server) }()
-	if _, err := b.mesh.pullFrom(tb.Context(), newPeer("a"), becauseConnected); err != nil {
+	if _, err := b.mesh.pullFrom(tb.Context(), newPeer("a"), newLink(), becauseConnected); err != nil {
 		tb.Fatal(err)
 	}
 	if err := <-done; err != nil && !errors.Is(err, io.EOF) {
@@ -140,7 +140,7 @@ func FuzzPull(f *testing.F) {
 	p := newPeer("x")
 	f.Fuzz(func(t *testing.T, said []byte) {
 		tr.stream = &script{Reader: bytes.NewReader(said)}
-		_, _ = node.mesh.pullFrom(t.Context(), p, becauseConnected)
+		_, _ = node.mesh.pullFrom(t.Context(), p, newLink(), becauseConnected)
 		for _, r := range node.all() {
 			r.mu.Lock()
 			err := r.core.Audit()

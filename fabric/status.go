@@ -54,7 +54,7 @@ func (f *Fabric) RegionStatus(name string) (RegionStatus, error) {
 }
 
 func (r *Region) inUse() bool {
-	if r == r.f.catalogue {
+	if r.system {
 		return false
 	}
 	if r.name == DefaultRegion || r.declared.Load() {
@@ -110,6 +110,8 @@ type SyncStats struct {
 	PullBytes    uint64      `json:"pull_bytes"`
 	ServedBytes  uint64      `json:"served_bytes"`
 	PullFailures uint64      `json:"pull_failures"`
+	PullsPutOff  uint64      `json:"pulls_put_off"`       // told by a busy peer to come back later
+	Gate         GateStats   `json:"gate"`                // pulls by peers
 	LastPull     *PullReport `json:"last_pull,omitempty"` // the last one that brought something
 }
 
@@ -119,6 +121,6 @@ func (f *Fabric) SyncStats() SyncStats {
 	return SyncStats{
 		PeersUp: int(m.up.Load()), PushFrames: p.frames.Load(), PushBytes: p.bytes.Load(), PushSkipped: p.skipped.Load(),
 		Pulls: m.pulls.Load(), PullRounds: m.rounds.Load(), PullChunks: m.chunks.Load(), PullBytes: m.pulledBytes.Load(),
-		ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), LastPull: m.lastPull.Load(),
+		ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), PullsPutOff: m.putOff.Load(), Gate: m.gate.stats(), LastPull: m.lastPull.Load(),
 	}
 }

@@ -1,0 +1,56 @@
+package fabric
+
+import (
+	"sync"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// tasks are the regions that pulls are bringing. A pull that takes long runs beside others, and what it is bringing is not
+// asked of a second peer meanwhile, unless it has become slow.
+type tasks struct {
+	mu   sync.Mutex
+	open map[crdt.RegionID]*puller
+}
+
+// take gives a region to a pull, unless another brings it. Then that one remembers to ask the peer when it is done.
+func (t *tasks) take(x *puller, id crdt.RegionID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if y := t.open[id]; y != nil && y != x && y.c.pace.brisk() {
+		if y.after == nil {
+			y.after = map[*peer]bool{}
+		}
+		y.after[x.p] = true
+		return false
+	}
+	if t.open == nil {
+		t.open = map[crdt.RegionID]*puller{}
+	}
+	t.open[id] = x
+	return true
+}
+
+// done says that a pull no longer brings a region.
+func (t *tasks) done(x *puller, id crdt.RegionID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[id] == x {
+		delete(t.open, id)
+	}
+}
+
+// end gives back all that a pull had, and asks the peers that were put off for it.
+func (t *tasks) end(x *puller) {
+	t.mu.Lock()
+	for id := range x.open {
+		if t.open[id] == x {
+			delete(t.open, id)
+		}
+	}
+	after := x.after
+	t.mu.Unlock()
+	for p := range after {
+		p.ask(becauseBehind)
+	}
+}
