@@ -95,6 +95,7 @@ func decodeChunk(msg []byte) (*chunk, error) {
 	for ; n > 0 && d.err == nil; n-- {
 		c.cells = append(c.cells, d.cell(ids))
 	}
+	c.cells = sortCells(append(c.cells, d.columns(ids)...))
 	if err := d.done(); err != nil {
 		return nil, fmt.Errorf("chunk: %w", err)
 	}

@@ -481,17 +481,19 @@ func (p *Pull) encode(lo, hi pos, cells []*cell) []byte {
 	if p.r.cfg.Mutant == MutantStaleCut {
 		ours = p.staleCut(cells)
 	}
-	buf := p.buf[:0]
-	for _, c := range cells {
+	simple, others := splitSimple(cells)
+	buf := binary.AppendUvarint(p.buf[:0], uint64(len(others)))
+	for _, c := range others {
 		buf = p.r.appendCell(buf, &t, c, p.theirs)
 	}
+	buf = p.r.appendColumns(buf, &t, simple, p.theirs)
 	p.buf = buf
 	body := make([]byte, 0, 256+len(buf))
 	body = appendPos(appendPos(body, lo), hi)
 	body = p.appendCut(body, &t, ours)
 	body = p.appendFloors(body, &t)
 	body = p.appendScopes(body, lo, hi)
-	body = append(binary.AppendUvarint(body, uint64(len(cells))), buf...)
+	body = append(body, buf...)
 	flags := byte(0)
 	if p.full {
 		flags = chunkFull
