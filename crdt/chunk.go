@@ -95,6 +95,7 @@ func decodeChunk(msg []byte) (*chunk, error) {
 	for ; n > 0 && d.err == nil; n-- {
 		c.cells = append(c.cells, d.cell(ids))
 	}
+	c.cells = sortCells(append(c.cells, d.columns(ids)...))
 	if err := d.done(); err != nil {
 		return nil, fmt.Errorf("chunk: %w", err)
 	}
@@ -245,8 +246,9 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 	if len(r.origins)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
 		return fmt.Errorf("chunk: %w: %d origins, %d pieces: too many", ErrMalformed, len(cut), len(r.pieces))
 	}
-	if own := cut[r.cfg.Self]; own.Top() > r.ownTop() {
-		return fmt.Errorf("chunk: %w: its sender has seen write %d of %v, and we wrote %d", ErrMalformed, own.Top(), r.cfg.Self, r.ownTop())
+	own := cut[r.cfg.Self]
+	if err := r.checkOwn(own.Top()); err != nil {
+		return err
 	}
 	for i := range c.cells {
 		s := &c.cells[i]
@@ -265,14 +267,6 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 		}
 	}
 	return nil
-}
-
-// ownTop is the number of our last write.
-func (r *Region) ownTop() Seq {
-	if i, ok := r.byID[r.cfg.Self]; ok {
-		return r.origins[i].runs.Top()
-	}
-	return 0
 }
 
 // join merges a checked chunk.

@@ -2,6 +2,7 @@ package crdt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -87,7 +88,44 @@ func goldenMessages(t *testing.T) []golden {
 			out = append(out, recordsAsGolden(b.TakeDirty())...)
 		}
 	}
-	return out
+	return append(out, goldenRecon(t)...)
+}
+
+// goldenRecon gives the messages of a reconciliation, of a scrub, and of a causal region.
+func goldenRecon(t testing.TB) (out []golden) {
+	t.Helper()
+	a, b := NewRegion(Config{Name: "golden", Self: testOrigin(1), Push: true, Small: -1}), NewRegion(Config{Name: "golden", Self: testOrigin(2)})
+	update(t, a, func(tx *Tx) error {
+		tx.Set("stays", []byte("v"), false)
+		tx.Set("goes", []byte("v"), false)
+		return nil
+	})
+	pullAll(t, b, a, 1<<20)
+	a.SetCausal(true)
+	update(t, b, func(tx *Tx) error { tx.Set("before", nil, false); return nil })
+	pullAll(t, a, b, 1<<20)
+	update(t, a, func(tx *Tx) error { tx.Del("goes"); tx.Set("new", []byte("v"), false); return nil })
+	out = append(out, golden{"push-causal", "a removal and a write that come after a write of b", a.TakePush()[0]})
+	a.SetCausal(false)
+	a.Prune(a.Self(), a.OwnTop())
+	out = append(out, golden{"hello-wanting", "b's context, and an entry to be sent first", b.HelloWanting([]uint64{EntryHash("new")})})
+	rc, p := b.NewReceiver(), a.NewPull(hello(t, b))
+	offer := p.Next(100)
+	more := binary.AppendUvarint(b.preamble(replyMore), 66)
+	if err := p.Reply(more); err != nil {
+		t.Fatal(err)
+	}
+	symbols := p.Next(100)
+	bitmaps := b.preamble(replyBitmaps)
+	if err := p.Reply(bitmaps); err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, golden{"offer", "a's offer to b, which has not seen a's floor", offer}, golden{"reply-more", "b wants two symbols more", more},
+		golden{"symbols", "these", symbols}, golden{"reply-bitmaps", "b wants everything", bitmaps}, golden{"bitmaps", "and gets it", p.Next(100)})
+	if err := rc.Merge(offer, testNow); err != nil {
+		t.Fatal(err)
+	}
+	return append(out, golden{"reply-go", "b knows what is gone", rc.TakeReply()}, golden{"scrub", "a is compared", a.NewScrub().Next()})
 }
 
 func recordsAsGolden(recs []Record) (out []golden) {

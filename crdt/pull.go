@@ -157,9 +157,9 @@ type span struct{ lo, hi pos }
 // during the last, so that the puller ends with one context for the whole space.
 const passesMax = 4
 
-// NewPull begins to answer a Hello.
+// NewPull begins to answer a Hello. A causal region that is loading has nothing to say.
 func (r *Region) NewPull(peer *Seen) *Pull {
-	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}}
+	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading()}
 }
 
 // Done reports whether the last chunk was made.
@@ -481,17 +481,19 @@ func (p *Pull) encode(lo, hi pos, cells []*cell) []byte {
 	if p.r.cfg.Mutant == MutantStaleCut {
 		ours = p.staleCut(cells)
 	}
-	buf := p.buf[:0]
-	for _, c := range cells {
+	simple, others := splitSimple(cells)
+	buf := binary.AppendUvarint(p.buf[:0], uint64(len(others)))
+	for _, c := range others {
 		buf = p.r.appendCell(buf, &t, c, p.theirs)
 	}
+	buf = p.r.appendColumns(buf, &t, simple, p.theirs)
 	p.buf = buf
 	body := make([]byte, 0, 256+len(buf))
 	body = appendPos(appendPos(body, lo), hi)
 	body = p.appendCut(body, &t, ours)
 	body = p.appendFloors(body, &t)
 	body = p.appendScopes(body, lo, hi)
-	body = append(binary.AppendUvarint(body, uint64(len(cells))), buf...)
+	body = append(body, buf...)
 	flags := byte(0)
 	if p.full {
 		flags = chunkFull
@@ -499,7 +501,7 @@ func (p *Pull) encode(lo, hi pos, cells []*cell) []byte {
 			flags |= chunkRecon
 		}
 	}
-	return t.seal(p.preamble(flags), body)
+	return t.seal(p.r.preamble(flags), body)
 }
 
 // remember keeps what rewind needs of the chunk that covers [lo, hi].

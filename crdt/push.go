@@ -31,6 +31,7 @@ type outbox struct {
 	bytes     int
 	inherited []tip // used by add alone
 	fence     Seq   // the last scoped write: it covers all before it, which therefore must go out before it
+	past      past  // of a causal region: what the last write comes after
 }
 
 func (o *outbox) first() Seq { return o.ops[0].seq }
@@ -164,12 +165,17 @@ func (r *Region) encodePush(ops []outOp) []byte {
 	body := make([]byte, 0, size)
 	n := 0
 	base := HLC(0)
+	flags := byte(0)
 	for i := range ops {
 		if p := &ops[i]; p.c != nil {
 			if n == 0 {
 				base = p.hlc
 				body = binary.AppendUvarint(body, uint64(ops[0].seq))
 				body = binary.AppendUvarint(body, uint64(base))
+				if r.cfg.Causal {
+					flags |= pushCausal
+					body = appendContext(body, &t, r.out.past.news())
+				}
 			}
 			body = r.appendOp(body, &t, p, base, ops[0].seq)
 			n++
@@ -178,9 +184,12 @@ func (r *Region) encodePush(ops []outOp) []byte {
 	if n == 0 {
 		return nil
 	}
-	head := appendBytes([]byte{wireVersion}, r.cfg.Name)
+	head := append(appendBytes([]byte{wireVersion}, r.cfg.Name), flags)
 	return t.seal(binary.AppendUvarint(head, uint64(n)), body)
 }
+
+// pushCausal is a message's flag: it tells what its writes come after, see causal.go.
+const pushCausal = 1
 
 // Flags of a pushed write.
 const (
@@ -273,6 +282,9 @@ type delta struct {
 	region string
 	origin Origin
 	ops    []deltaOp
+	causal bool
+	first  Seq     // the first number that the message stands for
+	after  Context // of a causal message: what it comes after, as far as messages before it did not say so
 }
 
 type deltaOp struct {
@@ -304,6 +316,11 @@ func decodePush(msg []byte) (*delta, error) {
 	d.version("a push")
 	var out delta
 	out.region = string(d.bytes(MaxRegionName))
+	flags := d.byte()
+	if flags&^pushCausal != 0 {
+		d.fail("a push with flags %#x", flags)
+	}
+	out.causal = flags&pushCausal != 0
 	n := d.count(2)
 	ids := d.origins()
 	if len(ids) == 0 {
@@ -311,10 +328,14 @@ func decodePush(msg []byte) (*delta, error) {
 		return nil, d.err
 	}
 	out.origin = ids[0]
-	first, base := d.seq(), HLC(d.uvarint())
+	out.first = d.seq()
+	base := HLC(d.uvarint())
+	if out.causal {
+		out.after = d.context(ids)
+	}
 	out.ops = make([]deltaOp, 0, min(n, 4096))
 	for range n {
-		out.ops = append(out.ops, d.op(ids, first, base))
+		out.ops = append(out.ops, d.op(ids, out.first, base))
 		if d.err != nil {
 			return nil, d.err
 		}
@@ -359,14 +380,15 @@ func (d *decoder) op(ids []Origin, first Seq, base HLC) deltaOp {
 	return op
 }
 
-// waiter is a pushed write that came before something that it covers.
+// waiter is a pushed write, or a whole message of a causal region, that came before something that it comes after.
 type waiter struct {
-	op   deltaOp
-	size int
+	op    deltaOp
+	group *delta
+	size  int
 }
 
 // Push merges a pushed message. It reports whether that left a new gap, for a pull to close. The message may be
-// reused afterwards. Errors: ErrMalformed, ErrVersion; then nothing was merged.
+// reused afterwards. Errors: ErrMalformed, ErrVersion, ErrRolledBack; then nothing was merged.
 func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	d, err := decodePush(msg)
 	if err != nil {
@@ -375,17 +397,15 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	if d.region != r.cfg.Name {
 		return false, fmt.Errorf("region %q: push: %w: it is for region %q", r.cfg.Name, ErrMalformed, d.region)
 	}
-	if d.origin == r.cfg.Self {
-		return false, nil // our own, come back
+	if d.origin == r.cfg.Self { // our own, come back
+		return false, r.checkOwn(d.top())
 	}
-	applied, holes, version := false, r.holes(), r.version
-	for i := range d.ops {
-		switch r.tryOp(&d.ops[i], now) {
-		case opApplied:
-			applied = true
-		case opEarly:
-			r.wait(d.ops[i])
-		}
+	holes, version := r.holes(), r.version
+	applied := false
+	if r.cfg.Causal {
+		applied = r.pushCausally(d, now)
+	} else {
+		applied = r.pushEach(d, now)
 	}
 	if applied {
 		r.retryWaiting(now)
@@ -395,6 +415,27 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	}
 	r.absorbResets(now)
 	return r.holes() > holes, nil
+}
+
+// pushEach merges the writes of a message one by one.
+func (r *Region) pushEach(d *delta, now int64) (applied bool) {
+	for i := range d.ops {
+		switch r.tryOp(&d.ops[i], now) {
+		case opApplied:
+			applied = true
+		case opEarly:
+			r.wait(d.ops[i])
+		}
+	}
+	return applied
+}
+
+// top is the highest number in a message.
+func (d *delta) top() (top Seq) {
+	for i := range d.ops {
+		top = max(top, d.ops[i].dot.Seq)
+	}
+	return top
 }
 
 type opResult uint8
@@ -411,6 +452,7 @@ func (r *Region) tryOp(op *deltaOp, now int64) opResult {
 	if r.has(p, op.dot) {
 		if !op.absent {
 			r.claimSeen(op)
+			r.compare(op)
 		}
 		r.stats.PushOld++
 		return opSeen
@@ -511,10 +553,18 @@ func (r *Region) wait(op deltaOp) {
 		r.waitNothing(op.dot)
 		return
 	}
-	size := 64 + len(op.key) + len(op.sub) + len(op.val) + 24*(len(op.deps)+len(op.after)+len(op.folded)+len(op.scope))
+	r.keep(waiter{op: op, size: op.size()})
+}
+
+// size is what a decoded write takes in memory, about.
+func (op *deltaOp) size() int {
+	return 64 + len(op.key) + len(op.sub) + len(op.val) + 24*(len(op.deps)+len(op.after)+len(op.folded)+len(op.scope))
+}
+
+func (r *Region) keep(w waiter) {
 	r.stats.PushWaiting++
-	r.waiting = append(r.waiting, waiter{op, size})
-	r.waitLen += size
+	r.waiting = append(r.waiting, w)
+	r.waitLen += w.size
 	for len(r.waiting) > waitingMax || r.waitLen > waitingMaxSize {
 		r.waitLen -= r.waiting[0].size
 		r.waiting = slices.Delete(r.waiting, 0, 1)
@@ -530,7 +580,7 @@ func (r *Region) waitNothing(d Dot) {
 			return
 		}
 	}
-	r.waiting = append(r.waiting, waiter{deltaOp{dot: d, absent: true}, 0})
+	r.waiting = append(r.waiting, waiter{op: deltaOp{dot: d, absent: true}})
 }
 
 // retryWaiting applies what has become ready, until nothing more does.
@@ -540,7 +590,12 @@ func (r *Region) retryWaiting(now int64) {
 		kept := r.waiting[:0]
 		r.waitLen = 0
 		for _, w := range r.waiting {
-			if w.op.absent {
+			if w.group != nil {
+				if res := r.tryGroup(w.group, now); res != opEarly {
+					again = again || res == opApplied
+					continue
+				}
+			} else if w.op.absent {
 				if i, ok := r.byID[w.op.dot.Origin]; ok && r.origins[i].runs.Has(w.op.dot.Seq) {
 					continue
 				}

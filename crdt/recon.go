@@ -112,7 +112,7 @@ func (p *Pull) makeOffer() []byte {
 	body = binary.BigEndian.AppendUint64(body, salt)
 	body = binary.AppendUvarint(body, uint64(len(o.sketch.items)))
 	body = p.appendSymbols(body, offerSymbols)
-	return t.seal(p.preamble(msgOffer), body)
+	return t.seal(p.r.preamble(msgOffer), body)
 }
 
 // sharedItems hashes the dots of eachShared.
@@ -120,10 +120,6 @@ func (r *Region) sharedItems(salt uint64, a, b *Seen) []uint64 {
 	items := make([]uint64, 0, r.live)
 	r.eachShared(a, b, func(_ *cell, t tip) { items = append(items, r.item(salt, t)) })
 	return items
-}
-
-func (p *Pull) preamble(kind byte) []byte {
-	return append(append([]byte{wireVersion}, p.r.id[:]...), kind)
 }
 
 // appendSymbols encodes the coded symbols from the last one sent up to number upto.
@@ -181,7 +177,7 @@ func (p *Pull) decodeReply(msg []byte) (kind byte, upto int, err error) {
 func (p *Pull) appendSymbolsMessage(upto int) []byte {
 	p.waiting = true
 	var t originTable
-	return t.seal(p.preamble(msgSymbols), p.appendSymbols(nil, upto))
+	return t.seal(p.r.preamble(msgSymbols), p.appendSymbols(nil, upto))
 }
 
 // bitmaps tells every shared live dot. The puller needs no further word.
@@ -201,7 +197,7 @@ func (p *Pull) bitmaps() []byte {
 	}
 	p.offer.pruned, p.offer.agreed = r.pruned, true
 	// What was shared when the offer was made, and is gone by now, is in the chunks.
-	return t.seal(p.preamble(msgBitmaps), append(binary.AppendUvarint(nil, uint64(n)), body...))
+	return t.seal(p.r.preamble(msgBitmaps), append(binary.AppendUvarint(nil, uint64(n)), body...))
 }
 
 // eachShared calls fn on every live sibling whose dot a has seen where it lives, and b too unless it is nil: by
@@ -250,8 +246,7 @@ func (rc *Receiver) TakeReply() []byte {
 }
 
 func (rc *Receiver) answer(kind byte, upto int) {
-	b := append([]byte{wireVersion}, rc.r.id[:]...)
-	b = append(b, kind)
+	b := rc.r.preamble(kind)
 	if kind == replyMore {
 		b = binary.AppendUvarint(b, uint64(upto))
 	}

@@ -20,6 +20,9 @@ const (
 	recCell   = 3
 )
 
+// recordVersion is the first byte of every record.
+const recordVersion = 1
+
 // ErrDamaged says that a record does not read back as it was written.
 var ErrDamaged = errors.New("crdt: damaged record")
 
@@ -85,7 +88,7 @@ func (r *Region) cellRecord(c *cell) (Record, bool) {
 	for i := range c.sibs {
 		size += 24 + len(c.sibs[i].val)
 	}
-	b := append(make([]byte, 0, size), wireVersion)
+	b := append(make([]byte, 0, size), recordVersion)
 	b = binary.AppendUvarint(b, uint64(len(c.sibs)))
 	for i := range c.sibs {
 		s := &c.sibs[i]
@@ -104,7 +107,7 @@ func (r *Region) cellRecord(c *cell) (Record, bool) {
 }
 
 func (o *originState) encode() []byte {
-	b := append([]byte{wireVersion}, o.id[:]...)
+	b := append([]byte{recordVersion}, o.id[:]...)
 	b = binary.AppendUvarint(b, uint64(o.floor))
 	return appendRuns(b, o.runs)
 }
@@ -117,7 +120,7 @@ func (r *Region) encodeMeta() []byte {
 		body = appendPos(appendPos(body, x.lo), x.hi)
 		body = appendContext(body, &t, x.extra)
 	}
-	return t.seal([]byte{wireVersion}, body)
+	return t.seal([]byte{recordVersion}, body)
 }
 
 // RecordRegion tells which region a record key belongs to.
@@ -147,7 +150,7 @@ type meta struct {
 
 func decodeMeta(b []byte) (meta, error) {
 	d := decoder{b: b}
-	d.version("a region's meta record")
+	d.recordVersion("a region's meta record")
 	ids := d.origins()
 	m := meta{name: string(d.bytes(MaxKeyBytes))}
 	for n := d.count(33); n > 0 && d.err == nil; n-- {
@@ -190,7 +193,7 @@ func (r *Region) loadMeta(b []byte) error {
 
 func (r *Region) loadOrigin(key, b []byte) error {
 	d := decoder{b: b}
-	d.version("an origin record")
+	d.recordVersion("an origin record")
 	o := originState{}
 	copy(o.id[:], d.take(16))
 	o.floor, o.runs = Seq(d.uvarint()), d.runs()
@@ -217,7 +220,7 @@ func (r *Region) loadCell(key, b []byte) error {
 		return fmt.Errorf("%w: bad cell key", ErrDamaged)
 	}
 	d := decoder{b: b}
-	d.version("a cell record")
+	d.recordVersion("a cell record")
 	var sibs []sibling
 	for n := d.count(12); n > 0 && d.err == nil; n-- {
 		s := sibling{tip: r.loadTip(&d), tag: Tag(d.byte()), hlc: HLC(d.u64())}

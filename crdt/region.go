@@ -41,6 +41,8 @@ type Config struct {
 	Self Origin
 	// Push keeps local writes for TakePush. Without peers leave it off: nothing is kept.
 	Push bool
+	// Causal makes peers show a write only after all that it comes after in this region, see causal.go.
+	Causal bool
 	// Track keeps the keys that changed for TakeChanged.
 	Track bool
 	// MaxGhosts is how many ghosts are kept before the oldest are pruned. 0 means DefaultGhosts.
@@ -103,6 +105,8 @@ type Stats struct {
 	TipsMerged   uint64 `json:"tips_merged"` // siblings and ghosts that came by chunks
 	GhostsPruned uint64 `json:"ghosts_pruned"`
 	ClockSkewed  uint64 `json:"clock_skewed"` // stamps too far ahead to follow
+	Forks        uint64 `json:"forks"`        // writes that came with another content than the one of the same dot here
+	Mended       uint64 `json:"mended"`       // siblings written again, because a peer that had seen as much lacked them
 }
 
 type originState struct {
@@ -455,7 +459,7 @@ func (r *Region) OverBudget() bool { return r.ghosts > r.cfg.MaxGhosts }
 // them by a pull.
 func (r *Region) DropPush() bool {
 	had := len(r.out.ops) > 0
-	r.out = outbox{}
+	r.out = outbox{past: past{told: r.out.past.told}}
 	return had
 }
 
@@ -467,6 +471,3 @@ func (r *Region) Seen() uint64 {
 	}
 	return n
 }
-
-// OwnTop is the number of our last write.
-func (r *Region) OwnTop() Seq { return r.ownTop() }

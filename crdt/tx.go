@@ -17,7 +17,8 @@ var ErrTooLarge = errors.New("crdt: key or value too large")
 // Tx reads and writes one region. What a function writes through one Tx has contiguous dots.
 type Tx struct {
 	View
-	err error // of a write that could not return it
+	err   error // of a write that could not return it
+	stamp HLC   // of writes that are written again; 0: now
 }
 
 // Update runs fn with a transaction at now, Unix milliseconds. What fn wrote before it returned an error
@@ -55,7 +56,10 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	r := t.r
 	self := &r.origins[r.self]
 	dot := tip{r.self, self.runs.Top() + 1}
-	op := outOp{tip: dot, tag: tag, val: val, hlc: r.clock.Next(t.now)}
+	op := outOp{tip: dot, tag: tag, val: val, hlc: t.stamp}
+	if op.hlc == 0 {
+		op.hlc = r.clock.Next(t.now)
+	}
 	if r.cfg.Trace != nil {
 		r.cfg.Trace(Written{r.dot(dot), c.e.key, c.sub, c.kind, tag, op.hlc, val})
 	}
@@ -72,6 +76,9 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 			r.dropGhost(c, i)
 		}
 	}
+	if r.cfg.Push && r.cfg.Causal {
+		r.out.past.note(r)
+	}
 	r.claim(dot)
 	if tag == TagRemove {
 		r.addGhost(c, dot)
@@ -83,6 +90,7 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	if r.cfg.Push {
 		op.after = append(r.scopeGhosts(c), after...)
 		r.out.add(c, op)
+		r.out.past.version = r.version
 	}
 }
 

@@ -12,8 +12,8 @@ var (
 	ErrVersion   = errors.New("crdt: message of a newer version")
 )
 
-// wireVersion is the first byte of every message and of every record.
-const wireVersion = 1
+// wireVersion is the first byte of every message. Version 2 brought reconciliation, columns and causal pushes.
+const wireVersion = 2
 
 // decoder reads a message. After the first error everything reads as zero, and err holds that error.
 type decoder struct {
@@ -28,9 +28,12 @@ func (d *decoder) fail(format string, args ...any) {
 	d.b = nil
 }
 
-func (d *decoder) version(what string) {
-	if v := d.byte(); d.err == nil && v != wireVersion {
-		d.err = fmt.Errorf("%w: %s has version %d, this program reads %d: upgrade it", ErrVersion, what, v, wireVersion)
+func (d *decoder) version(what string)       { d.versionIs(what, wireVersion) }
+func (d *decoder) recordVersion(what string) { d.versionIs(what, recordVersion) }
+
+func (d *decoder) versionIs(what string, want byte) {
+	if v := d.byte(); d.err == nil && v != want {
+		d.err = fmt.Errorf("%w: %s has version %d, this program reads %d: upgrade the older of the two", ErrVersion, what, v, want)
 		d.b = nil
 	}
 }

@@ -1,0 +1,120 @@
+package crdt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// ErrRolledBack says that a peer knows writes of our own origin that we have not made: this process, or the machine
+// under it, was put back to an earlier state. Reincarnate before anything else is written or merged.
+var ErrRolledBack = errors.New("crdt: this replica was rolled back")
+
+// OwnTop is the number of our last write.
+func (r *Region) OwnTop() Seq {
+	if i, ok := r.byID[r.cfg.Self]; ok {
+		return r.origins[i].runs.Top()
+	}
+	return 0
+}
+
+// checkOwn compares what a peer has seen of our own writes with what we wrote.
+func (r *Region) checkOwn(seen Seq) error {
+	if own := r.OwnTop(); seen > own {
+		return fmt.Errorf("%w: write %d of %v is known elsewhere, and we wrote %d", ErrRolledBack, seen, r.cfg.Self, own)
+	}
+	return nil
+}
+
+// CheckHello is ErrRolledBack if the peer that sent the Hello knows more of our writes than we do.
+func (r *Region) CheckHello(s *Seen) error {
+	own := s.Context[r.cfg.Self]
+	return r.checkOwn(own.Top())
+}
+
+// Reincarnate gives local writes another origin, after ErrRolledBack. told is the highest number of the old
+// origin that was certainly made before the replica was copied, such as the highest that any peer had told us to have
+// seen. Live writes above it were made in both of two lives under one dot: ours are written again under the new
+// origin, with their stamps, and the old dots are left to the other life; what that one wrote comes by pulls. It
+// reports how many were written again, and how many could not be: contributions to counters, which contain the sums
+// before, are left to the other life as well, and so are removals of a whole entry or region.
+func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
+	old, had := r.self, r.hasSelf
+	r.out, r.settle = outbox{}, nil
+	r.cfg.Self, r.hasSelf, r.waiting, r.waitLen = o, false, nil, 0
+	r.version++
+	if !had {
+		return 0, 0
+	}
+	again, left = r.writeAgain(old, told, now)
+	x := &r.origins[old]
+	x.index.compact(old) // the same dots may come again, to other cells
+	x.runs, x.dirty = x.runs.Intersect(Runs{Base: told}), true
+	x.floor = min(x.floor, told)
+	return again, left
+}
+
+// writeAgain moves what lives of an origin above a number to ours.
+func (r *Region) writeAgain(old uint32, above Seq, now int64) (again, left int) {
+	type live struct {
+		c *cell
+		t tip
+	}
+	var all []live
+	x := &r.origins[old].index
+	x.sort()
+	for _, e := range x.ents {
+		if t := (tip{old, e.seq}); e.seq > above && !e.c.gone && e.c.hasTip(t) {
+			all = append(all, live{e.c, t})
+		}
+	}
+	tx := r.begin(now)
+	for _, l := range all {
+		if tx.writeAgain(l.c, l.t) {
+			again++
+			continue
+		}
+		left++
+		r.change(l.c, func() { r.dropTip(l.c, l.t) })
+		r.tidy(l.c)
+	}
+	return again, left
+}
+
+// writeAgain replaces one sibling or ghost by a write of ours with the same content and stamp.
+func (t *Tx) writeAgain(c *cell, x tip) bool {
+	i := c.sibling(x)
+	if i < 0 {
+		if c.scopes() {
+			return false
+		}
+		t.write(c, TagRemove, nil, func(*sibling) bool { return false })
+		return true
+	}
+	s := c.sibs[i]
+	if s.tag == TagCount || s.tag == TagReset {
+		return false
+	}
+	t.stamp = s.hlc
+	t.write(c, s.tag, s.val, func(o *sibling) bool { return o.tip == x })
+	t.stamp = 0
+	return true
+}
+
+// compare notes a fork: a write that came for a dot which lives here with another content.
+func (r *Region) compare(op *deltaOp) {
+	i, ok := r.byID[op.dot.Origin]
+	if !ok || op.tag == TagRemove {
+		return
+	}
+	e := r.find(entryHash(op.key, op.kind), op.key)
+	c := e.cell(op.kind, op.sub)
+	if c == nil {
+		return
+	}
+	if k := c.sibling(tip{i, op.dot.Seq}); k >= 0 {
+		if s := &c.sibs[k]; s.hlc != op.hlc || s.tag != op.tag || !bytes.Equal(s.val, op.val) {
+			r.stats.Forks++
+		}
+	}
+}
