@@ -46,6 +46,7 @@ type control struct {
 	rtt     atomic.Int64  // nanoseconds, smoothed
 	pinged  atomic.Int64  // when the outstanding ping left, in nanoseconds since the link began; 0: none
 	nonce   atomic.Uint64
+	heard   atomic.Int64 // when the last frame came, in nanoseconds since the link began
 }
 
 func newControl(l *link, s network.Stream, rtt time.Duration) *control {
@@ -75,6 +76,7 @@ func (c *control) run() {
 			c.l.h.onCut(c.l, err)
 			return
 		}
+		c.heard.Store(int64(time.Since(c.l.since)))
 		if !c.handle(kind, payload) {
 			return
 		}

@@ -55,6 +55,7 @@ type Host struct {
 
 	hello   atomic.Pointer[[]byte] // what we show in a proof
 	contact contact                // guarded by mu
+	probed  time.Time              // of maintain alone
 
 	mu      sync.Mutex
 	serving bool
@@ -200,7 +201,7 @@ func (h *Host) addSeeds() {
 	for _, seed := range append(h.cfg.static, h.member.issuer) {
 		if seed.ID != "" && seed.ID != h.id {
 			h.book.Peerstore.AddAddrs(seed.ID, seed.Addrs, peerstore.PermanentAddrTTL)
-			h.keeper.watch(seed.ID)
+			h.keeper.watch(seed.ID, time.Time{})
 		}
 	}
 	for _, static := range h.cfg.static {

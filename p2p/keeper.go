@@ -10,16 +10,13 @@ import (
 )
 
 const (
-	dialTimeout     = 10 * time.Second
-	dialsMax        = 8 // at once
-	backoffMin      = time.Second
-	backoffMax      = 60 * time.Second
-	spanHealthy     = 5 * time.Second  // a span this long makes the next attempt count as the first
-	loneliness      = 15 * time.Second // without any connection, somebody is tried this often, whatever the backoffs say
-	secondDialler   = 150 * time.Millisecond
-	candidatesMax   = 256 // peers known by an address only, found by mDNS; a further one is ignored until some end
-	candidateLife   = 10 * time.Minute
-	networkInterval = 10 * time.Second // how often the interfaces are looked at
+	dialTimeout   = 10 * time.Second
+	dialsMax      = 8                // at once
+	spanHealthy   = 5 * time.Second  // a span this long makes the next attempt count as the first
+	loneliness    = 15 * time.Second // without any connection, somebody is tried this often, whatever the backoffs say
+	secondDialler = 150 * time.Millisecond
+	candidatesMax = 256 // peers known by an address only, found by mDNS; a further one is ignored until some end
+	candidateLife = 10 * time.Minute
 )
 
 // target is a peer that the keeper tries to stay connected to.
@@ -27,10 +24,13 @@ type target struct {
 	sticky   bool      // dialled even when there are PeersLow connections: static addresses
 	lapse    time.Time // a candidate's end; zero: never
 	next     time.Time // not before
+	seen     time.Time // when it was last connected; zero: not that we know
 	backoff  time.Duration
 	dialling bool
-	failed   bool // the last attempt, and no connection since
-	again    bool // once more, soon, if the attempt under way fails
+	began    time.Time          // of the attempt under way
+	giveUp   context.CancelFunc // ends the attempt under way; nil before it has come to the dial
+	failed   bool               // the last attempt, and no connection since
+	again    bool               // once more, soon, if the attempt under way fails
 }
 
 // keeper dials: every known member, static addresses and candidates, each with a backoff of its own, as long
@@ -51,11 +51,15 @@ func newKeeper(h *Host) *keeper {
 	return k
 }
 
-// watch makes a member a target for good.
-func (k *keeper) watch(id peer.ID) {
+// watch makes a member a target for good. seen is when it was last connected, zero if it never was.
+func (k *keeper) watch(id peer.ID, seen time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.target(id).lapse = time.Time{}
+	t := k.target(id)
+	t.lapse = time.Time{}
+	if seen.After(t.seen) {
+		t.seen = seen
+	}
 	k.kick()
 }
 
@@ -111,11 +115,13 @@ func (k *keeper) forget(id peer.ID) {
 	delete(k.targets, id)
 }
 
+// isDialling tells whether an attempt at a peer has just begun. One that has gone on for longer than glareDial is
+// likely to be into the void, as at a peer behind an address translator, and no reason to refuse the peer's own.
 func (k *keeper) isDialling(id peer.ID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t, ok := k.targets[id]
-	return ok && t.dialling
+	return ok && t.dialling && time.Since(t.began) < glareDial
 }
 
 // kick wakes the loop; called with or without mu.
@@ -136,14 +142,22 @@ func (k *keeper) reset() {
 	k.kick()
 }
 
-// reached tells that a peer has proven itself. If it was out of reach before, so may others have been for the same
-// reason, now over: each of them gets one attempt soon, and keeps its backoff for when that fails.
+// reached tells that a peer has proven itself, on whichever connection; an attempt at it that is still under way
+// has nothing left to gain. If the peer was out of reach before, so may others have been for the same reason, now
+// over: each of them gets one attempt soon, and keeps its backoff for when that fails.
 func (k *keeper) reached(id peer.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer k.kick()
 	t, ok := k.targets[id]
-	if !ok || !t.failed {
+	if !ok {
+		return
+	}
+	t.seen = time.Now()
+	if t.giveUp != nil {
+		t.giveUp()
+	}
+	if !t.failed {
 		return
 	}
 	t.failed = false
@@ -169,6 +183,7 @@ func (k *keeper) ended(id peer.ID, lasted time.Duration) {
 	if !ok {
 		return
 	}
+	t.seen = time.Now()
 	if lasted >= spanHealthy {
 		t.backoff = backoffMin
 	}
@@ -181,18 +196,27 @@ func (k *keeper) snooze(id peer.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t, ok := k.targets[id]; ok {
-		t.backoff = backoffMax
-		t.postpone()
+		t.wait(snoozeFor)
+		t.backoff = min(snoozeFor, backoffCap(time.Since(t.seen)))
 	}
 }
 
-// postpone sets the next attempt after the backoff ± 50 %, and doubles the backoff.
+// postpone sets the next attempt after the backoff, and doubles the backoff.
 func (t *target) postpone() {
-	next := time.Now().Add(time.Duration((0.5 + rand.Float64()) * float64(t.backoff)))
+	most := backoffCap(time.Since(t.seen))
+	if t.sticky {
+		most = min(most, backoffToday)
+	}
+	t.wait(min(t.backoff, most))
+	t.backoff = min(2*t.backoff, most)
+}
+
+// wait puts the next attempt off by d ± 50 %, so that those who lost the same peer do not come back together.
+func (t *target) wait(d time.Duration) {
+	next := time.Now().Add(time.Duration((0.5 + rand.Float64()) * float64(d)))
 	if next.After(t.next) {
 		t.next = next
 	}
-	t.backoff = min(2*t.backoff, backoffMax)
 }
 
 // loop dials until the host closes.
@@ -280,15 +304,18 @@ func (k *keeper) shuffled() []peer.ID {
 
 // start is called with mu held.
 func (k *keeper) start(id peer.ID, t *target) {
-	t.dialling, t.again = true, false
+	t.dialling, t.again, t.began = true, false, time.Now()
 	k.dialing++
-	k.dialled = time.Now()
+	k.dialled = t.began
 	if !k.h.goes.run(func() { k.finish(id, k.connect(id)) }) {
 		k.dialing--
 	}
 }
 
 func (k *keeper) finish(id peer.ID, err error) {
+	if err != nil && k.h.links.proving()[id] {
+		err = nil // the peer came by another way
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.dialing--
@@ -297,7 +324,7 @@ func (k *keeper) finish(id peer.ID, err error) {
 	if !ok {
 		return
 	}
-	t.dialling = false
+	t.dialling, t.giveUp = false, nil
 	if err != nil {
 		t.failed = true
 		t.postpone()
@@ -312,6 +339,7 @@ func (k *keeper) finish(id peer.ID, err error) {
 func (k *keeper) dial(id peer.ID) error {
 	ctx, cancel := context.WithTimeout(k.h.ctx, dialTimeout)
 	defer cancel()
+	k.canGiveUp(id, cancel)
 	k.h.net.Backoff().Clear(id) // libp2p has a backoff too; ours knows more
 	conn, err := k.h.net.DialPeer(ctx, id)
 	if err != nil {
@@ -326,5 +354,13 @@ func (k *keeper) dial(id peer.ID) error {
 		return l.err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+func (k *keeper) canGiveUp(id peer.ID, cancel context.CancelFunc) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t, ok := k.targets[id]; ok {
+		t.giveUp = cancel
 	}
 }

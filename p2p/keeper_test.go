@@ -34,7 +34,7 @@ func newDialler(t *testing.T, peers ...peer.ID) *dialler {
 	d := &dialler{keeper: newKeeper(h), reach: map[peer.ID]bool{}, attempt: map[peer.ID]int{}}
 	d.connect = d.try
 	for _, p := range peers {
-		d.watch(p)
+		d.watch(p, time.Time{})
 	}
 	h.goes.run(d.loop)
 	t.Cleanup(func() { cancel(); h.goes.wait() })
@@ -140,6 +140,59 @@ func TestFlappingPeer(t *testing.T) {
 		}
 		if tries := d.attempts() - before; tries > int(time.Hour/(backoffMax/2)) {
 			t.Errorf("%d attempts in an hour at a peer that is gone", tries)
+		}
+	})
+}
+
+// TestPatience: a member that went a moment ago is back on line soon after it is back; one that has been away for long
+// costs an attempt every few minutes.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialler(t, "near", "went")
+		d.watch("old", time.Now().Add(-48*time.Hour))
+		d.set(true, "near")
+		time.Sleep(time.Hour)
+		d.keeper.ended("went", time.Minute)
+		time.Sleep(recently - time.Minute)
+		d.set(true, "went")
+		time.Sleep(backoffRecent*3/2 + silence)
+		synctest.Wait()
+		if !d.h.links.proving()["went"] {
+			t.Error("a member that went ten minutes ago is not back")
+		}
+		before := d.attempts()
+		time.Sleep(time.Hour)
+		if tries := d.attempts() - before; tries > int(time.Hour/(backoffMax/2)) || tries < int(time.Hour/(2*backoffMax)) {
+			t.Errorf("%d attempts in an hour at a member that is long gone", tries)
+		}
+	})
+}
+
+// TestGiveUp: an attempt into the void ends when the peer comes by another way, and does not count as a failure.
+func TestGiveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialler(t)
+		ended := make(chan time.Duration, 1)
+		d.connect = func(id peer.ID) error {
+			ctx, cancel := context.WithCancel(d.h.ctx)
+			defer cancel()
+			d.canGiveUp(id, cancel)
+			start := time.Now()
+			<-ctx.Done()
+			ended <- time.Since(start)
+			return ctx.Err()
+		}
+		d.watch("a", time.Time{})
+		time.Sleep(time.Minute)
+		d.arrive("a")
+		synctest.Wait()
+		if took := <-ended; took > time.Minute {
+			t.Errorf("the attempt ended after %v", took)
+		}
+		if d.keeper.targets["a"].failed || d.isDialling("a") {
+			t.Error("the attempt counts as failed, or goes on")
 		}
 	})
 }

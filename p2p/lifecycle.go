@@ -12,9 +12,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 )
 
-// expiryEvery is how often certificates are looked at, in networkIntervals.
-const expiryEvery = 6
-
 // onProven begins the use of a proven connection.
 func (h *Host) onProven(l *link) {
 	h.gate.pardon(l.peer)
@@ -77,34 +74,6 @@ func (h *Host) farewell(why farewell) {
 		})
 	}
 	wg.Wait()
-}
-
-// maintain looks after what no event tells of: changes of the network, and certificates that expire.
-func (h *Host) maintain() {
-	ticker := time.NewTicker(networkInterval)
-	defer ticker.Stop()
-	for n := 1; ; n++ {
-		select {
-		case <-h.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		h.followNetwork()
-		if n%expiryEvery == 0 {
-			h.expire(h.cfg.Now())
-		}
-	}
-}
-
-// followNetwork reacts to new interfaces and addresses: others must hear of them, and what was out of reach
-// may be in reach now.
-func (h *Host) followNetwork() {
-	if !h.refreshContact() {
-		return
-	}
-	h.log.Info("p2p: this node's addresses changed", "addrs", h.Addrs())
-	h.members.spread(h.id, h.member.cert, h.ownContact())
-	h.keeper.reset()
 }
 
 func (h *Host) ownContact() contact {

@@ -31,6 +31,8 @@ const (
 	foreignStreamsMax = 8
 	// glareWindow is how young a connection is that may have been dialled at the same moment as another.
 	glareWindow = dialTimeout
+	// glareDial is how long an attempt of ours at a peer makes the peer's own a glare: several round trips.
+	glareDial = 2 * time.Second
 	// refusalLinger leaves the other side time to read why it was refused.
 	refusalLinger = 500 * time.Millisecond
 )
@@ -55,6 +57,7 @@ type link struct {
 	cert     *Certificate        // set before standing leaves stranger
 	control  *control            // set before standing becomes proven
 	since    time.Time
+	hush     hush          // of maintain alone
 	gossips  chan struct{} // closed when gossipsub has its stream on this connection
 	gone     bool          // the connection has ended; guarded by spans.mu
 	managed  bool          // the connection manager knows it; guarded by spans.mu

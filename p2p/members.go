@@ -58,7 +58,7 @@ func (ms *members) load() error {
 			continue
 		}
 		ms.m[id] = &member{cert: s.cert, contact: s.contact, lastSeen: s.lastSeen}
-		ms.h.keeper.watch(id)
+		ms.h.keeper.watch(id, s.lastSeen)
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func (ms *members) learn(cert *Certificate, c contact, direct bool) {
 	if cert.Peer == ms.h.id || !ms.merge(cert, c, direct) {
 		return
 	}
-	ms.h.keeper.watch(cert.Peer)
+	ms.h.keeper.watch(cert.Peer, time.Time{})
 	if ms.worthTelling(cert.Peer) {
 		ms.tell(cert.Peer)
 	}

@@ -89,7 +89,7 @@ func (n *fabricNet) addTransports(p netParts) error {
 // AES-GCM runs in hardware wherever there is any. Ports are not reused: with SO_REUSEPORT two daemons would
 // share a port in silence instead of the second one failing.
 func tcpTransport(p netParts, limits network.ResourceManager) (transport.Transport, error) {
-	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: yamux.DefaultTransport}}
+	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: muxer()}}
 	tlsSec, err := libp2ptls.New(libp2ptls.ID, p.key, muxers)
 	if err != nil {
 		return nil, err

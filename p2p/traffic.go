@@ -117,17 +117,20 @@ func (t *traffic) GetBandwidthByPeer() map[peer.ID]metrics.Stats { return nil }
 func (t *traffic) Reset()                                        {}
 func (t *traffic) TrimIdle(time.Time)                            {}
 
-// meteredSecurity counts what a security transport moves over its TCP connection: the bytes on the wire.
+// meteredSecurity counts what a security transport moves over its TCP connection: the bytes on the wire. It is also
+// the first of ours to see the connection, and sets it up to be probed.
 type meteredSecurity struct {
 	sec.SecureTransport
 	tcp *counter
 }
 
 func (m meteredSecurity) SecureInbound(ctx context.Context, c net.Conn, p peer.ID) (sec.SecureConn, error) {
+	keepAlive(c)
 	return m.SecureTransport.SecureInbound(ctx, meteredConn{c, m.tcp}, p)
 }
 
 func (m meteredSecurity) SecureOutbound(ctx context.Context, c net.Conn, p peer.ID) (sec.SecureConn, error) {
+	keepAlive(c)
 	return m.SecureTransport.SecureOutbound(ctx, meteredConn{c, m.tcp}, p)
 }
 
