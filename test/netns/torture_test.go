@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// torturePause is a client's pause between pipelines: with 7 daemons some 700 operations a second, so that the history of
+	// torturePause is a client's pause between pipelines: with 7 daemons some 1500 operations a second, so that the history of
 	// half an hour fits in memory.
-	torturePause = 60 * time.Millisecond
+	torturePause = 30 * time.Millisecond
 	faultsMax    = 3                       // at once
 	holdMax      = 1500 * time.Millisecond // between two changes
 )

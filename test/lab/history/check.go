@@ -17,8 +17,8 @@ type State struct {
 	Values  map[Slot]string // counters in decimal
 }
 
-// Check judges all slots that were first touched at or after since: every read of them, and what nodes hold that agreed, and
-// whose data was read, at a time when nobody wrote. Without states, reads alone are judged.
+// Check judges all slots that were touched since a time: every read of them, and what nodes held that agreed, and whose data
+// was read, at another time, when nobody wrote. Without states, reads alone are judged.
 func (l *Log) Check(since time.Duration, at time.Duration, states ...State) []Violation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -27,11 +27,8 @@ func (l *Log) Check(since time.Duration, at time.Duration, states ...State) []Vi
 	for _, s := range states {
 		nodes = append(nodes, s.Node)
 	}
-	for _, slot := range slices.SortedFunc(maps.Keys(l.tracks), compareSlots) {
+	for _, slot := range l.touched(since) {
 		t := l.tracks[slot]
-		if t.first() < since {
-			continue
-		}
 		e := l.gather(t)
 		out = append(out, e.checkReads(slot, t)...)
 		if len(states) > 0 {
@@ -44,14 +41,24 @@ func (l *Log) Check(since time.Duration, at time.Duration, states ...State) []Vi
 	return out
 }
 
-func (t *track) first() time.Duration {
-	first := never
-	for _, ops := range [][]*Op{t.changes, t.reads} {
-		for _, o := range ops {
-			first = min(first, o.Invoked)
+// touched gives the slots with operations since a time, sorted.
+func (l *Log) touched(since time.Duration) (slots []Slot) {
+	for slot, t := range l.tracks {
+		if t.last() >= since {
+			slots = append(slots, slot)
 		}
 	}
-	return first
+	slices.SortFunc(slots, compareSlots)
+	return slots
+}
+
+func (t *track) last() (last time.Duration) {
+	for _, ops := range [][]*Op{t.changes, t.reads} {
+		for _, o := range ops {
+			last = max(last, o.Invoked)
+		}
+	}
+	return last
 }
 
 func compareSlots(a, b Slot) int {

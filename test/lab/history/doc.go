@@ -9,8 +9,9 @@
 //
 // A write that was answered is certain if some node whose data lives on had it for sure: a node where it was
 // answered, where a client read it, or which agreed with another that had it. Data lives on in a node that runs, or that
-// ended well. A node that was killed keeps what its disk had: everything in regions that answer from disk; elsewhere what was there
-// for Settings.OnDiskAfter before the kill. A node that was rolled back to a copy keeps what was there when the copy was made.
+// ended well. A node that was killed keeps what its disk had: what it had answered in regions that answer from disk; of all else,
+// what others wrote there included, what it had held for Settings.OnDiskAfter before the kill. A node that was rolled back to a copy
+// keeps what was there when the copy was made.
 // A write that is not certain, and one that was not answered, may have happened or not, and may come to light at any time.
 //
 // Of two operations on one slot, the later saw the earlier if its node surely held it. It may have seen it unless

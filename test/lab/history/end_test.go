@@ -78,6 +78,11 @@ func TestWhatAKillMayTake(t *testing.T) {
 		{"or elsewhere, and then killed there as well", late().do("b", n2, Read, text, "1", 2, 3).killed(n2, 3), text, Absent, nil},
 		{"a write just before, when others had it", newStory().do("a", n1, Write, text, "1", 1, 2).agreed(2.5, n1, n2).killed(n1, 3), text, Absent, []Fault{Lost}},
 		{"a write to disk just before", newStory().do("a", n1, Write, safe, "1", 1, 2).killed(n1, 2), safe, Absent, []Fault{Lost}},
+		{"nor one that was read elsewhere", newStory().do("a", n1, Write, safe, "1", 1, 2).do("b", n2, Read, safe, "1", 2, 3).killed(n2, 3), safe, Absent, []Fault{Lost}},
+		{"a remove elsewhere, of what was there and not on disk", newStory().do("a", n1, Write, safe, "1", 1, 2).agreed(3, n1, n2).killed(n2, 4).
+			do("b", Life{"n2", 1}, Remove, safe, "", 5, 6), safe, "1", nil},
+		{"a remove elsewhere, of what was there and on disk", newStory().do("a", n1, Write, safe, "1", 1, 2).agreed(3, n1, n2).killed(n2, 5).
+			do("b", Life{"n2", 1}, Remove, safe, "", 5, 6), safe, "1", []Fault{Returned}},
 		{"a remove just before", newStory().do("a", n1, Write, text, "1", 1, 2).do("a", n1, Remove, text, "", 9, 10).killed(n1, 11), text, "1", nil},
 		{"a remove long before", newStory().do("a", n1, Write, text, "1", 1, 2).do("a", n1, Remove, text, "", 4, 5).killed(n1, 11), text, "1", []Fault{Returned}},
 		{"a remove in the next life", newStory().do("a", n1, Write, text, "1", 1, 2).killed(n1, 11).do("b", n1b, Remove, text, "", 12, 13), text, "1", []Fault{Returned}},

@@ -8,8 +8,9 @@ import (
 
 // sighting is proof that a life held an operation's effect from a time on.
 type sighting struct {
-	life Life
-	at   time.Duration
+	life     Life
+	at       time.Duration
+	answered bool // it was answered there, and so on disk by then in a region that answers from disk
 }
 
 // evidence answers who surely held what, for the operations of one slot.
@@ -23,12 +24,12 @@ func (l *Log) gather(t *track) *evidence {
 	e := &evidence{l, map[*Op][]sighting{}}
 	for _, o := range t.changes {
 		if o.Answered {
-			e.seen[o] = []sighting{{o.life, o.Returned}}
+			e.seen[o] = []sighting{{o.life, o.Returned, true}}
 		}
 	}
 	for _, r := range t.reads {
 		if o := onlyWriter(t, r); o != nil {
-			e.seen[o] = append(e.seen[o], sighting{r.life, r.Returned})
+			e.seen[o] = append(e.seen[o], sighting{life: r.life, at: r.Returned})
 		}
 	}
 	return e
@@ -50,16 +51,16 @@ func onlyWriter(t *track, r *Op) (only *Op) {
 	return only
 }
 
-// kept says up to when the data of a life survived it, in a region.
-func (e *evidence) kept(life Life, region string) time.Duration {
-	end, ended := e.log.ends[life]
+// survives says whether what was sighted outlived the life in which it was.
+func (e *evidence) survives(s sighting, region string) bool {
+	end, ended := e.log.ends[s.life]
 	switch {
 	case !ended:
-		return never
-	case slices.Contains(e.log.settings.DiskRegions, region):
-		return end.disk
+		return true
+	case s.answered && slices.Contains(e.log.settings.DiskRegions, region):
+		return s.at <= end.disk
 	}
-	return end.memory
+	return s.at <= end.memory
 }
 
 // held says whether a life surely held an operation's effect at a time.
@@ -69,13 +70,13 @@ func (e *evidence) held(o *Op, life Life, at time.Duration) bool {
 
 // reaches says whether what a life held lived on to this life of the same node.
 func (e *evidence) reaches(s sighting, life Life, region string) bool {
-	return s.life == life || s.life.Node == life.Node && s.life.N < life.N && e.kept(s.life, region) >= s.at
+	return s.life == life || s.life.Node == life.Node && s.life.N < life.N && e.survives(s, region)
 }
 
 // certain says whether an operation's effect must be in what these nodes hold in the end.
 func (e *evidence) certain(o *Op, nodes []string) bool {
 	return e.anySighting(o, never, func(s sighting) bool {
-		return slices.Contains(nodes, s.life.Node) && e.kept(s.life, o.Slot.Region) >= s.at
+		return slices.Contains(nodes, s.life.Node) && e.survives(s, o.Slot.Region)
 	})
 }
 
@@ -99,7 +100,7 @@ func (e *evidence) anySighting(o *Op, until time.Duration, good func(sighting) b
 			continue
 		}
 		for _, life := range a.lives {
-			if good(sighting{life, a.at}) {
+			if good(sighting{life: life, at: a.at}) {
 				return true
 			}
 		}

@@ -11,7 +11,7 @@ import (
 type Settings struct {
 	// OnDiskAfter is how long a write of a region that answers from memory may stay off the disk.
 	OnDiskAfter time.Duration
-	// DiskRegions are those that answer when the write is on disk.
+	// DiskRegions are those that answer when the write is on disk. What a node has from others may come later to its disk there, too.
 	DiskRegions []string
 	// Skew is how much later a write elsewhere must have begun for its stamp to be higher for sure.
 	Skew time.Duration
@@ -36,7 +36,7 @@ type track struct {
 	reads   []*Op
 }
 
-// end says up to when the data that a life left behind is kept.
+// end says up to when the data that a life left behind is kept: what it answered in regions that answer from disk, and all else.
 type end struct{ memory, disk time.Duration }
 
 // agreement is a moment at which some nodes held the same.

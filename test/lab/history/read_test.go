@@ -35,6 +35,8 @@ func TestSessions(t *testing.T) {
 			do("a", n1, Read, text, "1", 5, 6).do("a", n1, Read, text, Absent, 6, 7), "lost"},
 		{"after a kill of what was on disk", newStory().do("a", n1, Write, safe, "1", 1, 2).killed(n1, 3).do("b", n1b, Read, safe, Absent, 5, 6), "lost"},
 		{"after a kill of what was not", newStory().do("a", n1, Write, text, "1", 1, 2).killed(n1, 3).do("b", n1b, Read, text, Absent, 5, 6), ""},
+		{"after a kill of what was not, and came from elsewhere", newStory().do("a", n2, Write, safe, "1", 1, 2).agreed(3, n1, n2).killed(n1, 4).
+			do("b", n1b, Read, safe, Absent, 5, 6), ""},
 		{"an unanswered read says nothing", newStory().do("a", n1, Write, text, "1", 1, 2).do("a", n1, Read, text, Absent, 2, -1), ""},
 		{"a counter", newStory().add("a", n1, Add, 5, 1, 2).add("a", n1, Read, 5, 2, 3), ""},
 		{"your increment is not there", newStory().add("a", n1, Add, 5, 1, 2).add("a", n1, Read, 0, 2, 3), "count"},

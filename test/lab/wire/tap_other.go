@@ -17,5 +17,8 @@ func OpenTAP(string, string) (*TAP, error) {
 	return nil, errors.New("wire: TAP devices in network namespaces need Linux")
 }
 
+// Inside fails like OpenTAP.
+func Inside(string, func() error) error { return errors.New("wire: network namespaces need Linux") }
+
 // Carrier fails like OpenTAP.
 func (*TAP) Carrier(bool) error { return errors.New("wire: no TAP devices here") }
