@@ -89,7 +89,7 @@ Exit codes:
   1  the work failed
   2  the command line or the configuration is wrong
   3  no daemon answers for the data directory
-  4  there is no such key or region
+  4  there is no such key, region or node
 
 Settings come from flags, then EDGEMEM_* variables (--data-dir is EDGEMEM_DATA_DIR),
 then the file of --config or EDGEMEM_CONFIG, then defaults.`,
@@ -107,7 +107,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "A node:"}, &cobra.Group{ID: groupData, Title: "Its data:"},
 		&cobra.Group{ID: groupMore, Title: "More:"})
 	root.SetHelpCommandGroupID(groupMore)
-	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), peersCommand(), offlineCommand(), onlineCommand())
+	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), peersCommand(), nodeCommand(), alarmsCommand(), offlineCommand(), onlineCommand())
 	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
 	addAll(root, groupMore, demoCommand(), configCommand(), versionCommand(), completionCommand())
 	return named(root)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
+	"github.com/edgemem/edgemem/crdt"
 )
 
 func regionCommand() *cobra.Command {
@@ -75,7 +77,7 @@ func regionListCommand() *cobra.Command {
 		if o.json() {
 			return printJSON(cmd.OutOrStdout(), s.Regions)
 		}
-		return printRegions(cmd.OutOrStdout(), s.Regions, peerNames(s.Peers))
+		return printRegions(cmd.OutOrStdout(), s.Regions, namesIn(s))
 	})
 	return cmd
 }
@@ -85,14 +87,19 @@ func regionShowCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show one region: size, digest, causal context, lag to each peer",
 		Long: `Show one region. Two nodes hold the same entries if and only if their digests are
-equal. The context says which writes of each origin were seen. Lag says, for each peer
-and as of when it was last heard of, how many writes of this node it lacked, and how
-many it had that this node lacks.`,
-		Example: "  edgemem region show default",
-		Args:    args(1, 1, "one NAME"),
+equal. 'complete' says until when everything is here that the named nodes had seen,
+and of which nodes that cannot be said. The context says which writes of each origin
+were seen: one origin for each start of a node that wrote; those that ended are summed
+up, unless --all. Lag says, for each peer and as of when it was last heard of, how many
+writes seen here it lacked, about how many bytes they come to (by the mean size of an
+entry), how old the oldest is, and how many writes it had that this node lacks.`,
+		Example: `  edgemem region show default
+  edgemem region show default -o json | jq -r .complete.up_to`,
+		Args: args(1, 1, "one NAME"),
 	}
 	addClient(cmd)
 	o := outputFlag(cmd)
+	all := cmd.Flags().Bool("all", false, "list the origins that ended, too")
 	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error {
 		r, err := c.ShowRegion(ctx, args[0])
 		if err != nil {
@@ -105,7 +112,7 @@ many it had that this node lacks.`,
 		if err != nil {
 			return err
 		}
-		return printRegion(cmd.OutOrStdout(), r, peerNames(s.Peers))
+		return printRegion(cmd.OutOrStdout(), r, namesIn(s), *all)
 	})
 	return cmd
 }
@@ -126,11 +133,14 @@ time, without having seen the removal, stays and brings the region back.`,
 	return cmd
 }
 
-// peerNames gives what people call each peer id.
-func peerNames(peers []control.Peer) map[string]string {
+// namesIn gives what people call each node.
+func namesIn(s control.Status) map[string]string {
 	names := map[string]string{}
-	for _, p := range peers {
+	for _, p := range s.Peers {
 		names[p.ID] = p.Name
+	}
+	for _, n := range s.Nodes {
+		names[string(n.ID)] = cmp.Or(n.Name, names[string(n.ID)])
 	}
 	return names
 }
@@ -144,25 +154,35 @@ func nameOf(id string, names map[string]string) string {
 
 func printRegions(w io.Writer, regions []control.Region, names map[string]string) error {
 	t := newTable(w)
-	t.row("REGION", "ACK", "ENTRIES", "SIZE", "DIGEST", "LAG")
+	t.row("REGION", "ACK", "ENTRIES", "SIZE", "DIGEST", "COMPLETE", "LAG")
 	for _, r := range regions {
-		t.row(r.Name, string(r.Ack), formatCount(r.Entries), formatBytes(r.Bytes), short(r.Digest, 12), lagSummary(r, names))
+		t.row(r.Name, string(r.Ack), formatCount(r.Entries), formatBytes(r.Bytes), short(r.Digest, 12), completeSummary(r), lagSummary(r, names))
 	}
 	return t.Flush()
 }
 
-// printContext lists what was seen of each origin.
-func printContext(w io.Writer, r control.Region) error {
+// printContext lists what was seen of each origin: of those that write, and of all if asked.
+func printContext(w io.Writer, r control.Region, names map[string]string, all bool) error {
 	fmt.Fprintln(w)
+	node := map[string]string{}
+	for _, x := range r.Writers {
+		node[x.Origin] = nameOf(string(x.Node), names)
+	}
 	t := newTable(w)
-	t.row("ORIGIN", "SEEN UP TO", "AND ABOVE")
+	t.row("ORIGIN", "NODE", "SEEN UP TO", "AND ABOVE")
 	for _, origin := range slices.Sorted(maps.Keys(r.Context)) {
-		runs := r.Context[origin]
+		runs, writes := r.Context[origin], node[origin] != ""
+		if !writes && !all {
+			continue
+		}
 		above := "–"
 		if n := len(runs.Above); n > 0 {
 			above = fmt.Sprintf("%d ranges up to %s", n, formatCount(int(runs.Above[n-1][1])))
 		}
-		t.row(short(origin, 12), formatCount(int(runs.Base)), above)
+		t.row(short(origin, 12), cmp.Or(node[origin], "ended"), formatCount(int(runs.Base)), above)
+	}
+	if r.Ended.Origins > 0 && !all {
+		t.row(formatCount(r.Ended.Origins)+" ended", "–", formatCount(int(r.Ended.Writes))+" writes", "–")
 	}
 	return t.Flush()
 }
@@ -179,7 +199,8 @@ func lagSummary(r control.Region, names map[string]string) string {
 		case lag.Missing > 0:
 			parts = append(parts, fmt.Sprintf("%s had %s more %s", name, formatCount(int(lag.Missing)), heard(lag.AgeMS)))
 		case lag.Writes > 0:
-			parts = append(parts, fmt.Sprintf("%s lacked %s %s", name, formatCount(int(lag.Writes)), heard(lag.AgeMS)))
+			parts = append(parts, fmt.Sprintf("%s lacked %s (%s, %v) %s", name, formatCount(int(lag.Writes)),
+				formatBytes(int64(lag.Bytes)), duration(lag.BehindMS), heard(lag.AgeMS)))
 		}
 	}
 	if len(parts) == 0 {
@@ -200,7 +221,51 @@ func heard(ageMS int64) string {
 	}
 }
 
-func printRegion(w io.Writer, r control.Region, names map[string]string) error {
+// completeSummary says in a few words until when everything is here, and how many nodes that does not speak for.
+func completeSummary(r control.Region) string {
+	c := r.Complete
+	var parts []string
+	if !c.UpTo.IsZero() {
+		parts = append(parts, heard(r.At.Sub(c.UpTo).Milliseconds()))
+	}
+	if n := len(c.Through); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d through others", n))
+	}
+	if n := len(c.Dark); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d dark", n))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "not known")
+}
+
+// completeLines says it in full.
+func completeLines(r control.Region, names map[string]string) string {
+	c := r.Complete
+	named := func(ids []crdt.NodeID) string {
+		var out []string
+		for _, id := range ids {
+			out = append(out, nameOf(string(id), names))
+		}
+		return strings.Join(out, ", ")
+	}
+	first := "not known"
+	switch {
+	case !c.UpTo.IsZero() && len(c.Of) > 0:
+		first = fmt.Sprintf("up to %s (%s) for %s", c.UpTo.UTC().Format(time.RFC3339), heard(r.At.Sub(c.UpTo).Milliseconds()), named(c.Of))
+	case !c.UpTo.IsZero():
+		first = "there is no other node"
+	case len(c.Of) > 0:
+		first = "not known yet for " + named(c.Of)
+	}
+	if len(c.Through) > 0 {
+		first += "\n\tonly what others pass on of " + named(c.Through)
+	}
+	if len(c.Dark) > 0 {
+		first += "\n\tdark: " + named(c.Dark)
+	}
+	return first
+}
+
+func printRegion(w io.Writer, r control.Region, names map[string]string, all bool) error {
 	t := newTable(w)
 	t.row("region", r.Name)
 	t.row("ack", string(r.Ack))
@@ -208,10 +273,11 @@ func printRegion(w io.Writer, r control.Region, names map[string]string) error {
 	t.row("size", formatBytes(r.Bytes)+" of keys and values")
 	t.row("ghosts", formatCount(r.Ghosts))
 	t.row("digest", r.Digest)
+	t.row("complete", completeLines(r, names))
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if err := printContext(w, r); err != nil {
+	if err := printContext(w, r, names, all); err != nil {
 		return err
 	}
 	return printLag(w, r, names)
@@ -223,10 +289,14 @@ func printLag(w io.Writer, r control.Region, names map[string]string) error {
 	}
 	fmt.Fprintln(w)
 	t := newTable(w)
-	t.row("PEER", "LACKED", "HAD MORE", "HEARD OF")
+	t.row("PEER", "LACKED", "ABOUT", "OLDEST", "HAD MORE", "HEARD OF")
 	for _, id := range slices.Sorted(maps.Keys(r.Lag)) {
 		lag := r.Lag[id]
-		t.row(nameOf(string(id), names), formatCount(int(lag.Writes)), formatCount(int(lag.Missing)), heard(lag.AgeMS))
+		about, oldest := "–", "–"
+		if lag.Writes > 0 {
+			about, oldest = formatBytes(int64(lag.Bytes)), duration(lag.BehindMS).String()
+		}
+		t.row(nameOf(string(id), names), formatCount(int(lag.Writes)), about, oldest, formatCount(int(lag.Missing)), heard(lag.AgeMS))
 	}
 	return t.Flush()
 }

@@ -17,7 +17,8 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the node, its peers and its regions",
 		Example: `  edgemem status
-  edgemem status -o json | jq -r '.regions[] | .name + " " + .digest'`,
+  edgemem status -o json | jq -r '.regions[] | .name + " " + .digest'
+  edgemem status -o json | jq -e '.alarms | length == 0'      # for a monitor`,
 		Args: args(0, 0, ""),
 	}
 	addClient(cmd)
@@ -39,12 +40,15 @@ func printStatus(w io.Writer, s control.Status) error {
 	if err := printNode(w, s.Node); err != nil {
 		return err
 	}
+	if err := printStanding(w, s.Alarms); err != nil {
+		return err
+	}
 	fmt.Fprintln(w)
 	if err := printPeers(w, s.Peers); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
-	return printRegions(w, s.Regions, peerNames(s.Peers))
+	return printRegions(w, s.Regions, namesIn(s))
 }
 
 func printNode(w io.Writer, n control.Node) error {

@@ -15,6 +15,12 @@ import (
 // SyncStats counts pushes and pulls since the daemon started.
 type SyncStats = fabric.SyncStats
 
+// Member is a node of the fabric, this one or another, as this node knows it.
+type Member = fabric.NodeStatus
+
+// Alarm is something that a person should look at, here or at another member.
+type Alarm = fabric.Alarm
+
 // Region is one region of the fabric as this node holds it. Its context is spelled out, so that it can
 // be read back.
 type Region struct {
@@ -70,6 +76,8 @@ const SocketName = "edgemem.sock"
 // Status is what `edgemem status -o json` prints.
 type Status struct {
 	Node    Node     `json:"node"`
+	Alarms  []Alarm  `json:"alarms"` // none: all is well
+	Nodes   []Member `json:"nodes"`
 	Peers   []Peer   `json:"peers"`
 	Regions []Region `json:"regions"`
 }
@@ -133,11 +141,19 @@ type Event struct {
 	Local  bool   `json:"local"` // written at this node
 }
 
+// Retire says how a node is retired.
+type Retire struct {
+	Force bool `json:"force"` // although it is connected
+	Undo  bool `json:"undo"`  // take it back
+}
+
 // Backend is what the server needs of a daemon. Errors that wrap ErrNotFound reach the client as such.
 type Backend interface {
 	Status() Status
 	Invite(ttl time.Duration, uses int) (Invitation, error)
 	SetOffline(ctx context.Context, offline bool) error
+	RetireNode(ctx context.Context, node string, how Retire) (id string, err error)
+	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
 	CreateRegion(ctx context.Context, name, ack string) (Region, error)
 	ShowRegion(name string) (Region, error)
 	DeleteRegion(ctx context.Context, name string) error

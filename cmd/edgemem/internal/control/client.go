@@ -76,6 +76,21 @@ func (c *Client) SetOffline(ctx context.Context, offline bool) error {
 	return c.call(ctx, http.MethodPost, path, nil, nil)
 }
 
+// RetireNode says that a node, by id or name, will not come back, or takes that back. It gives the node's id.
+func (c *Client) RetireNode(ctx context.Context, node string, how Retire) (id string, err error) {
+	var out retireReply
+	err = c.call(ctx, http.MethodPost, "/v1/nodes/"+url.PathEscape(node)+"/retire", how, &out)
+	return out.ID, err
+}
+
+// ClearAlarms takes back the alarms of a kind, of one node or, if node is empty, of all. It says how many there were.
+func (c *Client) ClearAlarms(ctx context.Context, kind, node string) (int, error) {
+	var out clearedReply
+	q := url.Values{"node": {node}}
+	err := c.call(ctx, http.MethodPost, "/v1/alarms/"+url.PathEscape(kind)+"/clear?"+q.Encode(), nil, &out)
+	return out.Cleared, err
+}
+
 // CreateRegion makes a region; ack is "memory", "disk" or "" for the default.
 func (c *Client) CreateRegion(ctx context.Context, name, ack string) (r Region, err error) {
 	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, ack}, &r)

@@ -51,6 +51,15 @@ func (f *fake) Invite(ttl time.Duration, uses int) (Invitation, error) {
 	return Invitation{Ticket: fmt.Sprint(ttl, uses)}, nil
 }
 func (f *fake) SetOffline(_ context.Context, offline bool) error { return nil }
+func (f *fake) RetireNode(_ context.Context, node string, how Retire) (string, error) {
+	if node == "nobody" {
+		return "", fmt.Errorf("%w: no such node", ErrNotFound)
+	}
+	return fmt.Sprint("id of ", node, " ", how.Force, how.Undo), nil
+}
+func (f *fake) ClearAlarms(_ context.Context, kind, node string) (int, error) {
+	return len(kind + node), nil
+}
 func (f *fake) CreateRegion(_ context.Context, name, ack string) (Region, error) {
 	return Region{}, fmt.Errorf("%w: region %q", ErrInvalid, name)
 }
@@ -201,5 +210,19 @@ func TestAHangingDaemonDoesNotHoldTheCaller(t *testing.T) {
 	defer cancel()
 	if _, err := c.WaitReady(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestNodesAreRetiredAndAlarmsCleared(t *testing.T) {
+	t.Parallel()
+	c := serve(t, &fake{})
+	if id, err := c.RetireNode(t.Context(), "a/b c", Retire{Force: true}); id != "id of a/b c true false" || err != nil {
+		t.Errorf("got %q, %v", id, err)
+	}
+	if _, err := c.RetireNode(t.Context(), "nobody", Retire{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	if n, err := c.ClearAlarms(t.Context(), "clone", "a&b"); n != len("clonea&b") || err != nil {
+		t.Errorf("got %d, %v", n, err)
 	}
 }

@@ -98,6 +98,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/invite", s.invite)
 	mux.HandleFunc("POST /v1/offline", s.setOffline(true))
 	mux.HandleFunc("POST /v1/online", s.setOffline(false))
+	mux.HandleFunc("POST /v1/nodes/{node}/retire", s.retire)
+	mux.HandleFunc("POST /v1/alarms/{kind}/clear", s.clearAlarms)
 	mux.HandleFunc("POST /v1/regions", s.createRegion)
 	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
@@ -134,6 +136,29 @@ func (s *Server) setOffline(offline bool) http.HandlerFunc {
 
 type offlineReply struct {
 	Offline bool `json:"offline"`
+}
+
+type retireReply struct {
+	ID      string `json:"id"`
+	Retired bool   `json:"retired"`
+}
+
+func (s *Server) retire(w http.ResponseWriter, r *http.Request) {
+	var how Retire
+	if !readJSON(w, r, &how) {
+		return
+	}
+	id, err := s.backend.RetireNode(r.Context(), r.PathValue("node"), how)
+	reply(w, retireReply{id, !how.Undo}, err)
+}
+
+type clearedReply struct {
+	Cleared int `json:"cleared"`
+}
+
+func (s *Server) clearAlarms(w http.ResponseWriter, r *http.Request) {
+	n, err := s.backend.ClearAlarms(r.Context(), r.PathValue("kind"), r.URL.Query().Get("node"))
+	reply(w, clearedReply{n}, err)
 }
 
 type createRequest struct {

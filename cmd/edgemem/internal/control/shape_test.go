@@ -17,6 +17,13 @@ import (
 // these may go or change its type. A * stands for any key of a map; counters under stats and sync are
 // for people, and may change.
 const statusShape = `
+.alarms[].detail string
+.alarms[].kind string
+.alarms[].name string
+.alarms[].node string
+.alarms[].notice bool
+.alarms[].since string
+.alarms[].what_to_do string
 .node.bandwidth.in_bytes number
 .node.bandwidth.out_bytes number
 .node.bandwidth.stream_in_bytes number
@@ -37,6 +44,23 @@ const statusShape = `
 .node.tier string
 .node.uptime_s number
 .node.version string
+.nodes[].connected bool
+.nodes[].dark bool
+.nodes[].id string
+.nodes[].lag.behind_ms number
+.nodes[].lag.bytes number
+.nodes[].lag.missing number
+.nodes[].lag.regions number
+.nodes[].lag.writes number
+.nodes[].last_heard string
+.nodes[].last_writes_heard string
+.nodes[].name string
+.nodes[].origin string
+.nodes[].retired.at string
+.nodes[].retired.by string
+.nodes[].self bool
+.nodes[].since string
+.nodes[].tier string
 .peers[].addr string
 .peers[].addrs[] string
 .peers[].connected bool
@@ -49,25 +73,42 @@ const statusShape = `
 .peers[].tier string
 .peers[].transport string
 .regions[].ack string
+.regions[].at string
 .regions[].bytes number
+.regions[].complete.dark[] string
+.regions[].complete.of[] string
+.regions[].complete.through[] string
+.regions[].complete.up_to string
 .regions[].context.*.above[][] number
 .regions[].context.*.base number
 .regions[].digest string
+.regions[].ended.origins number
+.regions[].ended.writes number
 .regions[].entries number
 .regions[].gaps bool
 .regions[].ghosts number
 .regions[].lag.*.age_ms number
+.regions[].lag.*.behind_ms number
+.regions[].lag.*.bytes number
 .regions[].lag.*.connected bool
 .regions[].lag.*.missing number
 .regions[].lag.*.writes number
 .regions[].name string
+.regions[].writers[].node string
+.regions[].writers[].origin string
+.regions[].writers[].writes number
 `
 
 func TestStatusKeepsItsShape(t *testing.T) {
 	t.Parallel()
 	region := gapped()
 	region.Lag = map[crdt.NodeID]fabric.Lag{"*": {}}
+	region.Complete = fabric.Completeness{UpTo: time.Unix(1, 0), Of: []crdt.NodeID{"p"}, Through: []crdt.NodeID{"p"}, Dark: []crdt.NodeID{"p"}}
+	region.Writers = []fabric.Writer{{}}
 	s := Status{
+		Alarms: []Alarm{{Name: "n"}},
+		Nodes: []Member{{Origin: "o", Since: time.Unix(1, 0), LastHeard: time.Unix(1, 0), LastWrites: time.Unix(1, 0),
+			Retired: &fabric.Retirement{}, Lag: &fabric.NodeLag{}}},
 		Node:    Node{Listen: []string{""}},
 		Peers:   []Peer{{Addrs: []string{""}, Addr: "a", Transport: "tcp", Direction: "in", LastSeen: time.Unix(1, 0)}},
 		Regions: []Region{RegionOf(region)},
@@ -95,7 +136,7 @@ func shape(path string, v any, into map[string]bool) {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, e := range v {
-			if strings.HasSuffix(path, ".context") || strings.HasSuffix(path, ".lag") {
+			if strings.HasSuffix(path, "].context") || strings.HasSuffix(path, "regions[].lag") {
 				k = "*"
 			}
 			shape(path+"."+k, e, into)

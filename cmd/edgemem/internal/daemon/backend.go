@@ -28,6 +28,20 @@ func (b backend) SetOffline(ctx context.Context, offline bool) error {
 	return b.host.SetOffline(ctx, offline)
 }
 
+func (b backend) RetireNode(ctx context.Context, node string, how control.Retire) (string, error) {
+	if how.Undo {
+		id, err := b.fabric.ReinstateNode(ctx, node)
+		return string(id), explain(err)
+	}
+	id, err := b.fabric.RetireNode(ctx, node, how.Force)
+	return string(id), explain(err)
+}
+
+func (b backend) ClearAlarms(ctx context.Context, kind, node string) (int, error) {
+	n, err := b.fabric.ClearAlarm(ctx, kind, node)
+	return n, explain(err)
+}
+
 func (b backend) CreateRegion(ctx context.Context, name, ack string) (control.Region, error) {
 	if _, err := b.fabric.CreateRegion(ctx, name, fabric.RegionConfig{Ack: fabric.Ack(ack)}); err != nil {
 		return control.Region{}, explain(err)
@@ -154,9 +168,9 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, fabric.ErrNoRegion):
+	case errors.Is(err, fabric.ErrNoRegion), errors.Is(err, fabric.ErrNoNode):
 		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
-	case errors.Is(err, fabric.ErrRegionName):
+	case errors.Is(err, fabric.ErrRegionName), errors.Is(err, fabric.ErrAmbiguous), errors.Is(err, fabric.ErrNoAlarm):
 		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
 	default:
 		return err

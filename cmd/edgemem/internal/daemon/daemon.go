@@ -227,7 +227,7 @@ func backlog(tier string) int {
 
 func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
-		Name: d.host.Name(), Tier: d.host.Tier(), Storage: d.store, Transport: d.host, Logger: d.log,
+		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
 		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier),
 	})
 	if err != nil {

@@ -13,11 +13,12 @@ import (
 
 // Status tells everything about the node, its peers and its regions at one moment.
 func (b backend) Status() control.Status {
-	s := control.Status{Node: b.node(), Peers: []control.Peer{}, Regions: []control.Region{}} // [] in JSON, not null
+	all := b.fabric.Status()
+	s := control.Status{Node: b.node(), Alarms: all.Alarms, Nodes: all.Nodes, Peers: []control.Peer{}, Regions: []control.Region{}} // [] in JSON, not null
 	for _, p := range b.host.Peers() {
 		s.Peers = append(s.Peers, control.PeerOf(p))
 	}
-	for _, r := range b.fabric.Regions() {
+	for _, r := range all.Regions {
 		s.Regions = append(s.Regions, control.RegionOf(r))
 	}
 	return s
