@@ -44,7 +44,7 @@ func goldenWrites(t *testing.T) (a, b *Region) {
 		if _, err := tx.IncrFloat("load", "0.25"); err != nil {
 			return err
 		}
-		for _, m := range []string{"x", "y"} {
+		for _, m := range []string{"x", "y", "w"} {
 			if _, err := tx.SetAdd("tags", m); err != nil {
 				return err
 			}

@@ -301,32 +301,31 @@ func (rc *Receiver) takeSymbols(d *decoder) {
 		d.fail("%v", err)
 		return
 	}
-	if gone, _, ok := x.peel.difference(); ok && x.peel.done() {
+	if !x.peel.done() {
+		rc.wantMore()
+		return
+	}
+	if gone, _, ok := x.peel.difference(); ok {
 		rc.settleOn(gone)
 		return
 	}
-	rc.wantMore()
+	d.fail("symbols of no set")
 }
+
+// symbolCost is what a coded symbol takes on the wire, bytes.
+const symbolCost = 15
 
 // wantMore asks for what is likely to do, or for bitmaps where those are shorter.
 func (rc *Receiver) wantMore() {
 	x := rc.recon
-	upto := int(float64(min(x.peel.estimate(), symbolsMax))*symbolsPerItem) + offerSymbols
-	upto = max(upto, x.got+x.got/2)
-	if upto > symbolsMax || (upto-x.got)*symbolCost > x.size/2+1024 {
+	more := x.peel.more()
+	if x.got+more > symbolsMax || more*symbolCost > x.size/2+1024 {
 		x.peel = nil
 		rc.answer(replyBitmaps, 0)
 		return
 	}
-	rc.answer(replyMore, upto)
+	rc.answer(replyMore, x.got+more)
 }
-
-// symbolsPerItem is how many coded symbols one differing item takes, with room: 1.35 on average for many items,
-// more for few. symbolCost is what one takes on the wire, bytes.
-const (
-	symbolsPerItem = 1.7
-	symbolCost     = 15
-)
 
 // settleOn finds the dots behind the hashes of what only we hold.
 func (rc *Receiver) settleOn(gone []uint64) {

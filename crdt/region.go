@@ -82,6 +82,7 @@ type Region struct {
 	scopes   []*cell // cells with ghosts of whole-region removals: at most one
 
 	arrived   uint64 // siblings that came to be here, ever
+	check     *Check // a check of the digest that is under way
 	offers    uint64 // reconciliations begun, so that each has its own salt
 	digest    uint64
 	visible   int
@@ -357,9 +358,17 @@ func (r *Region) touch(c *cell) {
 // The four primitives below are the only ways in which siblings and ghosts come and go. They keep the
 // digest, the dot index and the counts; callers wrap them in change.
 
+// count notes that a sibling came or went.
+func (r *Region) count(c *cell, h uint64) {
+	r.digest ^= h
+	if v := r.check; v != nil && c.pos().less(v.at) {
+		v.sum ^= h
+	}
+}
+
 func (r *Region) addSibling(c *cell, s sibling) {
 	c.sibs = append(c.sibs, s)
-	r.digest ^= r.siblingHash(c, &s)
+	r.count(c, r.siblingHash(c, &s))
 	r.origins[s.org].index.add(s.seq, c)
 	r.live++
 	r.arrived++
@@ -371,7 +380,7 @@ func (r *Region) addSibling(c *cell, s sibling) {
 
 func (r *Region) dropSibling(c *cell, i int) {
 	s := c.sibs[i]
-	r.digest ^= r.siblingHash(c, &s)
+	r.count(c, r.siblingHash(c, &s))
 	c.sibs = slices.Delete(c.sibs, i, i+1)
 	r.live--
 	r.bytes -= int64(len(s.val))

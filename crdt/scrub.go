@@ -210,8 +210,8 @@ func (s *Scrubber) look(now int64) error {
 		return nil
 	}
 	got := len(s.peel.left)
-	upto := max(got+got/2, offerSymbols+int(float64(min(s.peel.estimate(), sketchMax))*symbolsPerItem))
-	if upto = min(upto, got+sketchBatchMax); upto > sketchMax {
+	upto := got + min(s.peel.more(), sketchBatchMax)
+	if upto > sketchMax {
 		return ErrTooDifferent
 	}
 	s.reply = binary.AppendUvarint(s.r.preamble(scrubMore), uint64(upto))

@@ -369,7 +369,11 @@ func (t *Tx) Del(key string) bool {
 	return seen
 }
 
-// drop removes all that is live in an entry: a plain remove for one cell, one scoped remove for more.
+// fewRemoves is up to how many cells of an entry are removed one by one. A scoped remove is one write for any number, but
+// waits at a peer until that has seen all that we had; a string with an expiry is too common for that.
+const fewRemoves = 2
+
+// drop removes all that is live in an entry: plain removes for few cells, one scoped remove for more.
 func (t *Tx) drop(e *entry) {
 	var cells []*cell
 	e.each(0, func(c *cell) bool {
@@ -381,8 +385,10 @@ func (t *Tx) drop(e *entry) {
 		}
 		return true
 	})
-	if len(cells) == 1 {
-		t.remove(cells[0])
+	if len(cells) <= fewRemoves {
+		for _, c := range cells {
+			t.remove(c)
+		}
 		return
 	}
 	for _, c := range cells {
