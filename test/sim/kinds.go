@@ -96,8 +96,8 @@ func (s *schedule) crowd(rng *rand.Rand) {
 var phaseWeights = [3][acts]int{
 	{actWrite: 40, actPull: 45, actSync: 4, actCommit: 4},
 	{actWrite: 45, actPull: 25, actPrune: 25, actTick: 3, actSync: 3, actCommit: 3},
-	{actWrite: 14, actFlushOut: 4, actDeliver: 7, actPull: 5, actOpen: 10, actAdvance: 44, actCut: 3, actSync: 3, actCommit: 2, actCrash: 1, actPrune: 4, actTick: 2,
-		actPartition: 1, actBackup: 1, actRestore: 1, actLeap: 1, actPruneMid: 6},
+	{actWrite: 14, actFlushOut: 7, actDeliver: 12, actPull: 4, actOpen: 10, actAdvance: 44, actCut: 3, actSync: 3, actCommit: 2, actCrash: 1, actPrune: 4, actTick: 2,
+		actPartition: 1, actBackup: 1, actRestore: 1, actLeap: 1, actPruneMid: 10},
 }
 
 func comeback(seed uint64) schedule {

@@ -259,31 +259,51 @@ func (w *world) leap(who int, rng *rand.Rand) {
 	w.say("the clock of n%d leaps: it is off by %d ms", who, w.skews[who])
 }
 
-// pruneMid forgets ghosts at either end of a session that is under way.
+// pruneMid forgets ghosts at either end of a session that is under way: some, or those of removes of this moment.
 func (w *world) pruneMid(rng *rand.Rand) int {
 	if len(w.sessions) == 0 {
 		return -1
 	}
 	s := w.sessions[rng.IntN(len(w.sessions))]
-	return w.prune([]int{s.puller, s.server}[rng.IntN(2)], rng)
+	who := []int{s.puller, s.server, s.server}[rng.IntN(3)]
+	if rng.IntN(2) == 0 {
+		return w.prune(who, rng)
+	}
+	w.event(who, crdt.Write{Fn: func(tx *crdt.Tx) error {
+		for range 1 + rng.IntN(3) {
+			o := w.s.pickOp(rng)
+			o.kind = []opKind{opDel, opSetRemove, opMapDel, opDel}[rng.IntN(4)]
+			w.operate(who, o, tx)
+		}
+		return nil
+	}})
+	r := w.nodes[who].r
+	w.forget(who, r.Self(), r.OwnTop())
+	return who
 }
 
 func (w *world) prune(who int, rng *rand.Rand) int {
-	r := w.nodes[who].r
-	ctx := r.Context()
+	ctx := w.nodes[who].r.Context()
 	ids := ctx.Origins()
 	if len(ids) == 0 {
 		return -1
 	}
 	id := ids[rng.IntN(len(ids))]
-	runs := ctx[id]
-	if runs.Base == 0 {
+	base := ctx[id].Base
+	if base == 0 {
 		return -1
 	}
-	upto := 1 + crdt.Seq(rng.Uint64N(uint64(runs.Base)))
-	w.say("n%d forgets the ghosts of %v up to %d", who, id, upto)
-	r.Prune(id, upto)
+	upto := base
+	if rng.IntN(3) > 0 {
+		upto = 1 + crdt.Seq(rng.Uint64N(uint64(base)))
+	}
+	w.forget(who, id, upto)
 	return who
+}
+
+func (w *world) forget(who int, id crdt.Origin, upto crdt.Seq) {
+	w.say("n%d forgets the ghosts of %v up to %d", who, id, upto)
+	w.nodes[who].r.Prune(id, upto)
 }
 
 // check holds one replica against the oracle.
