@@ -107,6 +107,9 @@ type Config struct {
 	// PushWindow is the least time between two pushes of one region; the first write after a quiet
 	// window leaves at once. Default 2 ms: at 10,000 writes/s twenty share a frame.
 	PushWindow time.Duration
+	// LimitRate is how many bytes a second pulls may move over the link to one peer, each way: 1 KiB to 1 GiB. What a
+	// node writes is pushed all the same. Default: 0, no limit.
+	LimitRate int
 	// HelloEvery is how often a quiet peer is asked whether it has something; doubled while nothing
 	// changes, up to HelloMax. Defaults 30 s and 5 min. A hello that finds nothing costs at most 16 bytes each way.
 	HelloEvery, HelloMax time.Duration
@@ -164,6 +167,9 @@ func (c *Config) validate() error {
 		if *f.d == 0 {
 			*f.d = f.def
 		}
+	}
+	if c.LimitRate != 0 && (c.LimitRate < limitMin || c.LimitRate > limitMax) {
+		return fmt.Errorf("fabric: LimitRate is %d bytes a second: want %d to %d, or 0 for none", c.LimitRate, limitMin, limitMax)
 	}
 	if c.MaxBacklog < 0 {
 		return fmt.Errorf("fabric: MaxBacklog is %d: want more than 0, or 0 for the default", c.MaxBacklog)

@@ -12,6 +12,10 @@ import (
 // conn frames a stream: length, kind, payload.
 type conn struct {
 	s      io.ReadWriteCloser
+	ctx    context.Context // ends waits for limits
+	limIn  buckets
+	limOut buckets
+	asked  int // what the other side asked for, see heed
 	r      *bufio.Reader
 	w      *bufio.Writer
 	in     uint64
@@ -34,8 +38,8 @@ const (
 	writeBuffer = 8 << 10
 )
 
-func newConn(s io.ReadWriteCloser) *conn {
-	c := &conn{s: s}
+func newConn(ctx context.Context, s io.ReadWriteCloser, l limits) *conn {
+	c := &conn{s: s, ctx: ctx, limIn: buckets{l.in}, limOut: buckets{l.out}}
 	c.r, c.w = bufio.NewReaderSize(attentive{c}, readBuffer), bufio.NewWriterSize(attentive{c}, writeBuffer)
 	return c
 }
@@ -58,19 +62,35 @@ func (a attentive) Read(b []byte) (int, error) {
 	if !a.c.waiting {
 		a.c.patience(stallTimeout)
 	}
-	n, err := a.c.s.Read(b)
+	n, err := a.c.s.Read(b[:a.c.limIn.step(len(b))])
 	a.c.pace.add(n)
+	if err == nil {
+		err = a.c.limIn.wait(a.c.ctx, n)
+	}
 	return n, err
 }
 
 func (a attentive) Write(b []byte) (n int, err error) {
 	for n < len(b) && err == nil {
+		step := a.c.limOut.step(min(len(b)-n, writeStep))
+		if err = a.c.limOut.wait(a.c.ctx, step); err != nil {
+			break
+		}
 		a.c.patience(stallTimeout)
 		var k int
-		k, err = a.c.s.Write(b[n:min(len(b), n+writeStep)])
+		k, err = a.c.s.Write(b[n : n+step])
 		n += k
 	}
 	return n, err
+}
+
+// heed keeps what is sent to a limit that the other side asked for, bytes a second: it could only let the stream run full,
+// and then we would seem to stand still.
+func (c *conn) heed(limit int) {
+	if limit != c.asked {
+		c.asked = limit
+		c.limOut = append(c.limOut[:1:1], newLimiter(limit))
+	}
 }
 
 func (c *conn) send(kind byte, payload []byte) error {

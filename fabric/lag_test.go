@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 
@@ -61,7 +62,7 @@ func TestLagKnowsUnfinishedPulls(t *testing.T) {
 		}
 		// Now a pulls from b, and that session breaks off after the first chunk too.
 		p := a.mesh.peer("b")
-		x := &puller{m: a.mesh, p: p, c: newConn(&script{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+		x := &puller{m: a.mesh, p: p, c: newConn(context.Background(), &script{}, limits{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
 		if err := x.hello(ra); err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,10 @@ func fabricMetric(name, help string, kind prometheus.ValueType) metric {
 	return metric{prometheus.NewDesc("edgemem_"+name, help, nil, nil), kind}
 }
 
+func pullMetric(name, help string) metric {
+	return metric{prometheus.NewDesc("edgemem_pull_running_"+name, help, []string{"region", "peer"}, nil), gauge}
+}
+
 const (
 	gauge   = prometheus.GaugeValue
 	counter = prometheus.CounterValue
@@ -59,6 +63,13 @@ var (
 	fabricRounds   = fabricMetric("pull_round_trips_total", "Round trips that pulls took.", counter)
 	fabricPulled   = fabricMetric("pull_bytes_total", "Bytes received by pulls.", counter)
 	fabricServed   = fabricMetric("pull_served_bytes_total", "Bytes sent to peers that pulled.", counter)
+	fabricPutOff   = fabricMetric("pulls_put_off_total", "Pulls that a busy peer put off.", counter)
+	fabricServing  = fabricMetric("pulls_serving", "Pulls by peers that are being answered.", gauge)
+	fabricWaiting  = fabricMetric("pulls_waiting", "Pulls by peers that wait for a place.", gauge)
+	fabricRefused  = fabricMetric("pulls_refused_total", "Pulls by peers that were told to come back later.", counter)
+	pullCovered    = pullMetric("covered_ratio", "How much of a region the running pull has brought, 0 to 1.")
+	pullBytes      = pullMetric("bytes", "Bytes that the running pull has brought of a region.")
+	pullETA        = pullMetric("eta_seconds", "Estimate of how long the running pull will take for a region.")
 	fabricFailures = fabricMetric("pull_failures_total", "Pulls that broke off.", counter)
 )
 
@@ -90,6 +101,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		fabricGaps, fabricLag, fabricPeers, fabricFrames,
 		fabricPushed, fabricSkipped, fabricPulls, fabricRounds, fabricPulled, fabricServed, fabricFailures,
 		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
+		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 	} {
 		ch <- m.desc
 	}
@@ -109,8 +121,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}{
 		{fabricFrames, s.PushFrames}, {fabricPushed, s.PushBytes}, {fabricSkipped, s.PushSkipped}, {fabricPulls, s.Pulls},
 		{fabricRounds, s.PullRounds}, {fabricPulled, s.PullBytes}, {fabricServed, s.ServedBytes}, {fabricFailures, s.PullFailures},
+		{fabricPutOff, s.PullsPutOff}, {fabricServing, uint64(s.Gate.Serving)}, {fabricWaiting, uint64(s.Gate.Waiting)},
+		{fabricRefused, s.Gate.Refused},
 	} {
 		x.m.send(ch, int(x.n))
+	}
+	for _, p := range s.Pulling[:min(len(s.Pulling), regionsInMetrics)] {
+		p.collect(ch)
 	}
 }
 
@@ -170,6 +187,14 @@ func (s *RegionStatus) collect(ch chan<- prometheus.Metric) {
 }
 
 func seconds(ms int64) float64 { return float64(ms) / 1000 }
+
+func (p *PullProgress) collect(ch chan<- prometheus.Metric) {
+	pullCovered.sendFloat(ch, p.Covered, p.Region, string(p.Peer))
+	pullBytes.sendFloat(ch, float64(p.Bytes), p.Region, string(p.Peer))
+	if p.ETAMillis >= 0 {
+		pullETA.sendFloat(ch, seconds(p.ETAMillis), p.Region, string(p.Peer))
+	}
+}
 
 func (m metric) send(ch chan<- prometheus.Metric, n int, labels ...string) {
 	m.sendFloat(ch, float64(n), labels...)

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,7 @@ import (
 func said(t *testing.T, frames ...[]byte) []byte {
 	t.Helper()
 	var s script
-	c := newConn(&s)
+	c := newConn(context.Background(), &s, limits{})
 	for _, f := range frames {
 		if err := c.send(f[0], f[1:]); err != nil {
 			t.Fatal(err)
@@ -38,7 +39,7 @@ func TestNamesAloneMakeNoReplicas(t *testing.T) {
 	}
 	for _, s := range [][]byte{said(t, append(frames, []byte{frameEnd, 0})...)} {
 		tr.stream = &script{Reader: bytes.NewReader(s)}
-		if _, err := f.mesh.pullFrom(t.Context(), newPeer("x"), newLink(), becauseConnected); err != nil {
+		if _, err := f.mesh.pullFrom(t.Context(), newPeer("x", 0), newLink(), becauseConnected); err != nil {
 			t.Fatal(err)
 		}
 	}

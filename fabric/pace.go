@@ -21,6 +21,14 @@ const (
 	briskRate = 16 << 10
 )
 
+// brisk is briskRate, or less on a link that is limited.
+func brisk(limit int) uint64 {
+	if limit > 0 {
+		return uint64(min(briskRate, limit/2))
+	}
+	return briskRate
+}
+
 func (p *pace) start(least uint64) {
 	p.begun.Store(time.Now().UnixNano())
 	p.rate.Store(math.MaxUint64) // nothing is known yet

@@ -52,7 +52,8 @@ type peer struct {
 	since      time.Time          // when it came
 	heard      atomic.Int64       // when something came from it last, Unix ms
 
-	want chan reason // capacity 1, see ask
+	limits limits
+	want   chan reason // capacity 1, see ask
 
 	upAt time.Time // when it came, by the machine's clock
 
@@ -64,8 +65,8 @@ type peer struct {
 	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer, since it was in step
 }
 
-func newPeer(id crdt.NodeID) *peer {
-	return &peer{id: id, want: make(chan reason, 1), known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}}
+func newPeer(id crdt.NodeID, limitRate int) *peer {
+	return &peer{id: id, limits: newLimits(limitRate), want: make(chan reason, 1), known: map[crdt.RegionID]knowledge{}, pulls: map[crdt.RegionID]uint64{}}
 }
 
 // reason says why a pull is due. A larger one is more urgent.
@@ -103,7 +104,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 		return
 	}
 	if p == nil {
-		p = newPeer(id)
+		p = newPeer(id, m.f.cfg.LimitRate)
 		m.peers[id] = p
 	}
 	if up == (p.cancel != nil) || up && m.f.ctx.Err() != nil {

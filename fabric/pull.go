@@ -63,7 +63,7 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	if err != nil {
 		return false, err
 	}
-	c := newConn(s)
+	c := newConn(ctx, s, p.limits)
 	stop := c.watchContext(ctx)
 	// After the stream is open, so that a peer that is gone holds up nobody.
 	give, err := m.turns.take(ctx, &turn{why: why, asked: l.asked, rtt: l.rtt})
@@ -73,7 +73,7 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 		return false, err
 	}
 	defer give()
-	c.pace.start(briskRate)
+	c.pace.start(brisk(m.f.cfg.LimitRate))
 	x := &puller{m: m, p: p, l: l, c: c, open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
 	err = x.run(x.checkFirst(why))
 	l.asked = true
@@ -211,7 +211,7 @@ func (x *puller) over() error {
 		}
 	}
 	x.replies = nil
-	if err := x.c.send(frameOver, x.m.can.appendOver(nil)); err != nil {
+	if err := x.c.send(frameOver, x.m.can.appendOver(nil, x.m.f.cfg.LimitRate)); err != nil {
 		return err
 	}
 	return x.turn()
@@ -292,6 +292,9 @@ func (x *puller) chunk(b []byte) error {
 		before := r.core.Seen()
 		err = rc.Merge(b, now)
 		x.report.News += r.core.Seen() - before
+		if err == nil {
+			x.m.tasks.moved(x, r, len(b), rc.Cut())
+		}
 		if reply := rc.TakeReply(); reply != nil {
 			x.replies = append(x.replies, reply)
 		}

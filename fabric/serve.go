@@ -37,7 +37,7 @@ type answer struct {
 
 // serve answers a peer's pull.
 func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) (err error) {
-	c := newConn(s)
+	c := newConn(ctx, s, m.limitsOf(id))
 	stop := c.watchContext(ctx)
 	defer func() { stop(); c.close(err); m.servedBytes.Add(c.out) }()
 	if err := c.begun(); err != nil { // a peer that waits for its own turn takes no place
@@ -196,8 +196,7 @@ func (x *server) readTurn() error {
 			}
 			x.replies = append(x.replies, slices.Clone(b))
 		case frameOver:
-			x.can, err = decodeOver(b)
-			return err
+			return x.takeOver(b)
 		default:
 			err = fmt.Errorf("%w: frame of kind %d in the puller's turn", errProtocol, kind)
 		}
@@ -205,6 +204,15 @@ func (x *server) readTurn() error {
 			return err
 		}
 	}
+}
+
+// takeOver learns what the puller can, and keeps to what it takes.
+func (x *server) takeOver(b []byte) (err error) {
+	limit := 0
+	if x.can, limit, err = decodeOver(b); err == nil {
+		x.c.heed(limit)
+	}
+	return err
 }
 
 func (x *server) takeHello(b []byte, said map[crdt.RegionID]bool) error {

@@ -17,7 +17,7 @@ import (
 //	puller → SCOPE the buckets that differ         (ASK and the answer are about these)
 //	         ASK   region, fingerprint, …          (those that hold something)
 //	         HELLO what was seen of one region, …  (up to inlineHellos of them)
-//	         OVER  abilities
+//	         OVER  abilities, bytes a second that it takes
 //	peer   → NAME region, name; CHUNK …            (for each region of which it has more)
 //	         WANT  region, … or TURN               (while something is missing: the puller goes on from HELLO or REPLY)
 //	         END   region, fingerprint, …          (what the peer has of the regions that differed)
@@ -149,22 +149,26 @@ func decodeDiffer(b []byte, s *snapshot) (abilities, *bucketSet, error) {
 	return abilities(can), s.differ(b[n:]), nil
 }
 
-// appendOver ends the puller's turn.
-func (a abilities) appendOver(b []byte) []byte {
+// appendOver ends the puller's turn. limit is what it takes, bytes a second; 0 is no limit.
+func (a abilities) appendOver(b []byte, limit int) []byte {
 	if a == 0 {
 		return b
 	}
-	return binary.AppendUvarint(b, uint64(a))
+	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(a)), uint64(limit))
 }
 
-// decodeOver gives what the puller can; an earlier version says nothing. What follows is for later versions.
-func decodeOver(b []byte) (abilities, error) {
+// decodeOver gives what the puller can and takes; an earlier version says nothing. What follows is for later versions.
+func decodeOver(b []byte) (can abilities, limit int, err error) {
 	if len(b) == 0 {
-		return 0, nil
+		return 0, 0, nil
 	}
-	can, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, fmt.Errorf("%w: abilities of %d bytes", errProtocol, len(b))
+	a, n := binary.Uvarint(b)
+	rate, k := binary.Uvarint(b[max(n, 0):])
+	if n <= 0 || k <= 0 {
+		return 0, 0, fmt.Errorf("%w: abilities of %d bytes", errProtocol, len(b))
 	}
-	return abilities(can), nil
+	if rate > 0 {
+		limit = int(min(max(rate, limitMin), limitMax))
+	}
+	return abilities(a), limit, nil
 }

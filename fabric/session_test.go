@@ -90,7 +90,7 @@ func realSession(tb testing.TB) (asked, answered []byte) {
 	tr.stream = t
 	done := make(chan error, 1)
 	go func() { done <- a.mesh.serve(tb.Context(), "b", server) }()
-	if _, err := b.mesh.pullFrom(tb.Context(), newPeer("a"), newLink(), becauseConnected); err != nil {
+	if _, err := b.mesh.pullFrom(tb.Context(), newPeer("a", 0), newLink(), becauseConnected); err != nil {
 		tb.Fatal(err)
 	}
 	if err := <-done; err != nil && !errors.Is(err, io.EOF) {
@@ -137,7 +137,7 @@ func FuzzPull(f *testing.F) {
 	f.Add([]byte{4, frameName, 'a', 'b', 'c', 1, frameChunk})
 	tr := &taped{MeshNode: NewMesh(1).Node("a")}
 	node := filled(f, tr)
-	p := newPeer("x")
+	p := newPeer("x", 0)
 	f.Fuzz(func(t *testing.T, said []byte) {
 		tr.stream = &script{Reader: bytes.NewReader(said)}
 		_, _ = node.mesh.pullFrom(t.Context(), p, newLink(), becauseConnected)
@@ -192,7 +192,7 @@ func TestSessionFramesAreBounded(t *testing.T) {
 		"endless length":  bytes.Repeat([]byte{0xff}, 20),
 		"not for answers": {1, frameOver},
 	} {
-		c := newConn(&script{Reader: bytes.NewReader(said)})
+		c := newConn(context.Background(), &script{Reader: bytes.NewReader(said)}, limits{})
 		kind, _, err := c.read()
 		if err == nil && kind != frameOver {
 			t.Errorf("%s: kind %d read", name, kind)

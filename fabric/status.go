@@ -106,6 +106,8 @@ type SyncStats struct {
 	PullsPutOff  uint64      `json:"pulls_put_off"`       // told by a busy peer to come back later
 	Gate         GateStats   `json:"gate"`                // pulls by peers
 	LastPull     *PullReport `json:"last_pull,omitempty"` // the last one that brought something
+	// Pulling lists the regions that pulls are bringing now.
+	Pulling []PullProgress `json:"pulling,omitempty"`
 }
 
 // SyncStats gives the counters.
@@ -115,5 +117,6 @@ func (f *Fabric) SyncStats() SyncStats {
 		PeersUp: int(m.up.Load()), PushFrames: p.frames.Load(), PushBytes: p.bytes.Load(), PushSkipped: p.skipped.Load(),
 		Pulls: m.pulls.Load(), PullRounds: m.rounds.Load(), PullChunks: m.chunks.Load(), PullBytes: m.pulledBytes.Load(),
 		ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), PullsPutOff: m.putOff.Load(), Gate: m.gate.stats(), LastPull: m.lastPull.Load(),
+		Pulling: m.tasks.running(f.cfg.Now()),
 	}
 }

@@ -10,24 +10,24 @@ import (
 // asked of a second peer meanwhile, unless it has become slow.
 type tasks struct {
 	mu   sync.Mutex
-	open map[crdt.RegionID]*puller
+	open map[crdt.RegionID]*task
 }
 
 // take gives a region to a pull, unless another brings it. Then that one remembers to ask the peer when it is done.
 func (t *tasks) take(x *puller, id crdt.RegionID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if y := t.open[id]; y != nil && y != x && y.c.pace.brisk() {
-		if y.after == nil {
-			y.after = map[*peer]bool{}
+	if k := t.open[id]; k != nil && k.x != x && k.x.c.pace.brisk() {
+		if k.x.after == nil {
+			k.x.after = map[*peer]bool{}
 		}
-		y.after[x.p] = true
+		k.x.after[x.p] = true
 		return false
 	}
 	if t.open == nil {
-		t.open = map[crdt.RegionID]*puller{}
+		t.open = map[crdt.RegionID]*task{}
 	}
-	t.open[id] = x
+	t.open[id] = &task{x: x}
 	return true
 }
 
@@ -35,7 +35,7 @@ func (t *tasks) take(x *puller, id crdt.RegionID) bool {
 func (t *tasks) done(x *puller, id crdt.RegionID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.open[id] == x {
+	if k := t.open[id]; k != nil && k.x == x {
 		delete(t.open, id)
 	}
 }
@@ -44,7 +44,7 @@ func (t *tasks) done(x *puller, id crdt.RegionID) {
 func (t *tasks) end(x *puller) {
 	t.mu.Lock()
 	for id := range x.open {
-		if t.open[id] == x {
+		if k := t.open[id]; k != nil && k.x == x {
 			delete(t.open, id)
 		}
 	}

@@ -35,8 +35,10 @@ func TestLongPullIsNotDoubled(t *testing.T) {
 		if got := b.SyncStats().PullBytes; got > keys*size*11/10 {
 			t.Errorf("b pulled %d bytes for %d", got, keys*size)
 		}
-		if len(b.mesh.tasks.open) > 0 {
-			t.Errorf("%d regions are still being brought", len(b.mesh.tasks.open))
+		b.mesh.tasks.mu.Lock()
+		defer b.mesh.tasks.mu.Unlock()
+		if n := len(b.mesh.tasks.open); n > 0 {
+			t.Errorf("%d regions are still being brought", n)
 		}
 	})
 }
@@ -79,6 +81,8 @@ func TestTurnsAreOrdered(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
 		if ts.taken || len(ts.waiting) > 0 {
 			t.Error("the turn is lost")
 		}

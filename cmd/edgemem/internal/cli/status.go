@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
+	"github.com/edgemem/edgemem/fabric"
 )
 
 func statusCommand() *cobra.Command {
@@ -47,8 +48,30 @@ func printStatus(w io.Writer, s control.Status) error {
 	if err := printPeers(w, s.Peers); err != nil {
 		return err
 	}
+	if err := printPulling(w, s.Node.Sync.Pulling, namesIn(s)); err != nil {
+		return err
+	}
 	fmt.Fprintln(w)
 	return printRegions(w, s.Regions, namesIn(s))
+}
+
+// printPulling tells what is being brought, how far it is and how long it will take.
+func printPulling(w io.Writer, pulls []fabric.PullProgress, names map[string]string) error {
+	if len(pulls) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := newTable(w)
+	t.row("PULLING", "FROM", "DONE", "CAME", "LEFT", "TIME LEFT")
+	for _, p := range pulls {
+		left, eta := "–", "–"
+		if p.BytesLeft >= 0 {
+			left = "about " + formatBytes(p.BytesLeft)
+			eta = (time.Duration(p.ETAMillis) * time.Millisecond).Round(time.Second).String()
+		}
+		t.row(p.Region, nameOf(string(p.Peer), names), fmt.Sprintf("%.0f %%", 100*p.Covered), formatBytes(int64(p.Bytes)), left, eta)
+	}
+	return t.Flush()
 }
 
 func printNode(w io.Writer, n control.Node) error {

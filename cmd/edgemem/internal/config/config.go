@@ -42,6 +42,9 @@ type Config struct {
 	// Memory is a soft limit in bytes for the Go heap ("64MB", "1GiB"); 0 means none. The collector works
 	// harder as it nears; nothing is refused or evicted on its account.
 	Memory string `mapstructure:"memory"`
+	// LimitRate is what pulls may move over the link to one peer, each way, a size a second such as 4MiB. Default: 0, no
+	// limit.
+	LimitRate string `mapstructure:"limit-rate"`
 	// MDNS announces the node to, and finds members on, the local network. Default: true.
 	MDNS bool `mapstructure:"mdns"`
 	// LogLevel is debug, info, warn or error. Default: info.

@@ -182,6 +182,9 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"http", func(c *Config) { c.HTTP = "example.org:7380" }},
 		{"memory", func(c *Config) { c.Memory = "lots" }},
 		{"memory", func(c *Config) { c.Memory = "1KB" }},
+		{"limit-rate", func(c *Config) { c.LimitRate = "fast" }},
+		{"limit-rate", func(c *Config) { c.LimitRate = "100" }},
+		{"limit-rate", func(c *Config) { c.LimitRate = "2GiB" }},
 		{"log-level", func(c *Config) { c.LogLevel = "loud" }},
 		{"log-format", func(c *Config) { c.LogFormat = "xml" }},
 	} {

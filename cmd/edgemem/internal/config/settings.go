@@ -58,6 +58,7 @@ func settings() []setting {
 		{key: "http-token-file", def: "", usage: "`FILE` whose first line is the bearer token for HTTP (/healthz and /readyz stay open)"},
 		{key: "join", def: "", masked: true, usage: "`TICKET` from 'edgemem invite'; no effect on a node that is a member already"},
 		{key: "memory", def: "0", usage: "soft limit `SIZE` of the Go heap, such as 64MB or 1GiB; 0 is none. The collector works harder near it; nothing is refused or evicted"},
+		{key: "limit-rate", def: "0", usage: "what pulls may move over the link to one peer, `SIZE` a second each way, such as 500kB or 4MiB; 0 is no limit. What is written is pushed all the same"},
 		{key: "mdns", def: true, usage: "find members on the local network"},
 		{key: "log-level", def: "info", usage: "`LEVEL` of the log: debug, info, warn or error"},
 		{key: "log-format", def: "text", usage: "`FORMAT` of the log: text or json"},

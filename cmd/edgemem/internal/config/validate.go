@@ -32,6 +32,7 @@ func (e *FieldError) Error() string { return "config: " + e.Field + ": " + e.Pro
 // Validate checks every setting and gives all that is wrong, each error naming its setting.
 func (c *Config) Validate() error {
 	_, memoryErr := c.MemoryBytes()
+	_, rateErr := c.LimitRateBytes()
 	return errors.Join(
 		field("data-dir", c.checkDataDir()),
 		field("name", checkName(c.Name)),
@@ -45,6 +46,7 @@ func (c *Config) Validate() error {
 			"a token: set http-token-file or "+EnvName("http-token"))),
 		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
 		field("memory", memoryErr),
+		field("limit-rate", rateErr),
 		field("log-level", oneOf(c.LogLevel, []string{"debug", "info", "warn", "error"})),
 		field("log-format", oneOf(c.LogFormat, []string{"text", "json"})),
 	)
@@ -174,4 +176,25 @@ func (c *Config) MemoryBytes() (int64, error) {
 		return 0, fmt.Errorf("%s: want at least %s", c.Memory, humanize.IBytes(minMemoryBytes))
 	}
 	return int64(n), nil
+}
+
+// What limit-rate may be: a session of less would not be seen to move.
+const (
+	minLimitRateBytes = 1 << 10
+	maxLimitRateBytes = 1 << 30
+)
+
+// LimitRateBytes gives the limit of pulls in bytes a second; 0 means none.
+func (c *Config) LimitRateBytes() (int, error) {
+	if c.LimitRate == "" || c.LimitRate == "0" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(c.LimitRate)
+	if err != nil {
+		return 0, fmt.Errorf("%q: want a size such as 500kB or 4MiB, which a second may take, or 0 for no limit", c.LimitRate)
+	}
+	if n < minLimitRateBytes || n > maxLimitRateBytes {
+		return 0, fmt.Errorf("%s: want %s to %s a second", c.LimitRate, humanize.IBytes(minLimitRateBytes), humanize.IBytes(maxLimitRateBytes))
+	}
+	return int(n), nil
 }

@@ -226,9 +226,13 @@ func backlog(tier string) int {
 }
 
 func (d *Daemon) openFabric(ctx context.Context) (err error) {
+	limit, err := d.cfg.LimitRateBytes()
+	if err != nil {
+		return fmt.Errorf("--limit-rate: %w", err)
+	}
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
-		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier),
+		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit,
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
