@@ -120,8 +120,14 @@ type Config struct {
 	// encoded in memory while it is committed. Default 40,960: with values of 100 B one transaction of
 	// a server's store.
 	MaxBacklog int
-	// MaxGhosts is how many removes a region remembers. Default 65,536.
+	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default 65,536.
 	MaxGhosts int
+	// Lease is for how long a device may be away before removes are forgotten without it; it then compares live entries
+	// when it is back, which costs more and loses nothing. Core members, of tier edge and above, have one without end:
+	// retire those that will not come back. Default 7 days.
+	Lease time.Duration
+	// MaxGhostAge is how long a remove is remembered for members that do not come to see it. Default 30 days.
+	MaxGhostAge time.Duration
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 
@@ -160,6 +166,8 @@ func (c *Config) validate() error {
 		{"HelloEvery", &c.HelloEvery, 30 * time.Second},
 		{"HelloMax", &c.HelloMax, 5 * time.Minute},
 		{"CommitEvery", &c.CommitEvery, time.Second},
+		{"Lease", &c.Lease, 7 * 24 * time.Hour},
+		{"MaxGhostAge", &c.MaxGhostAge, 30 * 24 * time.Hour},
 	} {
 		if *f.d < 0 {
 			return fmt.Errorf("fabric: %s is %v: want more than 0, or 0 for the default of %v", f.name, *f.d, f.def)

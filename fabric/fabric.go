@@ -38,6 +38,7 @@ type Fabric struct {
 	wg     sync.WaitGroup // every goroutine of the fabric
 	closed atomic.Bool
 
+	cursor   int  // of stabilise: the region that it looked at last
 	measured bool // the metrics are registered
 	once     sync.Once
 	err      error
@@ -339,6 +340,8 @@ const roundTicks = 10
 // round does what need not be done every second: it takes time in proportion to the members, and to the regions that changed.
 func (f *Fabric) round(o *outlook) {
 	f.survey(o)
+	f.stabilise(o)
+	f.expel(o)
 }
 
 // closeTimeout bounds what Close waits for: the last pushes. The last commit is not bounded.

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Mesh struct {
 	twins map[crdt.NodeID]*MeshNode // a second node of one id each, out of reach until Swap
 	cut   map[[2]crdt.NodeID]bool
 	loss  float64
+	tiers map[crdt.NodeID]string // edge, where it says nothing
 	rate  int
 	rnd   *rand.Rand
 }
@@ -32,7 +34,7 @@ var errCut = errors.New("fabric: mesh: no link")
 
 // NewMesh makes an empty network.
 func NewMesh(seed uint64) *Mesh {
-	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, twins: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
+	return &Mesh{nodes: map[crdt.NodeID]*MeshNode{}, twins: map[crdt.NodeID]*MeshNode{}, cut: map[[2]crdt.NodeID]bool{}, tiers: map[crdt.NodeID]string{}, rnd: rand.New(rand.NewPCG(seed, 2))}
 }
 
 // Node makes the transport of one node.
@@ -52,6 +54,19 @@ func (m *Mesh) SetRate(bytesPerSecond int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rate = bytesPerSecond
+}
+
+// SetTier makes others see a node in a tier from its next connection on. Default: edge.
+func (m *Mesh) SetTier(id crdt.NodeID, tier string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tiers[id] = tier
+}
+
+func (m *Mesh) tierOf(id crdt.NodeID) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return cmp.Or(m.tiers[id], "edge")
 }
 
 // Cut takes the link between two nodes down; streams over it break.
@@ -223,7 +238,7 @@ func (n *MeshNode) peer(other *MeshNode, up bool) {
 	n.mu.Unlock()
 	if n.enter() {
 		defer n.calls.Done()
-		n.onPeer(other.id, string(other.id), "edge", up)
+		n.onPeer(other.id, string(other.id), n.m.tierOf(other.id), up)
 	}
 }
 

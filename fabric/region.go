@@ -36,9 +36,13 @@ type Region struct {
 
 	news spans // when it changed; belongs to mu
 
-	// Of survey, which one goroutine runs.
+	ghosts atomic.Int64 // as of the last change
+
+	// Of the rounds, which one goroutine runs.
 	surveyed   map[crdt.Origin]uint64
 	surveyedAt uint64
+	ages       []ageMark
+	tried      map[crdt.Origin]crdt.Seq // up to where ghosts were forgotten
 }
 
 const (
@@ -142,6 +146,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 
 // due notes when the region wants its next tick. The caller holds mu.
 func (r *Region) due() {
+	r.ghosts.Store(int64(r.core.Ghosts()))
 	at, ok := r.core.NextExpiry()
 	if r.core.OverBudget() {
 		at, ok = 0, true
