@@ -45,6 +45,12 @@ type Config struct {
 	// LimitRate is what pulls may move over the link to one peer, each way, a size a second such as 4MiB. Default: 0, no
 	// limit.
 	LimitRate string `mapstructure:"limit-rate"`
+	// DeviceLease is how long a device may be away before removes are forgotten without it ("168h"). Default: a week.
+	DeviceLease string `mapstructure:"device-lease"`
+	// MaxGhostAge is how long a remove is remembered for nodes that do not come to see it. Default: 30 days.
+	MaxGhostAge string `mapstructure:"max-ghost-age"`
+	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default: 65536.
+	MaxGhosts string `mapstructure:"max-ghosts"`
 	// MDNS announces the node to, and finds members on, the local network. Default: true.
 	MDNS bool `mapstructure:"mdns"`
 	// LogLevel is debug, info, warn or error. Default: info.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -20,6 +21,10 @@ import (
 const (
 	// maxNameBytes is what a certificate holds.
 	maxNameBytes = 63
+	// minGhosts leaves a burst of removes time to be seen by those who are connected.
+	minGhosts = 64
+	// maxGhosts is some 28 GiB in one region: more is a slip of the pen.
+	maxGhosts = 1 << 30
 	// minMemoryBytes is what a node needs before it holds one entry: below it the collector never rests.
 	minMemoryBytes = 24 << 20
 )
@@ -32,6 +37,7 @@ func (e *FieldError) Error() string { return "config: " + e.Field + ": " + e.Pro
 // Validate checks every setting and gives all that is wrong, each error naming its setting.
 func (c *Config) Validate() error {
 	_, memoryErr := c.MemoryBytes()
+	_, countErr := c.Ghosts()
 	_, rateErr := c.LimitRateBytes()
 	return errors.Join(
 		field("data-dir", c.checkDataDir()),
@@ -46,6 +52,9 @@ func (c *Config) Validate() error {
 			"a token: set http-token-file or "+EnvName("http-token"))),
 		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
 		field("memory", memoryErr),
+		field("device-lease", checkTime(c.DeviceLease, time.Minute)),
+		field("max-ghost-age", checkTime(c.MaxGhostAge, time.Minute)),
+		field("max-ghosts", countErr),
 		field("limit-rate", rateErr),
 		field("log-level", oneOf(c.LogLevel, []string{"debug", "info", "warn", "error"})),
 		field("log-format", oneOf(c.LogFormat, []string{"text", "json"})),
@@ -161,6 +170,39 @@ func IsLoopback(addr string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// checkTime wants a time of at least low.
+func checkTime(text string, low time.Duration) error {
+	if text == "" {
+		return nil // the default
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%q: want a time such as 90m or 168h", text)
+	}
+	if d < low {
+		return fmt.Errorf("%s: want at least %v", text, low)
+	}
+	return nil
+}
+
+// Time reads a setting that Validate has seen; 0 for none.
+func Time(text string) time.Duration {
+	d, _ := time.ParseDuration(text)
+	return d
+}
+
+// Ghosts gives how many removes a region remembers; 0 for the default.
+func (c *Config) Ghosts() (int, error) {
+	if c.MaxGhosts == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(c.MaxGhosts)
+	if err != nil || n < minGhosts || n > maxGhosts {
+		return 0, fmt.Errorf("%q: want a count from %d to %d", c.MaxGhosts, minGhosts, maxGhosts)
+	}
+	return n, nil
 }
 
 // MemoryBytes gives the soft limit of the heap in bytes; 0 means none.
