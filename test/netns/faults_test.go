@@ -81,11 +81,13 @@ func die(x *torment) (string, func()) {
 	return "kill -9 " + list(victims), func() { x.s.start(victims...) }
 }
 
-// dieTogether kills everyone at once, as a power cut does.
+// dieTogether kills everyone at once, as a power cut does, and starts all when the power is back.
 func dieTogether(x *torment) (string, func()) {
 	victims := living(x.s.nodes)
 	x.s.kill(victims...)
-	return "kill -9 everyone", func() { x.s.start(victims...) }
+	x.hold()
+	x.s.start(victims...)
+	return "power cut", func() {}
 }
 
 // stop ends a node well, which stays away for a while.

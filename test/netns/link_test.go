@@ -40,17 +40,17 @@ func TestOneWayLink(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "edge", "device")
 	device, others := s.group("device"), s.group("cloud", "edge")
-	for what, cut := range map[string]func() func(){
-		"the device could not be heard": func() func() { return s.net.mute(hosts(device), hosts(others)) },
-		"the device could not hear":     func() func() { return s.net.mute(hosts(others), hosts(device)) },
-	} {
-		heal := cut()
+	for _, way := range []struct {
+		what     string
+		from, to []*member
+	}{{"the device could not be heard", device, others}, {"the device could not hear", others, device}} {
+		heal := s.net.mute(hosts(way.from), hosts(way.to))
 		s.write(s.nodes...)
 		last(*part)
 		s.rest()
 		s.converge("the last write, among the others", others...)
 		heal()
-		s.converge(what, s.nodes...)
+		s.converge(way.what, s.nodes...)
 		s.check(0, s.nodes...)
 	}
 }

@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +14,7 @@ import (
 func TestRestoredBackup(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "edge", "device")
+	s.expected = []string{"restored"}
 	device := s.node("device")
 	s.write(s.nodes...)
 	s.written(300)
@@ -45,6 +47,49 @@ func TestRestoredBackup(t *testing.T) {
 	stop()
 	s.converge("the restored device is back", s.nodes...)
 	s.check(0, s.nodes...)
+}
+
+// TestClone runs a copy of a device beside the device itself, under the same identity and at another address. Both write, nothing
+// that either acknowledged is lost, and everyone is told.
+func TestClone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "edge", "device")
+	s.expected = []string{"clone", "restored"}
+	device := s.node("device")
+	s.write(s.nodes...)
+	s.written(300)
+	s.rest()
+	s.converge("the first writes", s.nodes...)
+	s.halt(device)
+	copied := s.copyOf(device)
+	clone := s.prepare("clone", harness.Options{Tier: "device", Args: []string{"--name", device.Name}})
+	s.putBack(copied, clone)
+	s.start(device, clone)
+	if device.Started().Node.ID != clone.Started().Node.ID {
+		t.Fatal("the clone has an identity of its own")
+	}
+	s.write(s.nodes...)
+	s.written(1000)
+	s.rest()
+	s.converge("a clone wrote beside its original", s.nodes...)
+	s.check(0, s.nodes...)
+	harness.Eventually(t, *healed, "an alarm for the clone", func() error {
+		for _, m := range s.without(device, clone) {
+			if alarms := m.CLIStatus().Alarms; !hasKind(alarms, "clone") {
+				return fmt.Errorf("%s has the alarms %+v", m.Name, alarms)
+			}
+		}
+		return nil
+	})
+}
+
+func hasKind(alarms []harness.Alarm, kind string) bool {
+	for _, a := range alarms {
+		if a.Kind == kind {
+			return true
+		}
+	}
+	return false
 }
 
 // copyOf copies the data of a node that does not run.

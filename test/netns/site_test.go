@@ -25,6 +25,8 @@ type site struct {
 	runs  int
 	pool  pool
 	born  map[string]string // every origin that ever was, and whose it was
+
+	expected []string // kinds of alarms that this test gives reason for
 }
 
 // The regions that clients write to: one answers from memory, one from disk.
@@ -246,6 +248,19 @@ func (s *site) check(since time.Duration, members ...*member) {
 	}
 	if len(wrong) > 0 {
 		s.keepEvidence()
+	}
+	s.quiet(members...)
+}
+
+// quiet wants no alarm that the test gives no reason for: people learn to pass over alarms that cry wolf.
+func (s *site) quiet(members ...*member) {
+	s.t.Helper()
+	for _, m := range members {
+		for _, a := range m.MustStatus().Alarms {
+			if !slices.Contains(s.expected, a.Kind) {
+				s.t.Errorf("%s has an alarm without a reason: %+v", m.Name, a)
+			}
+		}
 	}
 }
 

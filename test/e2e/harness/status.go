@@ -44,8 +44,9 @@ type Status struct {
 
 // Alarm is what a person must look at.
 type Alarm struct {
-	Kind string `json:"kind"`
-	Node string `json:"node"`
+	Kind   string `json:"kind"`
+	Node   string `json:"node"`
+	Detail string `json:"detail"`
 }
 
 // Pull is the last pull that brought something.
