@@ -158,7 +158,8 @@ type Receiver struct {
 	told    *Seen // what our Hello said
 	recon   *recon
 	reply   []byte
-	arrived uint64 // Region.arrived when the Hello was made
+	arrived uint64 // Region.arrived when the Hello was made, and what came by chunks since that go on from each other
+	reached pos    // the furthest end of a chunk
 }
 
 // NewReceiver prepares to merge the answer to the Hello that the region would send now. Take both
@@ -272,6 +273,7 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 // join merges a checked chunk.
 func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 	r, floors := rc.r, rc.from
+	fresh, before := rc.reached.less(c.lo) || c.lo == posMin && rc.reached == posMin, r.arrived
 	if c.full {
 		r.raiseFloors(floors)
 	}
@@ -294,8 +296,13 @@ func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 			}
 		}
 	}
+	quiet := fresh && before == rc.arrived
+	if fresh {
+		rc.arrived += r.arrived - before
+	}
+	rc.reached = maxPos(rc.reached, c.hi)
 	if c.recon {
-		rc.settle(c, cut, joined)
+		rc.settle(c, cut, joined, quiet)
 	}
 	if r.cfg.Mutant == MutantNoRangeCut {
 		r.claimBrought(c, cut)

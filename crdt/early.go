@@ -14,6 +14,8 @@ const (
 	wantedMax = 256
 	// recentMax bounds the entries that are sent first because they were written last.
 	recentMax = 64
+	// earlyMin is how many dots the peer must lack.
+	earlyMin = 1 << 10
 	// earlyShare is the part of a pull's cells that may be sent early, and so twice: one in so many.
 	earlyShare = 32
 	// earlyBytes is how large an entry may be to come early.
@@ -29,6 +31,9 @@ func (p *Pull) hurry() {
 	cells, recent := p.newest()
 	room := wantedMax + recentMax
 	if p.r.cfg.Small >= 0 {
+		if cells < earlyMin {
+			return
+		}
 		room = min(cells/earlyShare, room)
 	}
 	seen := map[uint64]bool{}

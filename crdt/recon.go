@@ -105,20 +105,72 @@ func (p *Pull) makeOffer() []byte {
 	r.offers++
 	p.offers++
 	salt := mix(r.ContextHash()^r.digest, originHash(r.cfg.Self)+r.offers)
-	o := &offer{sketch: newSketch(salt, r.sharedItems(salt, p.peer, nil)), pruned: r.pruned}
+	named := p.named()
+	o := &offer{sketch: newSketch(salt, r.sharedItems(salt, p.peer, nil, placesOf(named))), pruned: r.pruned}
 	p.offer, p.waiting = o, true
 	var t originTable
 	body := r.appendSeen(nil, &t)
 	body = binary.BigEndian.AppendUint64(body, salt)
 	body = binary.AppendUvarint(body, uint64(len(o.sketch.items)))
+	body = binary.AppendUvarint(body, uint64(len(named)))
+	for _, h := range named {
+		body = binary.BigEndian.AppendUint64(body, h)
+	}
 	body = p.appendSymbols(body, offerSymbols)
-	return t.seal(p.r.preamble(msgOffer), body)
+	return t.seal(r.preamble(msgOffer), body)
 }
 
-// sharedItems hashes the dots of eachShared.
-func (r *Region) sharedItems(salt uint64, a, b *Seen) []uint64 {
+// namedMax bounds the cells that an offer names.
+const namedMax = 1 << 11
+
+// named lists the places of the cells that the chunks will name, because the peer lacks a tip of theirs. They are joined
+// whole, so what is in them need not be compared: 8 bytes here save a coded symbol and a half there. Where they are many
+// it lists none.
+func (p *Pull) named() []uint64 {
+	r := p.r
+	var out []uint64
+	for i := range r.origins {
+		o := &r.origins[i]
+		o.index.missing(uint32(i), p.peer.Context[o.id], func(s Seq, c *cell) {
+			if len(out) <= namedMax && !p.peer.has(c, Dot{o.id, s}) {
+				out = append(out, c.place())
+			}
+		})
+	}
+	if len(out) > namedMax {
+		return nil
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// place stands for a cell's position.
+func (c *cell) place() uint64 { return mix(c.e.hash, c.hash) }
+
+func placesOf(list []uint64) map[uint64]struct{} {
+	out := make(map[uint64]struct{}, len(list))
+	for _, h := range list {
+		out[h] = struct{}{}
+	}
+	return out
+}
+
+func (c *cell) in(places map[uint64]struct{}) bool {
+	if len(places) == 0 {
+		return false
+	}
+	_, ok := places[c.place()]
+	return ok
+}
+
+// sharedItems hashes the dots of eachShared outside some places.
+func (r *Region) sharedItems(salt uint64, a, b *Seen, without map[uint64]struct{}) []uint64 {
 	items := make([]uint64, 0, r.live)
-	r.eachShared(a, b, func(_ *cell, t tip) { items = append(items, r.item(salt, t)) })
+	r.eachShared(a, b, func(c *cell, t tip) {
+		if !c.in(without) {
+			items = append(items, r.item(salt, t))
+		}
+	})
 	return items
 }
 
@@ -230,11 +282,12 @@ func (s *Seen) has(c *cell, d Dot) bool {
 // recon is the puller's side of a reconciliation.
 type recon struct {
 	salt   uint64
-	peer   *Seen // what the sender had seen
-	size   int   // live dots that it shares with us
+	peer   *Seen               // what the sender had seen
+	size   int                 // live dots that it shares with us
+	named  map[uint64]struct{} // places of cells that its chunks will name
 	peel   *peeler
 	got    int // symbols
-	drops  map[tip]struct{}
+	drops  map[tip]*cell
 	agreed bool
 }
 
@@ -276,10 +329,18 @@ func (rc *Receiver) takeOffer(d *decoder, ids []Origin) {
 	r := rc.r
 	x := &recon{peer: d.seen(ids), salt: d.u64()}
 	x.size = int(min(d.uvarint(), 1<<40))
+	n := d.count(8)
+	if n > namedMax {
+		d.fail("%d cells named, limit %d", n, namedMax)
+	}
+	x.named = make(map[uint64]struct{}, n)
+	for ; n > 0 && d.err == nil; n-- {
+		x.named[d.u64()] = struct{}{}
+	}
 	if d.err != nil {
 		return
 	}
-	x.peel = newPeeler(newSketch(x.salt, r.sharedItems(x.salt, rc.told, x.peer)))
+	x.peel = newPeeler(newSketch(x.salt, r.sharedItems(x.salt, rc.told, x.peer, x.named)))
 	rc.recon = x
 	rc.takeSymbols(d)
 }
@@ -330,15 +391,11 @@ func (rc *Receiver) wantMore() {
 // settleOn finds the dots behind the hashes of what only we hold.
 func (rc *Receiver) settleOn(gone []uint64) {
 	r, x := rc.r, rc.recon
-	x.drops = make(map[tip]struct{}, len(gone))
-	if len(gone) > 0 {
-		want := make(map[uint64]struct{}, len(gone))
-		for _, h := range gone {
-			want[h] = struct{}{}
-		}
-		r.eachShared(rc.told, x.peer, func(_ *cell, t tip) {
-			if _, ok := want[r.item(x.salt, t)]; ok {
-				x.drops[t] = struct{}{}
+	x.drops = make(map[tip]*cell, len(gone))
+	if want := placesOf(gone); len(gone) > 0 {
+		r.eachShared(rc.told, x.peer, func(c *cell, t tip) {
+			if _, ok := want[r.item(x.salt, t)]; ok && !c.in(x.named) {
+				x.drops[t] = c
 			}
 		})
 	}
@@ -362,10 +419,10 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 	if d.err != nil {
 		return
 	}
-	x.drops = map[tip]struct{}{}
-	r.eachShared(rc.told, x.peer, func(_ *cell, t tip) { // in the order of the sets
+	x.drops = map[tip]*cell{}
+	r.eachShared(rc.told, x.peer, func(c *cell, t tip) { // in the order of the sets
 		if s := live[r.origins[t.org].id]; s == nil || !s.has(t.seq) {
-			x.drops[t] = struct{}{}
+			x.drops[t] = c
 		}
 	})
 	x.peel, x.agreed = nil, true
@@ -373,17 +430,27 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 
 // settle drops, in the range of a chunk that follows a reconciliation, what the sender has seen and no longer holds.
 // Cells that the chunk names are joined already. In the others that is what the reconciliation found, and what
-// was not in our Hello: had the sender held it, it would have named it.
-func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool) {
+// was not in our Hello: had the sender held it, it would have named it. quiet says that nothing came to be here since the
+// Hello but what earlier chunks brought to other ranges.
+func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool, quiet bool) {
 	r := rc.r
-	drops := map[tip]struct{}{}
+	drops := map[tip]*cell{}
 	if rc.recon != nil {
 		drops = rc.recon.drops
 	}
-	if len(drops) == 0 && r.arrived == rc.arrived {
-		return
+	var cells []*cell
+	if quiet {
+		for _, x := range drops {
+			if at := x.pos(); !x.gone && !at.less(c.lo) && !c.hi.less(at) {
+				cells = append(cells, x)
+			}
+		}
+		slices.SortFunc(cells, compareCells)
+		cells = slices.Compact(cells)
+	} else {
+		cells = r.cellsFrom(c.lo, c.hi)
 	}
-	for _, x := range r.cellsFrom(c.lo, c.hi) {
+	for _, x := range cells {
 		if joined[x] {
 			continue
 		}
@@ -392,7 +459,7 @@ func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool) {
 				return true
 			}
 			d := r.dot(s.tip)
-			return cut.Has(d) && !rc.told.has(x, d)
+			return !quiet && cut.Has(d) && !rc.told.has(x, d)
 		}
 		if slices.ContainsFunc(x.sibs, func(s sibling) bool { return gone(&s) }) {
 			r.change(x, func() { r.dropWhere(x, gone, nil) })
