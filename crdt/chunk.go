@@ -209,14 +209,7 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 	if c.recon && len(rc.told.Context)+len(rc.told.pieces) > 0 && (rc.recon == nil || !rc.recon.agreed) {
 		return fmt.Errorf("region %q: chunk: %w: it relies on a reconciliation that did not end", r.cfg.Name, ErrMalformed)
 	}
-	cut := rc.cut.Clone()
-	for id, runs := range c.cut {
-		if runs.Empty() {
-			delete(cut, id)
-		} else {
-			cut[id] = runs
-		}
-	}
+	cut := rc.cut.with(c.cut)
 	if err := r.checkChunk(c, cut); err != nil {
 		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
 	}

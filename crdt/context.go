@@ -111,6 +111,35 @@ func (r *Runs) hash(id Origin) uint64 {
 	return h
 }
 
+// changesTo gives what makes another context of c: with undoes it. An origin that the other lacks has empty runs.
+func (c Context) changesTo(to Context) Context {
+	out := Context{}
+	for id, runs := range to {
+		if !c[id].Equal(runs) {
+			out[id] = runs
+		}
+	}
+	for id, runs := range c {
+		if _, ok := to[id]; !ok && !runs.Empty() {
+			out[id] = Runs{}
+		}
+	}
+	return out
+}
+
+// with replaces the runs of the origins that changed.
+func (c Context) with(changes Context) Context {
+	out := c.Clone()
+	for id, runs := range changes {
+		if runs.Empty() {
+			delete(out, id)
+		} else {
+			out[id] = runs
+		}
+	}
+	return out
+}
+
 // MarshalJSON writes {origin: {"base": n, "above": [[lo, hi], …]}}.
 func (c Context) MarshalJSON() ([]byte, error) {
 	type runs struct {

@@ -20,7 +20,7 @@
 //
 //	local write ─► Tx.write ─► cell ─┬─► outbox ─► TakePush ─► gossip ─► Push        (push.go)
 //	                                 └─► dirty  ─► TakeDirty ─► one atomic commit    (record.go)
-//	Hello ─► NewPull ─► chunk, chunk, … ─► Receiver.Merge                            (pull.go, chunk.go)
+//	Hello ─► NewPull ─► [offer ◄─► replies] ─► chunk, chunk, … ─► Receiver.Merge     (pull.go, recon.go, chunk.go)
 //
 // # Invariant H
 //
@@ -31,7 +31,8 @@
 //  1. A pushed write applies only where everything that it covers was seen. Otherwise it waits, or a pull brings it.
 //  2. A pull joins each differing cell against the sender's whole context: what the sender has seen and does not
 //     hold is gone, what we have not seen is new.
-//  3. Forgetting ghosts raises a floor. A peer that has not reached it compares live dots of the whole range.
+//  3. Forgetting ghosts raises a floor. A peer that has not reached it compares live dots: by coded symbols, by
+//     bitmaps where much differs, one by one in a small region (recon.go).
 //  4. A write drops a ghost only if it covers it.
 //  5. Last-writer-wins is a view: concurrent losers stay until a later write covers them.
 //
@@ -45,7 +46,22 @@
 //   - a scoped removal covers, by its context, what its replica has seen everywhere; what only a part of the
 //     space has seen is removed write by write (Tx.removeBeyond).
 //
-// The package test/sim checks all of this after every step of seeded schedules, and breaks rules 1 to 5 in turn.
+// Chunks may come in any order, since each is a replica by itself. What the puller read lately and what was written
+// last comes first (early.go); the rest follows by position, looked up on the way where most of it goes (walk.go).
+//
+// # Identity
+//
+// A dot names one write for ever, because each start of a process takes a fresh origin. A process that is put back to
+// an earlier state while it runs, as by a snapshot of its machine, would use dots twice: it is told (ErrRolledBack)
+// by the first peer that knows more of its writes than itself, and writes again what it wrote since under another
+// origin (Reincarnate). Where two replicas have seen the same and hold something else, whatever the reason,
+// a scrub finds what differs and each writes again what the other lacks (scrub.go): both values of a fork live on.
+// Check finds what changed in memory without a write.
+//
+// In a causal region nothing shows before what it comes after (causal.go).
+//
+// The package test/sim checks all of this after every step of seeded schedules, and breaks rules 1 to 5,
+// and two of those that chunks rely on, in turn.
 //
 // # Types
 //
@@ -79,6 +95,6 @@
 // # Reading order
 //
 // dot.go, runs.go, context.go, cell.go, region.go (the primitives that keep derived figures right), tx.go, push.go,
-// pull.go, chunk.go, piece.go, then counter.go, expiry.go, ghosts.go, record.go. step.go is the door for drivers
+// pull.go, chunk.go, piece.go, recon.go with sketch.go and bitmap.go, columns.go, causal.go, identity.go, scrub.go, then counter.go, expiry.go, ghosts.go, record.go. step.go is the door for drivers
 // that replay, audit.go the one for checkers. Messages are described in wire.go and held by testdata/golden.
 package crdt

@@ -19,9 +19,14 @@ const helloPiecesMax = 64
 func (r *Region) Hello() []byte { return r.HelloWanting(nil) }
 
 // HelloWanting is Hello with the hashes (EntryHash) of up to wantedMax entries that the peer is to send first.
-func (r *Region) HelloWanting(wanted []uint64) []byte {
+func (r *Region) HelloWanting(wanted []uint64) []byte { return r.HelloSince(nil, wanted) }
+
+// HelloSince is HelloWanting that tells the context as a change against base, which the peer knows from an earlier
+// Hello: of a thousand writers it names those that wrote since. The peer finds base by its Hash.
+func (r *Region) HelloSince(base Context, wanted []uint64) []byte {
 	var t originTable
-	body := r.appendSeen(nil, &t)
+	body := binary.BigEndian.AppendUint64(nil, base.Hash())
+	body = r.appendSeen(body, &t, base)
 	wanted = wanted[:min(len(wanted), wantedMax)]
 	body = binary.AppendUvarint(body, uint64(len(wanted)))
 	for _, h := range wanted {
@@ -36,8 +41,8 @@ func (r *Region) seenNow() *Seen {
 }
 
 // appendSeen encodes what was seen: everywhere, and in pieces.
-func (r *Region) appendSeen(b []byte, t *originTable) []byte {
-	b = appendContext(b, t, r.Context())
+func (r *Region) appendSeen(b []byte, t *originTable, base Context) []byte {
+	b = appendContext(b, t, base.changesTo(r.Context()))
 	n := min(len(r.pieces), helloPiecesMax)
 	b = binary.AppendUvarint(b, uint64(n))
 	for _, x := range r.pieces[:n] {
@@ -49,7 +54,9 @@ func (r *Region) appendSeen(b []byte, t *originTable) []byte {
 
 // Seen is what a peer's Hello says.
 type Seen struct {
-	Region  RegionID
+	Region RegionID
+	// Since is the Hash of the context that Context is a change against; 0 if it is whole. Resolve it before use.
+	Since   uint64
 	Context Context
 	pieces  []piece
 	wanted  []uint64
@@ -62,8 +69,9 @@ func DecodeHello(msg []byte) (*Seen, error) {
 	var id RegionID
 	copy(id[:], d.take(16))
 	ids := d.origins()
+	since := d.u64()
 	s := d.seen(ids)
-	s.Region = id
+	s.Region, s.Since = id, since
 	n := d.count(8)
 	if n > wantedMax {
 		d.fail("%d entries wanted, limit %d", n, wantedMax)
@@ -96,6 +104,15 @@ func (d *decoder) seen(ids []Origin) *Seen {
 		s.pieces = append(s.pieces, x)
 	}
 	return s
+}
+
+// Resolve makes a Hello whole that tells a change against base. It reports whether base is the one.
+func (s *Seen) Resolve(base Context) bool {
+	if s.Since != base.Hash() {
+		return false
+	}
+	s.Context, s.Since = base.with(s.Context), 0
+	return true
 }
 
 // at gives the context at p and the last position that shares it.
@@ -157,9 +174,9 @@ type span struct{ lo, hi pos }
 // during the last, so that the puller ends with one context for the whole space.
 const passesMax = 4
 
-// NewPull begins to answer a Hello. A causal region that is loading has nothing to say.
+// NewPull begins to answer a Hello, whole or resolved. A causal region that is loading has nothing to say.
 func (r *Region) NewPull(peer *Seen) *Pull {
-	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading()}
+	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading() || peer.Since != 0}
 }
 
 // Done reports whether the last chunk was made.
@@ -539,17 +556,7 @@ func (p *Pull) advance(hi pos) {
 
 // appendCut tells the sender's context for this chunk as a change against what the peer knows of it.
 func (p *Pull) appendCut(b []byte, t *originTable, ours Context) []byte {
-	diff := Context{}
-	for id, runs := range ours {
-		if !p.sent[id].Equal(runs) {
-			diff[id] = runs
-		}
-	}
-	for id, runs := range p.sent {
-		if _, ok := ours[id]; !ok && !runs.Empty() {
-			diff[id] = Runs{}
-		}
-	}
+	diff := p.sent.changesTo(ours)
 	p.sent = ours
 	return appendContext(b, t, diff)
 }

@@ -56,3 +56,37 @@ func TestChunkedPullIsComplete(t *testing.T) {
 		t.Fatalf("%d entries", b.Entries())
 	}
 }
+
+// TestHelloSince: of many writers a second hello names those that wrote since, and says the same.
+func TestHelloSince(t *testing.T) {
+	t.Parallel()
+	r := newTestRegion(400)
+	for i := range 300 {
+		x := newTestRegion(i + 1)
+		update(t, x, func(tx *Tx) error { tx.Set(fmt.Sprint("k", i), []byte("v"), false); return nil })
+		for _, msg := range x.TakePush() {
+			if _, err := r.Push(msg, testNow); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	base, full := r.Context(), r.Hello()
+	update(t, r, func(tx *Tx) error { tx.Set("k", nil, false); return nil })
+	short := r.HelloSince(base, nil)
+	if len(short) > 100 || len(full) < 300*16 {
+		t.Errorf("%d bytes in full, %d as a change", len(full), len(short))
+	}
+	s, err := DecodeHello(short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Since == 0 || r.NewPull(s).Next(100) != nil {
+		t.Error("a hello that was not resolved was answered")
+	}
+	if s.Resolve(r.Context()) {
+		t.Error("resolved with another context")
+	}
+	if !s.Resolve(base) || !s.Context.Equal(r.Context()) {
+		t.Error("it does not say the same")
+	}
+}

@@ -109,7 +109,7 @@ func (p *Pull) makeOffer() []byte {
 	o := &offer{sketch: newSketch(salt, r.sharedItems(salt, p.peer, nil, placesOf(named))), pruned: r.pruned}
 	p.offer, p.waiting = o, true
 	var t originTable
-	body := r.appendSeen(nil, &t)
+	body := r.appendSeen(nil, &t, nil)
 	body = binary.BigEndian.AppendUint64(body, salt)
 	body = binary.AppendUvarint(body, uint64(len(o.sketch.items)))
 	body = binary.AppendUvarint(body, uint64(len(named)))
