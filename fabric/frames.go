@@ -139,7 +139,7 @@ func (c *conn) next() (kind byte, err error) {
 	if kind, err = c.r.ReadByte(); err != nil {
 		return 0, err
 	}
-	if n > smallMax && kind != frameChunk {
+	if n > smallMax && kind != frameChunk && kind != frameZstd {
 		return 0, fmt.Errorf("%w: a frame of kind %d and %d bytes", errProtocol, kind, n)
 	}
 	c.in += n + 2

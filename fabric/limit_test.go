@@ -2,7 +2,7 @@ package fabric
 
 import (
 	"fmt"
-	"strings"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +23,7 @@ func TestLimitRateIsKept(t *testing.T) {
 				a := nodeWith(t, m, "a", Config{Seed: 1, LimitRate: c.server})
 				size := 60 * c.want // a minute's worth
 				for i := range 60 {
-					set(t, region(t, a, "default"), fmt.Sprint(i), strings.Repeat("x", size/60))
+					set(t, region(t, a, "default"), fmt.Sprint(i), noise(i, size/60))
 				}
 				time.Sleep(time.Second) // there is nobody to push to
 				start := time.Now()
@@ -49,7 +49,7 @@ func TestLimitIsOfOneLink(t *testing.T) {
 		m := NewMesh(1)
 		a := nodeWith(t, m, "a", Config{Seed: 1, LimitRate: 10 << 10})
 		for i := range 60 {
-			set(t, region(t, a, "default"), fmt.Sprint(i), strings.Repeat("x", 10<<10))
+			set(t, region(t, a, "default"), fmt.Sprint(i), noise(i, 10<<10))
 		}
 		time.Sleep(time.Second)
 		var all []*Fabric
@@ -76,7 +76,7 @@ func TestPullTellsItsProgress(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		for i := range keys {
-			set(t, region(t, a, "default"), fmt.Sprint(i), strings.Repeat("x", size))
+			set(t, region(t, a, "default"), fmt.Sprint(i), noise(i, size))
 		}
 		time.Sleep(time.Second)
 		reg := prometheus.NewRegistry()
@@ -135,4 +135,14 @@ func gathered(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	}
 	t.Fatalf("no series %s", name)
 	return 0
+}
+
+// noise gives n bytes that do not compress.
+func noise(seed, n int) string {
+	r := rand.New(rand.NewPCG(uint64(seed), 1))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return string(b)
 }

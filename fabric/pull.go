@@ -34,6 +34,7 @@ type puller struct {
 	named   map[crdt.RegionID]*Region
 	told    crdt.RegionID // the region that the peer named last,
 	newName string        // and its name, if it is new here
+	raw     []byte        // the last chunk that came compressed
 	replies [][]byte      // what the peer waits for, a message a region
 	report  PullReport
 }
@@ -128,6 +129,8 @@ func (x *puller) run(checkFirst bool) error {
 			err = x.name(b)
 		case frameChunk:
 			err = x.chunk(b)
+		case frameZstd:
+			err = x.zstd(b)
 		case frameWant:
 			err = x.answer(b)
 		case frameTurn:
@@ -269,6 +272,14 @@ func (x *puller) welcome(b []byte) error {
 		x.meet(r)
 	}
 	return err
+}
+
+func (x *puller) zstd(b []byte) (err error) {
+	if x.raw, err = x.m.codecs.unsqueeze(b, x.raw); err != nil {
+		return err
+	}
+	x.m.savedBytes.Add(uint64(max(len(x.raw)-len(b), 0)))
+	return x.chunk(x.raw)
 }
 
 func (x *puller) chunk(b []byte) error {

@@ -27,6 +27,8 @@ type server struct {
 	replies [][]byte     // and its replies
 	waiting []answer     // what waits for the next turn
 	differ  []*Region
+
+	squeezer squeezer
 }
 
 // answer is what is being sent of one region.
@@ -43,7 +45,7 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	if err := c.begun(); err != nil { // a peer that waits for its own turn takes no place
 		return err
 	}
-	x := &server{m: m, id: id, c: c, scope: everyBucket}
+	x := &server{m: m, id: id, c: c, scope: everyBucket, squeezer: squeezer{codecs: &m.codecs}}
 	if same, err := x.greet(); err != nil || same {
 		return err
 	}
@@ -55,6 +57,7 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 		return x.refuse(retry)
 	}
 	defer x.place.leave()
+	defer x.squeezer.end()
 	if err := x.listen(); err != nil {
 		return err
 	}
@@ -371,7 +374,7 @@ func (x *server) goOn(a answer) error {
 				"region", a.r.name, "bytes", len(msg), "limit", frameMax)
 			return nil
 		}
-		if err := x.c.send(frameChunk, msg); err != nil {
+		if err := x.sendChunk(msg); err != nil {
 			return err
 		}
 		if goOn, retry := x.place.yield(); !goOn {
@@ -382,6 +385,18 @@ func (x *server) goOn(a answer) error {
 		x.waiting = append(x.waiting, a)
 	}
 	return x.c.flush()
+}
+
+func (x *server) sendChunk(msg []byte) error {
+	if x.can&canZstd != 0 {
+		if z := x.squeezer.squeeze(msg); z != nil {
+			start := time.Now()
+			err := x.c.send(frameZstd, z)
+			x.squeezer.sent(time.Since(start))
+			return err
+		}
+	}
+	return x.c.send(frameChunk, msg)
 }
 
 func (a answer) next() []byte {

@@ -54,6 +54,7 @@ const (
 	frameBusy   = 12
 	frameTurn   = 13
 	frameReply  = 14
+	frameZstd   = 15 // a CHUNK, compressed
 )
 
 // abilities say what a side of a session understands beyond the first version of the protocol. Unknown bits are for later
@@ -63,9 +64,10 @@ type abilities uint64
 const (
 	canScope abilities = 1 << iota // SCOPE
 	canReply                       // TURN and REPLY
+	canZstd                        // compressed chunks
 )
 
-const ourAbilities = canScope | canReply
+const ourAbilities = canScope | canReply | canZstd
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

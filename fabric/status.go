@@ -101,6 +101,7 @@ type SyncStats struct {
 	PullRounds   uint64      `json:"pull_round_trips"`
 	PullChunks   uint64      `json:"pull_chunks"`
 	PullBytes    uint64      `json:"pull_bytes"`
+	SavedBytes   uint64      `json:"pull_saved_bytes"` // that compression kept from the links, of our pulls
 	ServedBytes  uint64      `json:"served_bytes"`
 	PullFailures uint64      `json:"pull_failures"`
 	PullsPutOff  uint64      `json:"pulls_put_off"`       // told by a busy peer to come back later
@@ -116,7 +117,7 @@ func (f *Fabric) SyncStats() SyncStats {
 	return SyncStats{
 		PeersUp: int(m.up.Load()), PushFrames: p.frames.Load(), PushBytes: p.bytes.Load(), PushSkipped: p.skipped.Load(),
 		Pulls: m.pulls.Load(), PullRounds: m.rounds.Load(), PullChunks: m.chunks.Load(), PullBytes: m.pulledBytes.Load(),
-		ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), PullsPutOff: m.putOff.Load(), Gate: m.gate.stats(), LastPull: m.lastPull.Load(),
+		SavedBytes: m.savedBytes.Load(), ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), PullsPutOff: m.putOff.Load(), Gate: m.gate.stats(), LastPull: m.lastPull.Load(),
 		Pulling: m.tasks.running(f.cfg.Now()),
 	}
 }

@@ -136,7 +136,7 @@ func (d *direct) replan() {
 		reach = append(reach, p.tail)
 	}
 	r := roleOf(d.h.Tier(), ups, d.feeder)
-	d.feeder = r.feeder
+	d.favour(r)
 	d.plan = plan{topic: !r.leaf, feeds: r.feeds}
 	switch {
 	case len(ups) <= d.h.cfg.few && closed(ups, append(slices.Clone(reach), self)):

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 )
 
 // exchange is a direct without a network: what it sends stays in the queues, and what it publishes on the topic is
@@ -34,6 +38,11 @@ func newExchange(t testing.TB, tier string) *exchange {
 	h.gossip = &gossip{h: h, wake: make(chan struct{}, 1)}
 	h.spans, h.goes = newSpans(h), &goes{}
 	h.metrics = newHostMetrics(h)
+	var err error
+	if h.conns, err = connmgr.NewConnManager(1, 2); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.conns.Close() })
 	m, _ := newPushMetrics(h.metrics.gossipDropped)
 	x := &exchange{direct: newDirect(h, m), t: t}
 	h.direct = x.direct
@@ -275,4 +284,45 @@ func TestLossBecomesNotice(t *testing.T) {
 	if err := x.handle(a, pushMissed, nil); err != nil || !slices.Equal(x.missed, []crdt.NodeID{nodeID(a.l.peer)}) {
 		t.Errorf("missed %v, %v", x.missed, err)
 	}
+}
+
+// What gossipsub dropped because this node was too slow ends in a pull: one for all of a while.
+func TestOverrunBecomesPull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchange(t, "edge")
+		tracer := gossipTracer{h: x.h}
+		m := &pubsub.Message{ReceivedFrom: x.neighbour("edge").l.peer}
+		for range 3 {
+			tracer.UndeliverableMessage(m)
+		}
+		tracer.UndeliverableMessage(&pubsub.Message{ReceivedFrom: x.h.id}) // our own, not missed
+		time.Sleep(overrunPause)
+		synctest.Wait()
+		if !slices.Equal(x.missed, []crdt.NodeID{nodeID(m.ReceivedFrom)}) {
+			t.Errorf("pulls from %v, want one", x.missed)
+		}
+		tracer.UndeliverableMessage(m)
+		time.Sleep(overrunPause)
+		synctest.Wait()
+		if len(x.missed) != 2 {
+			t.Errorf("%d pulls, want another", len(x.missed))
+		}
+	})
+}
+
+// A message that gossipsub drops for a peer ends in a notice to that peer.
+func TestTopicDropBecomesNotice(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, "edge")
+	a, b := x.neighbour("edge"), x.neighbour("edge")
+	a.q.wantTaken(t, pushNews)
+	b.q.wantTaken(t, pushNews)
+	rpc := &pubsub.RPC{}
+	gossipTracer{h: x.h}.DropRPC(rpc, a.l.peer) // control only: nothing is missed
+	a.q.wantTaken(t)
+	rpc.Publish = []*pb.Message{{}}
+	gossipTracer{h: x.h}.DropRPC(rpc, a.l.peer)
+	a.q.wantTaken(t, pushMissed)
+	b.q.wantTaken(t)
 }

@@ -35,6 +35,15 @@ func (n *node) awaitWay(w way) {
 	waitUntil(n.t, fmt.Sprintf("%s publishes by way %d", n.Name(), w), func() bool { return n.direct.current().way == w })
 }
 
+// awaitDirect waits until the node sends its frames directly to so many neighbours.
+func (n *node) awaitDirect(neighbours int) {
+	n.t.Helper()
+	waitUntil(n.t, fmt.Sprintf("%s sends directly to %d", n.Name(), neighbours), func() bool {
+		plan := n.direct.current()
+		return plan.way == byStream && len(plan.to) == neighbours
+	})
+}
+
 // burst publishes numbered frames and waits until every receiver has all of them, once.
 func (n *node) burst(prefix string, frames int, to ...*node) {
 	n.t.Helper()
@@ -66,11 +75,7 @@ func TestFewHoldersGetOneCopy(t *testing.T) {
 	c := a.joined(testConfig(t, "gamma"))
 	all := []*node{a, b, c}
 	for _, n := range all {
-		n.awaitWay(byStream)
-	}
-	waitUntil(t, "all are connected", func() bool { return a.spans.count() == 2 && b.spans.count() == 2 && c.spans.count() == 2 })
-	for _, n := range all {
-		n.awaitWay(byStream)
+		n.awaitDirect(2)
 	}
 	a.burst("a", burstFrames, b, c)
 	b.burst("b", burstFrames, a, c)
@@ -100,7 +105,7 @@ func TestSlowPeerDelaysNobody(t *testing.T) {
 	if err := writeFrame(s, pushNews, news{reach: []tail{tailOf(a.id)}}.encode()); err != nil {
 		t.Fatal(err)
 	}
-	a.awaitWay(byStream)
+	a.awaitDirect(2)
 
 	// More than the queue and the windows of yamux hold.
 	frame := strings.Repeat("x", MaxFrameBytes)
@@ -253,14 +258,21 @@ func TestPeerWithoutPushStreams(t *testing.T) {
 	o.prove(conn, a)
 	a.awaitPeer(nodeID(o.id), true)
 	a.awaitWay(byTopic)
-	if err := o.open(conn, pushProtocol).Reset(); err != nil {
-		t.Fatal(err)
-	}
 	b := a.joined(testConfig(t, "beta"))
 	a.mustReach("by the topic", b)
 	if w := a.direct.current().way; w != byTopic {
 		t.Errorf("way %d with a peer that was never heard", w)
 	}
+}
+
+// pushStream is the open push stream to a peer, nil if there is none.
+func (n *node) pushStream(to *node) network.Stream {
+	for _, s := range n.spans.conn(to.id).GetStreams() {
+		if s.Protocol() == pushProtocol {
+			return s
+		}
+	}
+	return nil
 }
 
 // A stream that ends is opened again, and frames flow again.
@@ -270,18 +282,52 @@ func TestPushStreamIsReopened(t *testing.T) {
 	b := a.joined(testConfig(t, "beta"))
 	connected(a, b)
 	for _, n := range []*node{a, b} {
-		n.awaitWay(byStream)
+		n.awaitDirect(1)
 	}
 	a.burst("before", burstFrames, b)
-	for _, s := range a.spans.conn(b.id).GetStreams() {
-		if s.Protocol() == pushProtocol {
-			s.Reset()
-		}
-	}
-	a.awaitWay(byTopic)
+	before := a.pushStream(b)
+	before.Reset()
+	waitUntil(t, "another stream is open", func() bool { s := a.pushStream(b); return s != nil && s.ID() != before.ID() })
 	for _, n := range []*node{a, b} {
-		n.awaitWay(byStream)
+		n.awaitDirect(1)
 	}
 	a.burst("after", burstFrames, b)
 	b.burst("after", burstFrames, a)
+}
+
+// What an operator sees of it.
+func TestPushMetrics(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t, "alpha")
+	reg := prometheus.NewRegistry()
+	c.Registerer = reg
+	a := start(t, c)
+	b := a.joined(testConfig(t, "beta"))
+	connected(a, b)
+	a.awaitDirect(1)
+	a.burst("frame", burstFrames, b)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name := f.GetName()
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{
+		"edgemem_p2p_push_frames_total out direct": burstFrames,
+		"edgemem_p2p_push_way direct":              1,
+		"edgemem_p2p_push_way topic":               0,
+		"edgemem_p2p_push_fed":                     0,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v (%v), want %v", name, v, ok, want)
+		}
+	}
 }

@@ -24,6 +24,26 @@ const (
 	dropHere   = "inbound"  // onGossip was too slow for the topic
 )
 
+// gauges show the plan.
+func (d *direct) gauges() []prometheus.Collector {
+	is := func(w way, name string) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "edgemem_p2p_push_way", Help: "1 for the way that frames of this node go now, else 0.",
+			ConstLabels: prometheus.Labels{"way": name},
+		}, func() float64 {
+			if d.current().way == w {
+				return 1
+			}
+			return 0
+		})
+	}
+	return []prometheus.Collector{
+		is(byStream, "direct"), is(byTopic, "topic"), is(byFeeder, "feeder"),
+		gauge("edgemem_p2p_push_fed", "Peers that this node feeds: devices, and peers behind a relay.",
+			func() float64 { return float64(len(d.current().feeds)) }),
+	}
+}
+
 // pushMetrics count frames by path, once for each copy.
 type pushMetrics struct {
 	frames, copies, dropped, missed *prometheus.CounterVec

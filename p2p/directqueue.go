@@ -34,6 +34,7 @@ type pushQueue struct {
 	missed  time.Time     // when the first frame was dropped that the peer was not told of; zero: none was
 	told    time.Time     // when it was last told
 	stopped bool          // nobody takes anything until start
+	used    bool          // a frame was queued since then
 	wake    chan struct{} // room for one: a wake-up that finds one pending has nothing to add
 	notices prometheus.Counter
 }
@@ -51,7 +52,7 @@ func (q *pushQueue) put(item pushItem) bool {
 		q.lose()
 		return false
 	}
-	q.items = append(q.items, item)
+	q.items, q.used = append(q.items, item), true
 	q.bytes += len(item.payload)
 	q.kick()
 	return true
@@ -91,16 +92,16 @@ func (q *pushQueue) kick() {
 func (q *pushQueue) start(encoded []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.stopped, q.news = false, encoded
+	q.stopped, q.used, q.news = false, false, encoded
 	q.kick()
 }
 
-// stop ends a stream: what waits is dropped, and its number returned.
+// stop ends a stream: what waits is dropped, and its number returned. What was written may have been lost as well.
 func (q *pushQueue) stop() (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	dropped = len(q.items)
-	if dropped > 0 {
+	if q.used {
 		q.lose()
 	}
 	q.items, q.bytes, q.news, q.stopped = nil, 0, nil, true

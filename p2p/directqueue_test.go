@@ -131,6 +131,17 @@ func TestQueueOverStreams(t *testing.T) {
 	q.wantTaken(t, pushNews)
 }
 
+// What was written when a stream ends may be lost too.
+func TestWrittenFramesMayBeLost(t *testing.T) {
+	t.Parallel()
+	q := startedQueue()
+	q.put(pushItem{pushDirect, nil})
+	q.wantTaken(t, pushNews, pushDirect)
+	q.stop()
+	q.start([]byte("news"))
+	q.wantTaken(t, pushNews, pushMissed)
+}
+
 // A later announcement replaces one that was not sent yet.
 func TestLatestNewsOnly(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,7 @@
 //	   │                                                           │
 //	   │  onPeer(up); each learns the other's members              │   spans.go, members.go
 //	   │  gossipsub opens a stream each way                        │   neighbours.go, gossip.go
+//	   │  who dialled opens the push stream                        │   directlink.go
 //	   │  sync streams come and go                                 │   streams.go
 //	   │  the proof's stream stays: pings, news of members         │   control.go
 //	   │                                                           │
@@ -58,20 +59,47 @@
 // member's certificate and addresses, because the dialler shows its proof first; they serve it for nothing
 // else. With mDNS on, the local network sees the peer id, the addresses and 40 bits of the fabric id.
 //
-// # Gossip loses, on purpose
+// # Which way frames go
 //
-// Publish promises nothing. A frame is lost if gossipsub's queue to a slow peer (256 messages) or the queue to
-// onGossip (256) is full; if it is published in the moment, about a round trip, before a new neighbour has
-// said what it subscribes to; or if the only path to a member breaks. Both kinds of drops are counted in
-// edgemem_p2p_gossip_dropped_total. Pulls over sync streams are what makes delivery certain. Frames are not
+// Publish sends a frame to every member the way that costs least, judged anew for each frame by what the neighbours
+// announce of themselves on their push streams (directwire.go): mainly, which neighbours they have.
+//
+//	few: at most 4 neighbours,        servers: more                     devices, and peers behind a relay
+//	and theirs are all among them
+//
+//	      A ────── B                  S ── S ── S ── D   in no topic,   D is fed by S: S passes on to it
+//	      │ ╲    ╱ │                  │ ╲╱ │    │ ╲      fed by S       what it publishes and receives, and
+//	      │   ╲╱   │                  │ ╱╲ │    │   D                   publishes what D sends
+//	      │  ╱  ╲  │                  S ── S ── S
+//	      C ────── D                          ┊ relay                   S ┄ S feed each other: gossipsub
+//	                                     S ── S ── S                    would leave the link unused
+//
+//	one push stream each, one copy    gossipsub, 3 to 6 neighbours in   one copy; a feeder that is lost, or takes
+//	a receiver; nobody passes on      its mesh: about 3 copies          nothing for 10 s, is replaced at once
+//
+// If all neighbours of a node's neighbours are among its own, they are everybody whom anybody can reach: so "few" needs
+// no list of members and no clock. A neighbour that is not heard of, such as an earlier version, is reached by the
+// topic. A device among devices is in the topic, and so are the devices next to it. Every stamped frame has one id,
+// the hash of its content, whichever way it comes; it is delivered and passed on once.
+//
+// # Frames get lost, on purpose
+//
+// Publish promises nothing and waits for no peer. What may wait for one peer is bounded: 256 frames or 2 MiB on a push
+// stream, 128 messages in gossipsub. Beyond that frames for that peer are dropped, all others have theirs, and when
+// the queue has drained, or a second later, the peer is told that it missed something. OnMissed hears that word, and
+// likewise when the topic overran this node (256 messages wait for onGossip), when a push stream broke, and when a
+// feeder begins. A frame is also lost if it is published before a new neighbour has said what it wants, about a round
+// trip in the topic, where the mesh takes it up within a second; or if the only path to a member breaks. All drops are
+// counted in edgemem_p2p_gossip_dropped_total. Pulls over sync streams are what makes delivery certain. Frames are not
 // signed: see gossip.
 //
 // # Cost
 //
 // Measured on loopback, on a machine that was busy with other work.
 //
-//	one hop of an idle link       0.6 × gossipsub as libp2p sets it up, 1.0 × the same without signatures (medians)
-//	overhead of a frame           about 6 bytes of stamp, 30 of topic and lengths, 12 of yamux, 22 of TLS
+//	one hop of an idle link       0.4 × gossipsub as libp2p sets it up, 0.7 × the same without signatures (medians)
+//	copies of a frame             1 with few neighbours and for a device; in the topic 3.1 a server, 2.6 from 1 KiB on
+//	overhead of a frame           about 6 bytes of stamp, 3 of kind and length (in the topic 30), 12 of yamux, 22 of TLS
 //	a proof of membership         1.5 round trips after the handshake
 //	joining and connecting        5.5 KB each way on TCP, 13 KB on QUIC, two handshakes included
 //	an idle connection            2.6 B/s each way on TCP; 3.7 B/s out and 11.8 B/s in on QUIC in the first minutes

@@ -42,6 +42,37 @@ func roleOf(tier string, ups []*pushLink, feeder *pushLink) (r role) {
 	return r
 }
 
+// Names of what the connection manager is told, and the worth of a peer that we feed: when there are too many
+// connections it goes after those that nobody needs, and attaches elsewhere.
+const (
+	feederTag = "feeder"
+	fedTag    = "fed"
+	fedWorth  = 10
+)
+
+// favour notes whom we ask to feed us and whom we feed, so that those connections are not the first to be closed.
+// Called with mu held.
+func (d *direct) favour(r role) {
+	if d.feeder != r.feeder {
+		if d.feeder != nil {
+			d.h.conns.Unprotect(d.feeder.l.peer, feederTag)
+		}
+		if d.feeder = r.feeder; d.feeder != nil {
+			d.h.conns.Protect(d.feeder.l.peer, feederTag)
+		}
+	}
+	for _, p := range d.plan.feeds {
+		if !slices.Contains(r.feeds, p) {
+			d.h.conns.UntagPeer(p.l.peer, fedTag)
+		}
+	}
+	for _, p := range r.feeds {
+		if !slices.Contains(d.plan.feeds, p) {
+			d.h.conns.TagPeer(p.l.peer, fedTag, fedWorth)
+		}
+	}
+}
+
 // wants tells whether a neighbour is asked for its frames.
 func (r role) wants(p *pushLink) bool {
 	if r.feeder != nil {

@@ -1,6 +1,13 @@
 package p2p
 
-import "testing"
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
 
 // A device among servers leaves the topic once one of them feeds it, and publishes through that one alone.
 func TestDeviceIsFed(t *testing.T) {
@@ -172,4 +179,87 @@ func TestPassingOnToFew(t *testing.T) {
 	x.wantSent(a, pushDirect)
 	x.wantPublished()
 	x.wantDelivered("for all", "sent to all")
+}
+
+// pipeStream is a stream over a pipe: what is written waits until the other side reads.
+type pipeStream struct {
+	network.Stream
+	c net.Conn
+}
+
+func (s pipeStream) Read(b []byte) (int, error)         { return s.c.Read(b) }
+func (s pipeStream) Write(b []byte) (int, error)        { return s.c.Write(b) }
+func (s pipeStream) SetWriteDeadline(t time.Time) error { return s.c.SetWriteDeadline(t) }
+func (s pipeStream) Reset() error                       { return s.c.Close() }
+
+// A feeder that takes nothing any more is replaced, although its connection stands.
+func TestStalledFeederIsReplaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := newExchange(t, "device")
+		a := x.neighbour("edge")
+		ours, theirs := net.Pipe()
+		a.take(pipeStream{c: ours})
+		x.h.goes.run(a.run)
+		defer x.h.goes.wait()
+		defer close(a.l.ended)
+		for asked := false; !asked; {
+			kind, payload, err := readFrame(theirs, pushFrameMax)
+			if err != nil || kind != pushNews {
+				t.Fatalf("frame %d, %v", kind, err)
+			}
+			n, _ := decodeNews(payload)
+			if asked = n.wantsFeed; !asked {
+				writeFrame(theirs, pushNews, news{many: true}.encode())
+			}
+		}
+		writeFrame(theirs, pushNews, news{many: true, feeds: true}.encode())
+		synctest.Wait()
+		b := x.neighbour("edge")
+		x.says(news{many: true}, b)
+		if x.feeder != a || x.current().way != byFeeder {
+			t.Fatal("not fed by the first")
+		}
+		x.publishes("stuck") // nobody reads it
+		time.Sleep(pushStall - 1)
+		synctest.Wait()
+		if x.feeder != a {
+			t.Error("given up too early")
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if x.feeder != b || !x.told(b).wantsFeed || x.current().way != byTopic {
+			t.Error("the other one was not asked, or frames still wait for the first")
+		}
+		if a.q.missed.IsZero() {
+			t.Error("the first would not be told what it missed")
+		}
+	})
+}
+
+// Connections of feeders, and of who is fed, are not the first to be closed.
+func TestFeedsAreFavoured(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, "device")
+	a := x.neighbour("edge")
+	x.says(news{many: true}, a)
+	if !x.h.conns.IsProtected(a.l.peer, feederTag) {
+		t.Error("the feeder is not protected")
+	}
+	x.hear(a, nil)
+	if x.h.conns.IsProtected(a.l.peer, feederTag) {
+		t.Error("still protected when it is not the feeder")
+	}
+
+	x = newExchange(t, "edge")
+	d := x.neighbour("device")
+	worth := func() int { return x.h.conns.GetTagInfo(d.l.peer).Value }
+	x.says(news{many: true, wantsFeed: true}, d)
+	if worth() != fedWorth {
+		t.Errorf("who is fed is worth %d", worth())
+	}
+	x.says(news{many: true}, d)
+	if worth() != 0 {
+		t.Errorf("who is not fed is worth %d", worth())
+	}
 }

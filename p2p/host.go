@@ -79,8 +79,8 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	h.goes = &goes{}
 	h.metrics = newHostMetrics(h)
 	pushes, more := newPushMetrics(h.metrics.gossipDropped)
-	h.metrics.all = append(h.metrics.all, more...)
 	h.direct = newDirect(h, pushes)
+	h.metrics.all = append(append(h.metrics.all, more...), h.direct.gauges()...)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

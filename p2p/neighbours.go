@@ -6,9 +6,7 @@ import (
 	"sync"
 	"time"
 
-	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
 // neighbours stands between spans and gossipsub, for which a peer is there or not, whatever its connections.
@@ -179,56 +177,3 @@ func (ns *neighbours) shown() []peer.ID {
 	defer ns.mu.Unlock()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(ns.m)), func(p peer.ID) bool { return ns.m[p].shown == nil })
 }
-
-// gossipTracer hears from gossipsub what it does.
-type gossipTracer struct{ h *Host }
-
-var _ pubsub.RawTracer = gossipTracer{}
-
-// OnClosedOutboundStream implements pubsub.RawTracer.
-func (t gossipTracer) OnClosedOutboundStream(p peer.ID) { t.h.neighbours.released(p) }
-
-// SendRPC implements pubsub.RawTracer.
-func (t gossipTracer) SendRPC(rpc *pubsub.RPC, _ peer.ID) {
-	t.h.direct.metrics.out(pathTopic).Add(float64(len(rpc.GetPublish())))
-}
-
-// RecvRPC implements pubsub.RawTracer.
-func (t gossipTracer) RecvRPC(rpc *pubsub.RPC) {
-	t.h.direct.metrics.in(pathTopic).Add(float64(len(rpc.GetPublish())))
-}
-
-// DuplicateMessage implements pubsub.RawTracer.
-func (t gossipTracer) DuplicateMessage(m *pubsub.Message) {
-	if m.ReceivedFrom != t.h.id {
-		t.h.direct.metrics.duplicates(pathTopic).Inc()
-	}
-}
-
-// DropRPC implements pubsub.RawTracer: the queue to a peer was full.
-func (t gossipTracer) DropRPC(rpc *pubsub.RPC, to peer.ID) {
-	if n := len(rpc.GetPublish()); n > 0 {
-		t.h.direct.metrics.dropped.WithLabelValues(dropTopic).Add(float64(n))
-		t.h.direct.lost(to)
-	}
-}
-
-// UndeliverableMessage implements pubsub.RawTracer: onGossip was too slow.
-func (t gossipTracer) UndeliverableMessage(m *pubsub.Message) {
-	if m.ReceivedFrom != t.h.id {
-		t.h.direct.metrics.dropped.WithLabelValues(dropHere).Inc()
-		t.h.gossip.overran(m.ReceivedFrom)
-	}
-}
-
-// The rest of pubsub.RawTracer is of no interest.
-
-func (gossipTracer) OnNewOutboundStream(peer.ID, protocol.ID) {}
-func (gossipTracer) Join(string)                              {}
-func (gossipTracer) Leave(string)                             {}
-func (gossipTracer) Graft(peer.ID, string)                    {}
-func (gossipTracer) Prune(peer.ID, string)                    {}
-func (gossipTracer) ValidateMessage(*pubsub.Message)          {}
-func (gossipTracer) DeliverMessage(*pubsub.Message)           {}
-func (gossipTracer) RejectMessage(*pubsub.Message, string)    {}
-func (gossipTracer) ThrottlePeer(peer.ID)                     {}
