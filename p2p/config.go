@@ -78,6 +78,9 @@ type Config struct {
 	// about 50 bytes each way. Default 5 minutes, at least 1 second.
 	PingInterval time.Duration
 
+	// Relay says whether and how far this node passes on what other members cannot send to each other directly.
+	Relay Relay
+
 	// Logger receives what an operator should know. Default: discard.
 	Logger *slog.Logger
 
@@ -97,6 +100,10 @@ type Config struct {
 	// limited tells whether a relay bounds what a connection carries. Default: what libp2p says; tests say
 	// otherwise.
 	limited func(network.Conn) bool
+
+	// public tells addresses that mean the same everywhere. Default: what the registries say; tests in networks of
+	// their own say otherwise.
+	public func(ma.Multiaddr) bool
 
 	// Derived by validate.
 	listen []ma.Multiaddr
@@ -123,6 +130,9 @@ func (c *Config) validate() error {
 	}
 	if c.PingInterval < time.Second {
 		return wrong("PingInterval", "%v is under a second", c.PingInterval)
+	}
+	if err := c.Relay.validate(); err != nil {
+		return wrong("Relay", "%v", err)
 	}
 	if err := c.parseListen(); err != nil {
 		return wrong("Listen", "%v", err)
@@ -153,6 +163,7 @@ func (c *Config) setDefaults() {
 	if c.PingInterval == 0 {
 		c.PingInterval = 5 * time.Minute
 	}
+	c.Relay.setDefaults(c.Tier)
 	if c.proofTimeout == 0 {
 		c.proofTimeout = proofTimeout
 	}

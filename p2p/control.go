@@ -94,6 +94,11 @@ func (c *control) handle(kind byte, payload []byte) bool {
 	case frameGoodbye:
 		c.l.h.onGoodbye(c.l, payload)
 		return false
+	case frameAbout, frameDialMe, frameDialled:
+		if err := c.l.h.onWhereabouts(c.l, kind, payload); err != nil {
+			c.l.h.log.Warn("p2p: a member sent bad addresses; connection closed", "peer", c.l.peer, "err", err)
+			return false
+		}
 	case framePing:
 		if len(payload) == 8 {
 			c.send(appendFrame(nil, framePong, payload))

@@ -31,6 +31,7 @@ const (
 // gate is libp2p's connection gater: the first of two doors. It knows addresses and peer ids, not members;
 // the second door, in links.go, asks for the proof.
 type gate struct {
+	self      peer.ID // no way to others leads through it
 	mu        sync.Mutex
 	mode      mode
 	issuer    peer.ID // whom modeJoining lets us dial
@@ -70,7 +71,10 @@ func (g *gate) InterceptPeerDial(p peer.ID) bool {
 }
 
 // InterceptAddrDial implements connmgr.ConnectionGater.
-func (g *gate) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool { return transportOf(a) != "" }
+func (g *gate) InterceptAddrDial(_ peer.ID, a ma.Multiaddr) bool {
+	relay, _ := relayOf(a)
+	return dialledAs(a) && (relay == "" || relay != g.self)
+}
 
 // InterceptAccept implements connmgr.ConnectionGater. It comes before the security handshake, so it sees
 // an address only. A few more than the bounds can slip through while their handshakes run; the resource

@@ -17,6 +17,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multistream"
 )
 
@@ -50,18 +53,25 @@ type Host struct {
 	keeper     *keeper
 	neighbours *neighbours
 	view       *gossipView
+	services   *memberHost
+	reachable  *reachability
+	reserve    *reservations
+	relay      *relay.Relay       // nil unless this node is a relay
+	punch      *holepunch.Service // nil until there is an address to punch for; guarded by mu
+	dialBacks  chan struct{}      // one token for each neighbour that is being dialled back
 	gossip     *gossip
 	direct     *direct
 
 	hello   atomic.Pointer[[]byte] // what we show in a proof
 	contact contact                // guarded by mu
-	probed  time.Time              // of maintain alone
 
 	mu      sync.Mutex
 	serving bool
 	closed  bool
 	offline bool
-	mdns    io.Closer // nil while off
+	probed  time.Time      // when peers were last asked for a sign of life
+	ways    []ma.Multiaddr // our own addresses, when last looked at
+	mdns    io.Closer      // nil while off
 	stop    sync.Once
 	stopErr error
 }
@@ -80,7 +90,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	h.metrics = newHostMetrics(h)
 	pushes, more := newPushMetrics(h.metrics.gossipDropped)
 	h.direct = newDirect(h, pushes)
-	h.metrics.all = append(append(h.metrics.all, more...), h.direct.gauges()...)
+	h.metrics.all = append(h.metrics.all, more...)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -129,6 +139,12 @@ func (h *Host) openNet() (err error) {
 		return fmt.Errorf("p2p: start libp2p: %w", err)
 	}
 	h.spans, h.members, h.keeper, h.neighbours = newSpans(h), newMembers(h), newKeeper(h), newNeighbours(h)
+	h.gate.self, h.dialBacks = h.id, make(chan struct{}, dialMeAtOnce)
+	h.reachable, h.reserve = newReachability(h), newReservations(h)
+	h.keeper.urgent = h.reserve.urgent
+	if h.services, err = newMemberHost(h); err != nil {
+		return err
+	}
 	h.links = &links{h: h, m: map[network.Conn]*link{}}
 	h.conns, err = connmgr.NewConnManager(h.cfg.PeersLow, h.cfg.PeersHigh, connmgr.WithGracePeriod(dialTimeout))
 	if err != nil {
@@ -136,6 +152,9 @@ func (h *Host) openNet() (err error) {
 	}
 	h.net.Notify(h.links)
 	h.net.SetStreamHandler(h.links.onStream)
+	if err := h.openCircuits(); err != nil {
+		return fmt.Errorf("p2p: open the transport over relays: %w", err)
+	}
 	return h.net.listen(h.cfg.listen, len(h.cfg.Listen) == 0)
 }
 
@@ -186,6 +205,10 @@ func (h *Host) openProtocols() (err error) {
 		return err
 	}
 	if h.gossip, err = newGossip(h.ctx, h, h.view); err != nil {
+		return err
+	}
+	h.hasMoved()
+	if err := h.startRelay(); err != nil {
 		return err
 	}
 	h.refreshContact()
@@ -263,6 +286,7 @@ func (h *Host) Serve(
 	h.goes.run(h.gossip.attend)
 	h.goes.run(h.keeper.loop)
 	h.goes.run(h.maintain)
+	h.goes.run(h.reserve.loop)
 	if h.offline {
 		h.gate.set(modeOffline)
 		return nil
@@ -300,7 +324,7 @@ func (h *Host) Invite(o InviteOptions) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := ticket{fabric: h.fabric, issuer: h.id, addrs: h.net.dialable(), secret: s, expiry: expiry}
+	t := ticket{fabric: h.fabric, issuer: h.id, addrs: h.directAddrs(), secret: s, expiry: expiry}
 	return t.String(), nil
 }
 
@@ -315,6 +339,7 @@ func (h *Host) shutDown() error {
 	h.mu.Lock()
 	h.closed = true
 	h.stopMDNS()
+	punch := h.punch
 	h.mu.Unlock()
 	h.gate.set(modeClosed)
 	if h.spans != nil {
@@ -324,8 +349,17 @@ func (h *Host) shutDown() error {
 	h.cancel()
 	h.metrics.unregister(h.cfg.Registerer)
 	var err error
+	if punch != nil {
+		err = punch.Close()
+	}
+	if h.relay != nil {
+		err = errors.Join(err, h.relay.Close())
+	}
 	if h.net != nil {
-		err = h.net.Close()
+		err = errors.Join(err, h.net.Close())
+	}
+	if h.services != nil {
+		err = errors.Join(err, h.services.Close())
 	}
 	if h.conns != nil {
 		err = errors.Join(err, h.conns.Close())

@@ -42,12 +42,14 @@ type keeper struct {
 	dialing int
 	dialled time.Time           // when the last attempt began
 	connect func(peer.ID) error // dial, but in tests
+	urgent  func(peer.ID) bool  // who may be dialled beyond PeersLow, by relaysWanted
 	wake    chan struct{}       // room for one: a wake-up that finds one pending has nothing to add
 }
 
 func newKeeper(h *Host) *keeper {
 	k := &keeper{h: h, targets: map[peer.ID]*target{}, wake: make(chan struct{}, 1)}
 	k.connect = k.dial
+	k.urgent = func(peer.ID) bool { return false }
 	return k
 }
 
@@ -168,6 +170,17 @@ func (k *keeper) reached(id peer.ID) {
 	}
 }
 
+// moved tells that there is a new way to a member: it is due soon.
+func (k *keeper) moved(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t, ok := k.targets[id]; ok {
+		t.again = t.dialling
+		t.hasten()
+		k.kick()
+	}
+}
+
 // hasten makes a target due within backoffMin.
 func (t *target) hasten() {
 	if soon := time.Now().Add(rand.N(backoffMin)); t.next.After(soon) {
@@ -248,7 +261,8 @@ func (k *keeper) dialDue(now time.Time) (wait time.Duration, ok bool) {
 	wait = backoffMax
 	for _, id := range k.shuffled() {
 		t := k.targets[id]
-		full := len(connected)+k.dialing >= k.h.cfg.PeersLow && !t.sticky
+		room := k.h.cfg.PeersLow - len(connected) - k.dialing
+		full := room <= 0 && !t.sticky && !(k.urgent(id) && room > -relaysWanted)
 		if connected[id] || t.dialling || full || k.dialing >= dialsMax {
 			continue // the end of the span or of the dial wakes the loop
 		}
@@ -341,20 +355,8 @@ func (k *keeper) dial(id peer.ID) error {
 	defer cancel()
 	k.canGiveUp(id, cancel)
 	k.h.net.Backoff().Clear(id) // libp2p has a backoff too; ours knows more
-	conn, err := k.h.net.DialPeer(ctx, id)
-	if err != nil {
-		return err
-	}
-	l := k.h.links.of(conn)
-	if l == nil {
-		return ErrNotConnected
-	}
-	select {
-	case <-l.verdict:
-		return l.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	_, err := k.h.reach(ctx, id)
+	return err
 }
 
 func (k *keeper) canGiveUp(id peer.ID, cancel context.CancelFunc) {

@@ -16,12 +16,15 @@ import (
 func (h *Host) onProven(l *link) {
 	h.gate.pardon(l.peer)
 	h.log.Debug("p2p: connected", "peer", l.peer, "name", l.cert.Name, "addr", l.conn.RemoteMultiaddr(), "dialled", l.outbound)
+	l.control.send(h.aboutFrame(l))
 	if list := h.members.list(l.peer); list != nil {
 		l.control.send(list)
 	}
 	h.neighbours.arrive(l)
 	h.direct.arrive(l)
 	h.keeper.reached(l.peer)
+	h.services.up(l)
+	h.reserve.kick()
 }
 
 // onSpanEnd is called with spans.mu held.
@@ -85,7 +88,7 @@ func (h *Host) ownContact() contact {
 // refreshContact signs our addresses anew if they have changed. The number of the record grows even if the
 // clock does not: it follows the last one that was stored.
 func (h *Host) refreshContact() (changed bool) {
-	addrs := h.net.dialable()
+	addrs := h.allAddrs()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.hello.Load() != nil && sameAddrs(addrs, h.contact.addrs) {

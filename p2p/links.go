@@ -58,6 +58,8 @@ type link struct {
 	control  *control            // set before standing becomes proven
 	since    time.Time
 	hush     hush          // of maintain alone
+	relays   atomic.Bool   // the peer has said that it is a relay
+	dialMe   time.Duration // since it asked to be dialled, counted from the beginning; of the control stream's reader alone
 	gossips  chan struct{} // closed when gossipsub has its stream on this connection
 	gone     bool          // the connection has ended; guarded by spans.mu
 	managed  bool          // the connection manager knows it; guarded by spans.mu
@@ -116,6 +118,10 @@ func (ls *links) Disconnected(_ network.Network, c network.Conn) {
 	l.h.countQUIC(c)
 	l.h.spans.drop(l)
 	l.h.neighbours.leave(l)
+	if l.is(proven) {
+		l.h.services.down(l)
+	}
+	l.h.reserve.kick()
 }
 
 func (ls *links) of(c network.Conn) *link {
@@ -143,6 +149,15 @@ func (ls *links) proving() map[peer.ID]bool {
 		}
 	}
 	return peers
+}
+
+func (l *link) isOver() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *link) is(s standing) bool { return standing(l.standing.Load()) == s }
@@ -192,11 +207,12 @@ func (l *link) prove() (network.Stream, time.Duration, error) {
 	}
 	s.SetDeadline(deadline)
 	p := prover{fabric: l.h.fabric, hello: l.h.helloFrame(), now: l.h.cfg.Now, accept: l.admit}
-	exchange := p.listen
+	var rtt time.Duration
 	if l.outbound {
-		exchange = p.dial
+		s, rtt, err = l.proveAsDialler(&p, s, deadline)
+	} else {
+		rtt, err = p.listen(s, l.peer)
 	}
-	rtt, err := exchange(s, l.peer)
 	if err != nil {
 		linger(s)
 		return nil, 0, err
@@ -204,9 +220,37 @@ func (l *link) prove() (network.Stream, time.Duration, error) {
 	return s, rtt, nil
 }
 
+// proveAsDialler speaks first. Both ends of a connection through a punched hole have dialled: then the one with the
+// larger id gives its own stream up for the other's, and answers on that.
+func (l *link) proveAsDialler(p *prover, s network.Stream, deadline time.Time) (network.Stream, time.Duration, error) {
+	theirs := make(chan network.Stream, 1)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	if l.h.id > l.peer {
+		wg.Go(func() {
+			select {
+			case in := <-l.incoming:
+				theirs <- in
+				s.Reset()
+			case <-done:
+			}
+		})
+	}
+	rtt, err := p.dial(s, l.peer)
+	close(done)
+	wg.Wait()
+	if len(theirs) == 0 {
+		return s, rtt, err
+	}
+	s = <-theirs
+	s.SetDeadline(deadline)
+	rtt, err = p.listen(s, l.peer)
+	return s, rtt, err
+}
+
 // admit lets a member in, unless its connection is one too many.
 func (l *link) admit(h hello) error {
-	if !l.outbound && l.glare() {
+	if !l.outbound && l.glare() || l.detour() {
 		return errDuplicate
 	}
 	l.cert = h.cert
@@ -223,6 +267,15 @@ func (l *link) glare() bool {
 	}
 	now, since, ok := l.h.spans.current(l.peer)
 	return l.h.keeper.isDialling(l.peer) || ok && now.outbound && time.Since(since) < glareWindow
+}
+
+// detour tells whether this is a circuit to a peer that has just been reached directly.
+func (l *link) detour() bool {
+	if !isCircuit(l.conn.RemoteMultiaddr()) {
+		return false
+	}
+	now, since, ok := l.h.spans.current(l.peer)
+	return ok && !isCircuit(now.conn.RemoteMultiaddr()) && time.Since(since) < glareWindow
 }
 
 func (l *link) uncount() {

@@ -29,7 +29,8 @@ type member struct {
 	cert     *Certificate
 	contact  contact
 	lastSeen time.Time // end of the last span; zero if never connected
-	told     time.Time // when others were last told of it
+	quota    time.Time // until when telling others of it is used up; see worthTelling
+	later    bool      // there is news that others have not been told
 }
 
 // members is the table of known members: every certificate and every address record in it carries the
@@ -71,6 +72,7 @@ func (ms *members) learn(cert *Certificate, c contact, direct bool) {
 		return
 	}
 	ms.h.keeper.watch(cert.Peer, time.Time{})
+	ms.h.keeper.moved(cert.Peer)
 	if ms.worthTelling(cert.Peer) {
 		ms.tell(cert.Peer)
 	}
@@ -102,20 +104,51 @@ func (ms *members) merge(cert *Certificate, c contact, direct bool) (news bool) 
 	return !known || newCert || moved
 }
 
-// tellEvery is how often news of one member are passed on. A member that changes its addresses more often,
-// in good faith or bad, is heard of in between by its neighbours only.
-const tellEvery = 5 * time.Second
+// tellEvery is how often news of one member are passed on, after the first tellBurst: a member that starts tells its
+// own addresses, then those through two relays. Of one that changes its addresses more often, in good faith or bad,
+// others hear the newest state when maintain comes round.
+const (
+	tellEvery = 5 * time.Second
+	tellBurst = 3
+)
 
 // worthTelling limits a flood.
 func (ms *members) worthTelling(id peer.ID) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	m, ok := ms.m[id]
-	if !ok || !m.told.IsZero() && time.Since(m.told) < tellEvery {
+	return ok && m.mayTell(time.Now())
+}
+
+// mayTell takes one of the quota, or notes that there is something to tell.
+func (m *member) mayTell(now time.Time) bool {
+	if m.later = m.quota.Sub(now) > (tellBurst-1)*tellEvery; m.later {
 		return false
 	}
-	m.told = time.Now()
+	if m.quota.Before(now) {
+		m.quota = now
+	}
+	m.quota = m.quota.Add(tellEvery)
 	return true
+}
+
+// tellLate passes on what came too often.
+func (ms *members) tellLate(now time.Time) {
+	for _, id := range ms.late(now) {
+		ms.tell(id)
+	}
+}
+
+func (ms *members) late(now time.Time) (ids []peer.ID) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for id, m := range ms.m {
+		if m.later && m.mayTell(now) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (ms *members) save(s storedMember) {

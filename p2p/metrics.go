@@ -9,6 +9,7 @@ import (
 // hostMetrics are the numbers of a host for Prometheus. They count whether registered or not.
 type hostMetrics struct {
 	proofsFailed  prometheus.Counter
+	relay         relayCounts
 	gossipDropped *prometheus.CounterVec
 	all           []prometheus.Collector
 	registered    []prometheus.Collector
@@ -32,6 +33,7 @@ func newHostMetrics(h *Host) *hostMetrics {
 		bytesTotal(h, "quic", "in", func(b Bandwidth) int64 { return b.QUIC.In }),
 		bytesTotal(h, "quic", "out", func(b Bandwidth) int64 { return b.QUIC.Out }),
 	}
+	m.all = append(m.all, m.relay.collectors()...)
 	return m
 }
 

@@ -38,6 +38,8 @@ type fabricNet struct {
 	*swarm.Swarm
 	rcmgr network.ResourceManager
 	quic  *quicreuse.ConnManager
+	tcp   transport.Transport
+	parts netParts
 }
 
 type netParts struct {
@@ -53,7 +55,7 @@ func newNet(p netParts) (_ *fabricNet, err error) {
 	if err := errors.Join(p.book.AddPrivKey(p.id, p.key), p.book.AddPubKey(p.id, p.key.GetPublic())); err != nil {
 		return nil, err
 	}
-	n := &fabricNet{}
+	n := &fabricNet{parts: p}
 	if n.rcmgr, err = newResourceManager(p.peersHigh); err != nil {
 		return nil, err
 	}
@@ -74,39 +76,51 @@ func newNet(p netParts) (_ *fabricNet, err error) {
 }
 
 func (n *fabricNet) addTransports(p netParts) error {
-	t, err := tcpTransport(p, n.rcmgr)
-	if err != nil {
+	var err error
+	if n.tcp, err = tcpTransport(p, n.rcmgr); err != nil {
 		return err
 	}
 	q, err := n.quicTransport(p)
 	if err != nil {
 		return err
 	}
-	return errors.Join(n.AddTransport(t), n.AddTransport(q))
+	return errors.Join(n.AddTransport(n.tcp), n.AddTransport(q))
 }
 
 // tcpTransport speaks TLS 1.3, or Noise with a peer that prefers it, and yamux. TLS comes first because its
 // AES-GCM runs in hardware wherever there is any. Ports are not reused: with SO_REUSEPORT two daemons would
 // share a port in silence instead of the second one failing.
 func tcpTransport(p netParts, limits network.ResourceManager) (transport.Transport, error) {
-	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: muxer()}}
-	tlsSec, err := libp2ptls.New(libp2ptls.ID, p.key, muxers)
+	secs, muxers, err := securities(p.key, &p.traffic.tcp)
 	if err != nil {
 		return nil, err
-	}
-	noiseSec, err := noise.New(noise.ID, p.key, muxers)
-	if err != nil {
-		return nil, err
-	}
-	secs := []sec.SecureTransport{
-		meteredSecurity{tlsSec, &p.traffic.tcp},
-		meteredSecurity{noiseSec, &p.traffic.tcp},
 	}
 	up, err := upgrader.New(secs, muxers, nil, limits, p.gate)
 	if err != nil {
 		return nil, err
 	}
 	return tcp.NewTCPTransport(up, limits, nil, tcp.DisableReuseport())
+}
+
+// securities is how a connection that is a stream of bytes is encrypted and divided into streams.
+func securities(key crypto.PrivKey, meter *counter) ([]sec.SecureTransport, []upgrader.StreamMuxer, error) {
+	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: muxer()}}
+	tlsSec, err1 := libp2ptls.New(libp2ptls.ID, key, muxers)
+	noiseSec, err2 := noise.New(noise.ID, key, muxers)
+	return []sec.SecureTransport{meteredSecurity{tlsSec, meter}, meteredSecurity{noiseSec, meter}}, muxers, errors.Join(err1, err2)
+}
+
+// freshQUIC is a QUIC transport with a socket of its own for each dial; done ends it.
+func (n *fabricNet) freshQUIC() (t transport.Transport, done func() error, err error) {
+	m, err := quicreuse.NewConnManager(quic.StatelessResetKey{}, quic.TokenGeneratorKey{}, quicreuse.DisableReuseport())
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err = libp2pquic.NewTransport(n.parts.key, m, nil, n.parts.gate, n.rcmgr)
+	if err != nil {
+		return nil, nil, errors.Join(err, m.Close())
+	}
+	return t, m.Close, nil
 }
 
 func (n *fabricNet) quicTransport(p netParts) (transport.Transport, error) {
@@ -196,6 +210,11 @@ func (n *fabricNet) dialable() []ma.Multiaddr {
 		return cmp.Or(loopbackLast(a)-loopbackLast(b), a.Compare(b))
 	})
 	return all[:min(len(all), addrsMax)]
+}
+
+// ListenAddresses are where this node listens itself; that it accepts circuits is no place.
+func (n *fabricNet) ListenAddresses() []ma.Multiaddr {
+	return slices.DeleteFunc(n.Swarm.ListenAddresses(), isCircuit)
 }
 
 func (n *fabricNet) resolved() []ma.Multiaddr {

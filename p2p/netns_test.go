@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // Tests in network namespaces: nodes are processes of this test binary (see runChild), each in a namespace of its
@@ -101,7 +102,7 @@ func (s *site) behind(space, wan string) {
 	s.run(fmt.Sprintf("ip link add eth0 netns %s type veth peer name lan netns %s", s.ns(space), s.ns(router)))
 	s.in(router, "ip addr add 192.168.1.1/24 dev lan && ip link set lan up && echo 1 > /proc/sys/net/ipv4/ip_forward")
 	s.in(router, `nft add table ip nat && nft "add chain ip nat post { type nat hook postrouting priority 100 ; }" && nft add rule ip nat post oifname eth0 masquerade`)
-	s.in(router, `nft add table ip f && nft "add chain ip f fwd { type filter hook forward priority 0 ; policy drop ; }" && nft add rule ip f fwd iifname lan accept && nft add rule ip f fwd ct state established,related accept`)
+	s.in(router, `nft add table ip f && nft "add chain ip f pass { type filter hook forward priority 0 ; policy drop ; }" && nft add rule ip f pass iifname lan accept && nft add rule ip f pass ct state established,related accept`)
 	s.in(space, "ip addr add 192.168.1.2/24 dev eth0 && ip link set eth0 up && ip route add default via 192.168.1.1")
 }
 
@@ -110,6 +111,7 @@ type childConfig struct {
 	Dir, Name, Tier, Ticket string
 	Listen, Peers           []string
 	PingInterval            time.Duration
+	Public                  string // the prefix of IP addresses that mean the same everywhere; "" for none
 }
 
 const childEnv = "EDGEMEM_P2P_TEST_CHILD"
@@ -210,6 +212,9 @@ func runChild(config string) error {
 		return err
 	}
 	c := Config{Dir: cc.Dir, Name: cc.Name, Tier: cc.Tier, Ticket: cc.Ticket, Listen: cc.Listen, Peers: cc.Peers, PingInterval: cc.PingInterval}
+	if cc.Public != "" {
+		c.public = func(a ma.Multiaddr) bool { return strings.HasPrefix(a.String(), "/ip4/"+cc.Public) }
+	}
 	if os.Getenv("EDGEMEM_P2P_TEST_DEBUG") != "" {
 		c.Logger = debugLogger(os.Stderr, cc.Name)
 	}
@@ -256,6 +261,10 @@ func obey(h *Host, verb, rest string) string {
 		return string(raw)
 	case "echo":
 		return echoThrough(h, crdt.NodeID(rest))
+	case "relayed":
+		return fmt.Sprint(h.relay != nil, h.metrics.relay.reservations.Load(), h.metrics.relay.circuits.Load())
+	case "known":
+		return fmt.Sprint(h.reachable.public())
 	case "addrs":
 		return strings.Join(h.Addrs(), " ")
 	}

@@ -121,7 +121,7 @@ func parseContact(data []byte, id peer.ID) (contact, error) {
 	if !ok || r.PeerID != id {
 		return contact{}, fmt.Errorf("address record: of another peer")
 	}
-	addrs := slices.DeleteFunc(r.Addrs, func(a ma.Multiaddr) bool { return transportOf(a) == "" })
+	addrs := slices.DeleteFunc(r.Addrs, func(a ma.Multiaddr) bool { return !dialledAs(a) })
 	return contact{envelope: slices.Clone(data), id: id, seq: r.Seq, addrs: addrs[:min(len(addrs), addrsMax)]}, nil
 }
 

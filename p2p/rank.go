@@ -13,6 +13,8 @@ import (
 const (
 	lanAfterLoopback = 10 * time.Millisecond
 	quicAfterTCP     = 50 * time.Millisecond
+	// relayAfterDirect lets every direct address try first: a circuit costs a third node.
+	relayAfterDirect = time.Second
 )
 
 // rankAddrs says in which order a peer's addresses are tried. On a local network TCP comes first: the
@@ -20,9 +22,11 @@ const (
 // is next to no loss that QUIC would hide. Towards the Internet libp2p's own order holds, QUIC first: it
 // survives a change of address and passes more translators.
 func rankAddrs(addrs []ma.Multiaddr) []network.AddrDelay {
-	var local, far []ma.Multiaddr
+	var local, far, relayed []ma.Multiaddr
 	for _, a := range addrs {
-		if manet.IsPrivateAddr(a) {
+		if isCircuit(a) {
+			relayed = append(relayed, a)
+		} else if manet.IsPrivateAddr(a) {
 			local = append(local, a)
 		} else {
 			far = append(far, a)
@@ -34,6 +38,13 @@ func rankAddrs(addrs []ma.Multiaddr) []network.AddrDelay {
 	}
 	if len(far) > 0 {
 		ranked = append(ranked, swarm.DefaultDialRanker(far)...)
+	}
+	var after time.Duration
+	if len(ranked) > 0 {
+		after = relayAfterDirect
+	}
+	for _, a := range relayed {
+		ranked = append(ranked, network.AddrDelay{Addr: a, Delay: after})
 	}
 	return ranked
 }

@@ -51,6 +51,7 @@ func (h *Host) maintain() {
 		}
 		now := time.Now()
 		h.dropSilent(now)
+		h.members.tellLate(now)
 		if now.Sub(looked) >= look {
 			looked = now
 			h.followNetwork()
@@ -107,14 +108,26 @@ func (h *Host) watchNetwork() (news <-chan struct{}, told bool) {
 // followNetwork reacts to new interfaces and addresses: others must hear of them, and what was out of reach
 // may be in reach now.
 func (h *Host) followNetwork() {
-	if !h.refreshContact() {
+	if !h.hasMoved() {
 		return
 	}
+	h.reachable.moved()
+	h.refreshContact()
 	h.log.Info("p2p: this node's addresses changed", "addrs", h.Addrs())
 	h.members.spread(h.id, h.member.cert, h.ownContact())
 	h.dropStranded()
 	h.probeSoon(time.Now())
 	h.keeper.reset()
+}
+
+// hasMoved tells whether our addresses have changed since it was last asked.
+func (h *Host) hasMoved() bool {
+	now := h.net.dialable()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.ways
+	h.ways = now
+	return !sameAddrs(was, now)
 }
 
 // followRoutes reacts to a change that left the addresses as they were.
@@ -124,12 +137,17 @@ func (h *Host) followRoutes(now time.Time) {
 	}
 }
 
-// probeSoon probes unless that was done a moment ago. Only maintain calls it.
+// probeSoon probes unless that was done a moment ago.
 func (h *Host) probeSoon(now time.Time) bool {
-	if now.Sub(h.probed) < probeRest {
+	h.mu.Lock()
+	soon := now.Sub(h.probed) < probeRest
+	if !soon {
+		h.probed = now
+	}
+	h.mu.Unlock()
+	if soon {
 		return false
 	}
-	h.probed = now
 	h.probe()
 	return true
 }

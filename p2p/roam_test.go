@@ -96,8 +96,14 @@ func TestRoaming(t *testing.T) {
 			if took > roamedWithin {
 				t.Errorf("back after %v, want %v", took, roamedWithin)
 			}
-			if got := fmt.Sprint(c.status(b).Addrs); !strings.Contains(got, "10.9.0.77") {
-				t.Errorf("another neighbour knows it at %v", got)
+			for tick := time.NewTicker(50 * time.Millisecond); ; <-tick.C {
+				got := fmt.Sprint(c.status(b).Addrs)
+				if strings.Contains(got, "10.9.0.77") {
+					break
+				}
+				if time.Since(start) > patience {
+					t.Fatalf("another neighbour knows it at %v", got)
+				}
 			}
 		})
 	}

@@ -23,6 +23,10 @@ type PeerStatus struct {
 	Addr      string `json:"addr,omitempty"`
 	Transport string `json:"transport,omitempty"`
 	Direction string `json:"direction,omitempty"`
+	// Relay is the member that the connection goes through, empty if it is direct. Transport is "relay" then, and Addr
+	// the relay's. Limited tells that the relay bounds how much, or how long, it carries.
+	Relay   crdt.NodeID `json:"relay,omitempty"`
+	Limited bool        `json:"limited,omitempty"`
 	// Since is when the span began; zero if not connected.
 	Since time.Time `json:"since,omitzero"`
 	// LastSeen is when the last span ended, now if connected, zero if there was none.
@@ -65,6 +69,9 @@ func (h *Host) peerStatus(id peer.ID, m member) PeerStatus {
 		p.RTT = time.Duration(l.control.rtt.Load())
 		p.Addr = l.conn.RemoteMultiaddr().String()
 		p.Transport = transportOf(l.conn.RemoteMultiaddr())
+		if relay := through(l.conn.RemoteMultiaddr()); relay != "" {
+			p.Relay, p.Transport, p.Limited = nodeID(relay), "relay", l.limited()
+		}
 		p.Direction = "in"
 		if l.outbound {
 			p.Direction = "out"
@@ -75,7 +82,7 @@ func (h *Host) peerStatus(id peer.ID, m member) PeerStatus {
 
 // Addrs are the multiaddrs under which others can dial this node now, each with /p2p/ and its id.
 func (h *Host) Addrs() []string {
-	full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.id, Addrs: h.net.dialable()})
+	full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.id, Addrs: h.allAddrs()})
 	if err != nil {
 		return nil
 	}

@@ -43,9 +43,14 @@ func (h *Host) OpenStream(ctx context.Context, to crdt.NodeID) (io.ReadWriteClos
 	return s, nil
 }
 
-// openStream opens a stream for one protocol that the other side is known to speak: the agreement on it
-// travels with the first bytes written, and costs no round trip.
+// openStream opens a stream for one of our own protocols, over a circuit as over a direct connection.
 func openStream(ctx context.Context, c network.Conn, id protocol.ID) (network.Stream, error) {
+	return openStreamOn(network.WithAllowLimitedConn(ctx, "edgemem"), c, id)
+}
+
+// openStreamOn opens a stream for one protocol that the other side is known to speak: the agreement on it
+// travels with the first bytes written, and costs no round trip.
+func openStreamOn(ctx context.Context, c network.Conn, id protocol.ID) (network.Stream, error) {
 	s, err := c.NewStream(ctx)
 	if err != nil {
 		return nil, err
