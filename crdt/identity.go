@@ -47,6 +47,9 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 		return 0, 0
 	}
 	again, left = r.writeAgain(old, told, now)
+	// A push would say that they cover the old dots, which name the other life's writes elsewhere, and not what those
+	// of this life covered. A pull says what is true.
+	r.out = outbox{}
 	x := &r.origins[old]
 	x.index.compact(old) // the same dots may come again, to other cells
 	x.runs, x.dirty = x.runs.Intersect(Runs{Base: told}), true

@@ -67,6 +67,46 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
+// TestRolledBackLeavesTheRestToPulls: what is written again takes nothing of the other life with it, and covers what it
+// covered in its own.
+func TestRolledBackLeavesTheRestToPulls(t *testing.T) {
+	t.Parallel()
+	a, b := newTestRegion(1), newTestRegion(2)
+	set := func(r *Region, key, val string) {
+		update(t, r, func(tx *Tx) error { tx.Set(key, []byte(val), false); return nil })
+	}
+	set(a, "x", "before")
+	set(a, "y", "before")
+	pullAll(t, b, a, 1<<20)
+	told := a.OwnTop()
+	d := disk{}
+	d.commit(a.TakeDirty())
+	old, err := d.load(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(a, "x", "first life")
+	set(a, "last", "first life")
+	pullAll(t, b, a, 1<<20)
+	set(old, "x", "second life")
+	set(old, "y", "second life")
+	old.Reincarnate(testOrigin(9), told, testNow)
+	for _, msg := range old.TakePush() {
+		if _, err := b.Push(msg, testNow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		pullAll(t, old, b, 1<<20)
+		pullAll(t, b, old, 1<<20)
+	}
+	same(t, old, b)
+	v := b.View(testNow)
+	if x, y := v.Siblings("x"), v.Siblings("y"); len(x) != 2 || len(y) != 1 {
+		t.Errorf("x has %d values, want one of each life; y has %d, want the last", len(x), len(y))
+	}
+}
+
 func TestForkIsNoticed(t *testing.T) {
 	t.Parallel()
 	a, b, c := newTestRegion(1), newTestRegion(1), newTestRegion(2)

@@ -6,7 +6,7 @@ package crdt
 // that the chunk brings. The puller lacks what the sender learnt since and no longer holds.
 func (p *Pull) staleCut(cells []*cell) Context {
 	if p.start == nil {
-		p.start = p.first.Clone()
+		p.start = p.r.Context()
 	}
 	cut := p.start.Clone()
 	cut.Union(p.r.pieceAt(p.at))

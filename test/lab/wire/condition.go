@@ -56,7 +56,7 @@ func (c Condition) withDefaults() Condition {
 	return c
 }
 
-// String names what is not perfect, as in "30ms±10ms loss 2%".
+// String names what is not perfect, as in "30ms+10ms, loss 2%": the delay, and the jitter on top.
 func (c Condition) String() string {
 	if c.Cut {
 		return "cut"
