@@ -63,7 +63,7 @@ func TestLagKnowsUnfinishedPulls(t *testing.T) {
 		// Now a pulls from b, and that session breaks off after the first chunk too.
 		p := a.mesh.peer("b")
 		x := &puller{m: a.mesh, p: p, c: newConn(context.Background(), &script{}, limits{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
-		if err := x.hello(ra); err != nil {
+		if err := x.hello(ra, true); err != nil {
 			t.Fatal(err)
 		}
 		set(t, rb, "of b", "x")

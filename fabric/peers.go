@@ -64,6 +64,8 @@ type peer struct {
 	even  [bucketCount]*step       // when it was last in step with us; what known says of a region is newer
 	open  map[*step]struct{}       // exchanges under way that may become such moments
 	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer, since it was in step
+
+	said, heardOf bases // what our last hellos said, and its
 }
 
 func newPeer(id crdt.NodeID, limitRate int) *peer {

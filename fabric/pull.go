@@ -199,7 +199,7 @@ func (x *puller) ask(scope *bucketSet) error {
 			continue
 		}
 		n++
-		if err := x.hello(r); err != nil {
+		if err := x.hello(r, false); err != nil {
 			return err
 		}
 	}
@@ -221,12 +221,12 @@ func (x *puller) over() error {
 }
 
 // hello sends what was seen of a region and prepares for the answer, unless another pull brings the region.
-func (x *puller) hello(r *Region) error {
+func (x *puller) hello(r *Region, full bool) error {
 	if !x.m.tasks.take(x, r.id) {
 		return nil
 	}
 	r.mu.RLock()
-	msg, rc, v := r.core.Hello(), r.core.NewReceiver(), r.core.Version()
+	msg, rc, v := x.p.sayHello(r.core, full), r.core.NewReceiver(), r.core.Version()
 	r.mu.RUnlock()
 	x.open[r.id], x.named[r.id] = rc, r
 	x.p.mu.Lock()
@@ -335,7 +335,7 @@ func (x *puller) answer(b []byte) error {
 		if r == nil {
 			return fmt.Errorf("%w: it wants region %v, which was not listed", errProtocol, id)
 		}
-		if err := x.hello(r); err != nil {
+		if err := x.hello(r, true); err != nil {
 			return err
 		}
 	}

@@ -312,7 +312,11 @@ func (x *server) answerReplies() error {
 }
 
 func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
+	p := x.m.peer(x.id)
 	for _, h := range x.hellos {
+		if p != nil && !p.understand(h) || p == nil && h.Since != 0 {
+			continue // it is wanted in full
+		}
 		told[h.Region] = true
 		r := x.m.f.regionByID(h.Region)
 		if r == nil {
@@ -325,7 +329,7 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 		if behind {
 			x.askBack()
 		}
-		if p := x.m.peer(x.id); p != nil && behind {
+		if p != nil && behind {
 			p.learnAhead(r.id, h.Context, x.m.f.cfg.Now())
 		} else if p != nil {
 			p.learn(r.id, h.Context, x.m.f.cfg.Now())
@@ -356,7 +360,10 @@ func (x *server) askBack() {
 // send sends one region's chunks.
 func (x *server) send(r *Region, peer *crdt.Seen) error {
 	x.differ = append(x.differ, r)
-	return x.goOn(answer{r, r.core.NewPull(peer)})
+	r.mu.RLock()
+	pull := r.core.NewPull(peer)
+	r.mu.RUnlock()
+	return x.goOn(answer{r, pull})
 }
 
 // goOn sends what there is to send of a region before the puller must reply, or all of it.
