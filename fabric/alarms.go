@@ -28,8 +28,8 @@ var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamag
 var whatToDo = map[string]string{
 	AlarmClone: "Stop one of the two processes, delete its data directory and let it join anew with a ticket. Nothing was lost: " +
 		"each writes under an origin of its own. The alarm ends when the other has been silent for an hour.",
-	AlarmRolledBack: "Do not restore snapshots of running nodes: back up the data directory instead. Nothing was lost: the node went on " +
-		"under a new origin. 'edgemem alarms clear rolled-back' once it is understood.",
+	AlarmRolledBack: "Do not restore snapshots of running nodes: back up the data directory instead. The node went on " +
+		"under a new origin, and kept what both lives wrote but for what the detail says. 'edgemem alarms clear rolled-back' once it is understood.",
 	AlarmDiverged: "Run 'edgemem scrub' on both nodes, keep their logs and report them: replicas that have seen the same must be equal.",
 	AlarmDamaged: "Check the memory and the disk of the machine; 'edgemem scrub' says whether all of it is in order now. " +
 		"'edgemem alarms clear damaged' once the cause is found.",

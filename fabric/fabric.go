@@ -2,7 +2,6 @@ package fabric
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,9 +16,9 @@ import (
 
 // Fabric is this node's part of the shared memory.
 type Fabric struct {
-	cfg    Config
-	began  time.Time
-	origin atomic.Pointer[crdt.Origin] // of local writes; a roll-back replaces it
+	cfg   Config
+	began time.Time
+	self  atomic.Pointer[claim] // what local writes carry; a roll-back replaces it
 
 	mu      sync.RWMutex
 	regions map[crdt.RegionID]*Region
@@ -29,6 +28,8 @@ type Fabric struct {
 	catalogue *Region
 	reading   sync.Mutex // one reader of the catalogue at a time: the last one sees the last state
 	roster    *roster
+	rolling   sync.Mutex // one roll-back at a time
+	rolledAt  time.Time
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
@@ -108,22 +109,6 @@ func (f *Fabric) goDo(fn func()) {
 	}()
 }
 
-func (f *Fabric) incarnate(ctx context.Context) error {
-	var nonce crdt.Nonce
-	var err error
-	if f.cfg.Storage != nil {
-		nonce, err = f.cfg.Storage.NewIncarnation(ctx, f.cfg.Node)
-	} else {
-		_, err = rand.Read(nonce[:])
-	}
-	if err != nil {
-		return fmt.Errorf("fabric: new incarnation: %w", err)
-	}
-	o := crdt.NewOrigin(f.cfg.Node, nonce)
-	f.origin.Store(&o)
-	return nil
-}
-
 // load builds the regions from the durable image. Records of a region follow its meta record.
 func (f *Fabric) load() error {
 	if f.cfg.Storage == nil {
@@ -164,7 +149,7 @@ func (f *Fabric) now() int64 { return f.cfg.Now().UnixMilli() }
 func (f *Fabric) Node() crdt.NodeID { return f.cfg.Node }
 
 // Origin is the origin of this incarnation's writes.
-func (f *Fabric) Origin() crdt.Origin { return *f.origin.Load() }
+func (f *Fabric) Origin() crdt.Origin { return f.self.Load().origin }
 
 // Region gives the region called name. Any name that is allowed names a region: the first write makes it
 // exist. Errors: ErrRegionName, ErrTooMany, ErrClosed.

@@ -70,7 +70,7 @@ func (n *roster) putClaim(tx *crdt.Tx) {
 		field string
 		val   []byte
 	}{
-		{fieldOrigin, claim{f.Origin(), f.began}.encode()}, {fieldName, []byte(f.cfg.Name)}, {fieldTier, []byte(f.cfg.Tier)},
+		{fieldOrigin, f.self.Load().encode()}, {fieldName, []byte(f.cfg.Name)}, {fieldTier, []byte(f.cfg.Tier)},
 	} {
 		if have, _, _ := tx.MapGet(id, x.field); x.field != fieldOrigin && bytes.Equal(have, x.val) {
 			continue
@@ -159,7 +159,7 @@ func (n *roster) cloned(c claim) {
 	}
 	if !known {
 		n.putAlarm(AlarmClone, fmt.Sprintf("two processes write with this node's key: %v, started %s, and %v, started %s",
-			n.f.Origin(), n.f.began.UTC().Format(time.RFC3339), c.origin, c.since.UTC().Format(time.RFC3339)))
+			n.f.Origin(), n.f.self.Load().since.UTC().Format(time.RFC3339), c.origin, c.since.UTC().Format(time.RFC3339)))
 	}
 	n.claim()
 }

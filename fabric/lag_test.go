@@ -48,6 +48,7 @@ func TestLagKnowsUnfinishedPulls(t *testing.T) {
 		a, b := node(t, m, "a"), node(t, m, "b")
 		synctest.Wait()
 		m.Cut("a", "b")
+		synctest.Wait()
 		ra, rb := region(t, a, "default"), region(t, b, "default")
 		for i := range 64 {
 			set(t, ra, string(rune('A'+i)), string(make([]byte, 1000)))
@@ -62,7 +63,7 @@ func TestLagKnowsUnfinishedPulls(t *testing.T) {
 		}
 		// Now a pulls from b, and that session breaks off after the first chunk too.
 		p := a.mesh.peer("b")
-		x := &puller{m: a.mesh, p: p, c: newConn(context.Background(), &script{}, limits{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+		x := &puller{m: a.mesh, p: p, self: a.Origin(), c: newConn(context.Background(), &script{}, limits{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
 		if err := x.hello(ra, true); err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,12 @@ func (f *Fabric) welcome(name string, show func(empty *crdt.Region) error) (*Reg
 
 // onPush merges a pushed frame. gap says that what came before it is missing.
 func (f *Fabric) onPush(frame []byte) (gap bool, err error) {
+	self := f.Origin()
+	gap, err = f.merge(frame)
+	return gap, f.undone(self, err)
+}
+
+func (f *Fabric) merge(frame []byte) (gap bool, err error) {
 	name, err := crdt.PushRegion(frame)
 	if err != nil {
 		return false, err

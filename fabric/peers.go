@@ -118,6 +118,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 		p.cancel()
 		p.cancel = nil
 		m.up.Add(-1)
+		m.f.goDo(func() { m.f.remember(p) })
 		return
 	}
 	var ctx context.Context
@@ -256,7 +257,9 @@ func (m *mesh) follow(ctx context.Context, p *peer, name string, rush time.Durat
 			p.ask(why)
 			return
 		}
+		self := m.f.Origin()
 		news, err := m.pullFrom(ctx, p, l, why)
+		_ = m.f.undone(self, err)
 		var later *busyError
 		switch {
 		case ctx.Err() != nil:
@@ -341,7 +344,8 @@ func (m *mesh) onStream(id crdt.NodeID, s io.ReadWriteCloser) {
 	}
 	m.f.goDo(func() {
 		defer m.openStream(id, -1)
-		err := m.serve(m.f.ctx, id, s)
+		self := m.f.Origin()
+		err := m.f.undone(self, m.serve(m.f.ctx, id, s))
 		if err != nil && !errors.Is(err, io.EOF) && m.f.ctx.Err() == nil {
 			m.f.cfg.Logger.Debug("pull by a peer ended early", "peer", id, "err", err)
 		}

@@ -29,6 +29,7 @@ type puller struct {
 	p       *peer
 	l       *link
 	c       *conn
+	self    crdt.Origin    // ours when the session began
 	after   map[*peer]bool // put off because this pull brings what they were asked for; of mesh.tasks
 	open    map[crdt.RegionID]*crdt.Receiver
 	named   map[crdt.RegionID]*Region
@@ -75,7 +76,7 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	}
 	defer give()
 	c.pace.start(brisk(m.f.cfg.LimitRate))
-	x := &puller{m: m, p: p, l: l, c: c, open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+	x := &puller{m: m, p: p, l: l, c: c, self: m.f.Origin(), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
 	err = x.run(x.checkFirst(why))
 	l.asked = true
 	stop()
@@ -300,6 +301,9 @@ func (x *puller) chunk(b []byte) error {
 		return fmt.Errorf("%w: a chunk of region %v, which was not asked for", errProtocol, id)
 	}
 	commit, late := r.changed(func(now int64) {
+		if err = x.sameLife(r); err != nil {
+			return
+		}
 		before := r.core.Seen()
 		err = rc.Merge(b, now)
 		x.report.News += r.core.Seen() - before

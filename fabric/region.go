@@ -36,7 +36,8 @@ type Region struct {
 
 	news spans // when it changed; belongs to mu
 
-	ghosts atomic.Int64 // as of the last change
+	ghosts atomic.Int64  // as of the last change
+	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away
 
 	// Of the rounds, which one goroutine runs.
 	surveyed   map[crdt.Origin]uint64

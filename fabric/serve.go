@@ -324,8 +324,11 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 			continue
 		}
 		r.mu.RLock()
-		behind := !r.core.Covers(h.Context)
+		behind, err := !r.core.Covers(h.Context), r.core.CheckHello(h)
 		r.mu.RUnlock()
+		if err != nil {
+			return err
+		}
 		if behind {
 			x.askBack()
 		}

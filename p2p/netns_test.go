@@ -103,6 +103,7 @@ func (s *site) behind(space, wan string) {
 	s.in(router, "ip addr add 192.168.1.1/24 dev lan && ip link set lan up && echo 1 > /proc/sys/net/ipv4/ip_forward")
 	s.in(router, `nft add table ip nat && nft "add chain ip nat post { type nat hook postrouting priority 100 ; }" && nft add rule ip nat post oifname eth0 masquerade`)
 	s.in(router, `nft add table ip f && nft "add chain ip f pass { type filter hook forward priority 0 ; policy drop ; }" && nft add rule ip f pass iifname lan accept && nft add rule ip f pass ct state established,related accept`)
+	s.in(router, `nft "add chain ip f in { type filter hook input priority 0 ; }" && nft add rule ip f in iifname eth0 ct state new drop`)
 	s.in(space, "ip addr add 192.168.1.2/24 dev eth0 && ip link set eth0 up && ip route add default via 192.168.1.1")
 }
 
