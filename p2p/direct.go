@@ -151,14 +151,15 @@ func (d *direct) replan() {
 		reach = nil
 	}
 	for _, p := range ups {
-		d.tell(p, news{wantsFeed: r.wants(p), feeds: slices.Contains(r.feeds, p), needy: r.needy, many: many, reach: reach})
+		d.tell(p, news{wantsFeed: r.wants(p, ups), feeds: slices.Contains(r.feeds, p), needy: r.needy, many: many, reach: reach})
 	}
 }
 
-// closed tells whether all neighbours of our neighbours are among the known ones.
+// closed tells whether all neighbours of our neighbours are among the known ones. One that we see only through another
+// neighbour is better sent to by that one: directly, each frame would go to the relay twice.
 func closed(ups []*pushLink, known []tail) bool {
 	for _, p := range ups {
-		if !p.heard || !p.news.within(known) {
+		if !p.heard || !p.news.within(known) || p.covered(ups) {
 			return false
 		}
 	}

@@ -228,6 +228,33 @@ func TestFeedOverLimitedConnections(t *testing.T) {
 	}
 }
 
+// Frames between two members behind a relay go by the relay, which is a member too, and not over their circuit: each
+// crosses each link once.
+func TestFramesGoByTheRelay(t *testing.T) {
+	t.Parallel()
+	r, a, b := behindRelay(t, relayConfig(t, "relay"))
+	connected(a, b)
+	r.awaitDirect(2)
+	for _, n := range []*node{a, b} {
+		waitUntil(t, n.Name()+" has the relay for a neighbour", func() bool { return n.spans.connected(r.id) })
+		n.awaitWay(byTopic)
+	}
+	a.mustReach("ready", b)
+	b.mustReach("ready", a)
+	for range len(b.gossip) {
+		<-b.gossip
+	}
+	feed, topic := b.copies(pathFeed)+b.copies(pathDirect), b.copies(pathTopic)
+	a.burst("a", burstFrames, b, r)
+	if feed = b.copies(pathFeed) + b.copies(pathDirect) - feed; feed != 0 {
+		t.Errorf("%d frames went over the circuit", feed)
+	}
+	if topic = b.copies(pathTopic) - topic; topic < burstFrames {
+		t.Errorf("%d frames by the topic, want %d", topic, burstFrames)
+	}
+	r.burst("r", burstFrames, a, b)
+}
+
 // A member that sends what no version does loses its connection, and no one else.
 func TestBadPushStreamEndsTheConnection(t *testing.T) {
 	t.Parallel()

@@ -30,8 +30,9 @@ const (
 type pushLink struct {
 	d       *direct
 	l       *link
-	limited bool // by a relay: gossipsub does not use it
-	rank    int  // of the peer's tier
+	limited bool    // by a relay: gossipsub does not use it
+	relay   peer.ID // that one, as far as it can be told
+	rank    int     // of the peer's tier
 	tail    tail
 	draw    uint64 // of this node for that peer: chance, but always the same
 	q       *pushQueue
@@ -45,10 +46,14 @@ type pushLink struct {
 }
 
 func newPushLink(d *direct, l *link) *pushLink {
-	return &pushLink{
+	p := &pushLink{
 		d: d, l: l, limited: l.limited(), rank: rankOf(l.cert.Tier), tail: tailOf(l.peer), draw: drawOf(l.h.id, l.peer),
 		q: newPushQueue(d.metrics.missed.WithLabelValues("out")), inbound: make(chan network.Stream, 1),
 	}
+	if p.limited && l.conn != nil {
+		p.relay = through(l.conn.RemoteMultiaddr())
+	}
+	return p
 }
 
 func drawOf(us, them peer.ID) uint64 {
@@ -102,8 +107,7 @@ func (l *link) over() bool {
 // stream is the next one: opened if we dialled, awaited if we were dialled.
 func (p *pushLink) stream() (network.Stream, error) {
 	if p.l.outbound {
-		ctx := network.WithAllowLimitedConn(p.l.h.ctx, "edgemem push")
-		return openStream(ctx, p.l.conn, pushProtocol)
+		return openStream(p.l.h.ctx, p.l.conn, pushProtocol)
 	}
 	select {
 	case s := <-p.inbound:

@@ -64,18 +64,20 @@
 // Publish sends a frame to every member the way that costs least, judged anew for each frame by what the neighbours
 // announce of themselves on their push streams (directwire.go): mainly, which neighbours they have.
 //
-//	few: at most 4 neighbours,        servers: more                     devices, and peers behind a relay
-//	and theirs are all among them
-//
-//	      A ────── B                  S ── S ── S ── D   in no topic,   D is fed by S: S passes on to it
-//	      │ ╲    ╱ │                  │ ╲╱ │    │ ╲      fed by S       what it publishes and receives, and
-//	      │   ╲╱   │                  │ ╱╲ │    │   D                   publishes what D sends
-//	      │  ╱  ╲  │                  S ── S ── S
-//	      C ────── D                          ┊ relay                   S ┄ S feed each other: gossipsub
-//	                                     S ── S ── S                    would leave the link unused
+//	few: at most 4 neighbours,        servers S: more                   devices D with a server near: in no topic,
+//	and theirs are all among them                                       fed by it. It passes on to them what it
+//	                                                                    publishes and receives, and publishes what
+//	      A ────── B                  S ── S ── S ── D                  they send
+//	      │ ╲    ╱ │                  │ ╲╱ │    │ ╲
+//	      │   ╲╱   │                  │ ╱╲ │    │   D
+//	      │  ╱  ╲  │                  S ── S ── S ── D
+//	      C ────── D
 //
 //	one push stream each, one copy    gossipsub, 3 to 6 neighbours in   one copy; a feeder that is lost, or takes
 //	a receiver; nobody passes on      its mesh: about 3 copies          nothing for 10 s, is replaced at once
+//
+// gossipsub does not use a connection that a relay limits. Where the relay is a member and a neighbour, frames go by it,
+// as by any server, and cross each link once; where it is not, both ends feed each other over the circuit.
 //
 // If all neighbours of a node's neighbours are among its own, they are everybody whom anybody can reach: so "few" needs
 // no list of members and no clock. A neighbour that is not heard of, such as an earlier version, is reached by the

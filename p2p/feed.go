@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// role is what a node is to its neighbours. A server is in the topic and feeds who asks: peers behind a relay, which
-// gossipsub would skip, and devices. A device with a neighbour of a higher tier is a leaf: it leaves the topic, has
+// role is what a node is to its neighbours. A server is in the topic and feeds who asks: devices, and peers that it
+// sees only through a relay that is no neighbour, since gossipsub would skip those. A device with a neighbour of a higher tier is a leaf: it leaves the topic, has
 // that neighbour feed it, and publishes through it, so that every frame crosses its link once. A device among devices
 // is in the topic as a server is; and so is one that would be a leaf, but has such a neighbour: else that one would
 // hear of nothing.
@@ -74,11 +74,17 @@ func (d *direct) favour(r role) {
 }
 
 // wants tells whether a neighbour is asked for its frames.
-func (r role) wants(p *pushLink) bool {
+func (r role) wants(p *pushLink, ups []*pushLink) bool {
 	if r.feeder != nil {
 		return p == r.feeder
 	}
-	return p.limited
+	return p.limited && !p.covered(ups)
+}
+
+// covered tells whether the relay of a connection is our neighbour itself. It then gets our frames anyway, and passes
+// them on to the other end, whose neighbour it is as well; the circuit carries pulls alone.
+func (p *pushLink) covered(ups []*pushLink) bool {
+	return p.relay != "" && slices.ContainsFunc(ups, func(o *pushLink) bool { return o.l.peer == p.relay && !o.limited })
 }
 
 // chooseFeeder finds who is to feed a device: a neighbour of a higher tier that speaks the protocol. The nearest is

@@ -166,6 +166,33 @@ func TestFeedsOverARelay(t *testing.T) {
 	x.wantSent(near, pushRelay)
 }
 
+// A circuit through a neighbour carries no frames: the neighbour does.
+func TestNoFeedThroughANeighbour(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, "edge")
+	far := x.neighbour("edge")
+	far.limited, far.relay = true, "neighbour01"
+	x.says(news{wantsFeed: true}, far)
+	if !x.told(far).wantsFeed {
+		t.Error("no feed through a relay that is no neighbour")
+	}
+	x.publishes("directly")
+	x.wantSent(far, pushDirect, "directly")
+
+	relay := x.neighbour("cloud")
+	if relay.l.peer != far.relay {
+		t.Fatalf("the relay is %v", relay.l.peer)
+	}
+	x.says(news{reach: []tail{far.tail}}, relay)
+	x.says(news{}, far)
+	if x.told(far).wantsFeed {
+		t.Error("a feed through a neighbour")
+	}
+	x.publishes("by the relay")
+	x.wantPublished("by the relay")
+	x.wantSent(far, pushDirect)
+}
+
 // With few neighbours, what is to be passed on goes to each of them directly.
 func TestPassingOnToFew(t *testing.T) {
 	t.Parallel()

@@ -90,7 +90,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	h.metrics = newHostMetrics(h)
 	pushes, more := newPushMetrics(h.metrics.gossipDropped)
 	h.direct = newDirect(h, pushes)
-	h.metrics.all = append(h.metrics.all, more...)
+	h.metrics.all = append(append(h.metrics.all, more...), h.direct.gauges()...)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
