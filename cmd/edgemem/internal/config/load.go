@@ -89,6 +89,9 @@ func bind(v *viper.Viper, flags *pflag.FlagSet, getenv func(string) string) erro
 			if err := v.BindPFlag(s.key, f); err != nil {
 				return fmt.Errorf("config: --%s: %w", s.key, err)
 			}
+			if s.masked && f.Changed && f.Value.String() == "" { // as from a command in $(…) that failed
+				return fmt.Errorf("%w: --%s is empty: leave it out, or give it a value", ErrValue, s.flag())
+			}
 		}
 	}
 	return nil
