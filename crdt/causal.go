@@ -11,7 +11,7 @@ package crdt
 //
 // A pull in chunks brings one part of the hash space further than the rest, which would show. Drivers therefore merge
 // the chunks of a causal region's pull together, as the sender made them together. Where that is too much, the region
-// is Loading until the pull is complete: it must not be read, nor pulled from.
+// is Loading until the pull is complete: it must not be read, and only who is loading too may pull from it.
 
 // past is what the last local write comes after.
 type past struct {
@@ -20,12 +20,15 @@ type past struct {
 	version uint64  // of the region when ctx was taken
 }
 
-// note takes down what the replica has seen, unless it has seen nothing new since.
+// note takes down what the replica has seen, be it in a part of the space, unless it has seen nothing new since.
 func (p *past) note(r *Region) {
 	if p.ctx != nil && p.version == r.version {
 		return
 	}
 	p.ctx = r.Context()
+	for _, x := range r.pieces {
+		p.ctx.Union(x.extra)
+	}
 	delete(p.ctx, r.cfg.Self)
 }
 
@@ -41,6 +44,21 @@ func (p *past) news() Context {
 		p.told = Context{}
 	}
 	return out
+}
+
+// wholeUpTo gives the largest number of writes, n at most, of which none is folded into one that comes after them: a
+// message of these would show the others without it.
+func wholeUpTo(ops []outOp, n int) int {
+	first := Seq(maxSeq)
+	for i := len(ops) - 1; i >= 0; i-- {
+		if i < n && first > ops[i].seq {
+			return i + 1
+		}
+		if f := ops[i].folded; len(f) > 0 {
+			first = min(first, f[0].Lo)
+		}
+	}
+	return 0
 }
 
 // SetCausal switches Config.Causal. Writes that were not pushed yet are left to a pull.

@@ -174,9 +174,10 @@ type span struct{ lo, hi pos }
 // during the last, so that the puller ends with one context for the whole space.
 const passesMax = 4
 
-// NewPull begins to answer a Hello, whole or resolved. A causal region that is loading has nothing to say.
+// NewPull begins to answer a Hello, whole or resolved. A causal region that is loading has nothing to say, but to
+// a peer that is loading too: two that load from each other would wait for ever.
 func (r *Region) NewPull(peer *Seen) *Pull {
-	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading() || peer.Since != 0}
+	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading() && len(peer.pieces) == 0 || peer.Since != 0}
 }
 
 // Done reports whether the last chunk was made.

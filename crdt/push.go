@@ -22,6 +22,7 @@ type outOp struct {
 	folded []Span // earlier numbers of ours in the same cell that it covers and stands for
 	scope  Context
 	c      *cell // nil: folded into a later one
+	absent bool  // only its number is told
 	tag    Tag
 }
 
@@ -147,6 +148,11 @@ func (r *Region) TakePush() [][]byte {
 			size += ops[n].size()
 			n++
 		}
+		if r.cfg.Causal {
+			if n = wholeUpTo(ops, n); n == 0 {
+				return append(out, r.encodePush([]outOp{{tip: ops[len(ops)-1].tip, c: ops[len(ops)-1].c, absent: true}}))
+			}
+		}
 		if msg := r.encodePush(ops[:n]); msg != nil {
 			out = append(out, msg)
 		}
@@ -206,7 +212,7 @@ func (r *Region) appendOp(b []byte, t *originTable, p *outOp, base HLC, first Se
 	if p.scope != nil {
 		flags |= opScoped
 	}
-	if p.size() > maxPushBytes-1024 {
+	if p.absent || p.size() > maxPushBytes-1024 {
 		flags |= opAbsent
 	}
 	for _, f := range []struct {

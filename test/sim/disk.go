@@ -24,6 +24,7 @@ func (w *world) start(who int) {
 		Push:      true,
 		MaxGhosts: w.s.ghosts[who],
 		Small:     w.s.small[who],
+		Causal:    w.s.causal,
 		Mutant:    w.mode.mutant,
 		Trace:     func(x crdt.Written) { w.wrote(who, x) },
 	})

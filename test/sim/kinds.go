@@ -11,11 +11,14 @@ const (
 	storms  = 1 << 40 // few keys, scoped removals, and many sessions that stop half-way
 	ordeals = 2 << 40 // what happens to disks and clocks, while sessions are under way
 	returns = 3 << 40 // a replica comes back to peers that have forgotten what they removed
+	pasts   = 4 << 40 // ordeals of causal regions
 )
 
 // generate makes the schedule of a seed.
 func generate(seed uint64) schedule {
 	switch {
+	case seed >= pasts:
+		return causal(seed)
 	case seed >= returns:
 		return comeback(seed)
 	case seed >= ordeals:
@@ -74,6 +77,19 @@ func ordeal(seed uint64) schedule {
 	s.fill(rng, ordealWeights[rng.IntN(len(ordealWeights))])
 	for i := range s.replicas {
 		s.small[i] = []int{-1, -1, 3, 0}[rng.IntN(4)]
+	}
+	return s
+}
+
+// causal is an ordeal of a causal region. Either its drivers merge each pull whole, as they should, or as it comes; then
+// nothing is lost, for what only a lost replica could complete would keep its puller loading.
+func causal(seed uint64) schedule {
+	s := ordeal(seed)
+	s.causal, s.whole = true, seed%2 == 0
+	if !s.whole {
+		s.steps = slices.DeleteFunc(s.steps, func(st step) bool {
+			return st.act == actCrash || st.act == actRestore || st.act == actClone
+		})
 	}
 	return s
 }

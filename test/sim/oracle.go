@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/big"
+	mathbits "math/bits"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -201,6 +202,19 @@ func (o *oracle) check(x replica) ([]*write, error) {
 	return live, nil
 }
 
+// checkPast wants, for each write, all that its writer had seen.
+func (o *oracle) checkPast(x replica) error {
+	for i, w := range o.writes {
+		if !x.known.has(i) {
+			continue
+		}
+		if j := w.seen.lacking(x.known); j >= 0 {
+			return fmt.Errorf("%v is there, and not what it comes after: %v", w, o.writes[j])
+		}
+	}
+	return nil
+}
+
 // living lists the writes that must live.
 func (o *oracle) living(x replica) (live []*write) {
 	for i, w := range o.writes {
@@ -236,6 +250,19 @@ func (b *bits) set(i int) {
 		*b = append(*b, 0)
 	}
 	(*b)[i>>6] |= 1 << (i & 63)
+}
+
+// lacking gives a member of b that is not in c, or -1.
+func (b bits) lacking(c bits) int {
+	for i, x := range b {
+		if i < len(c) {
+			x &^= c[i]
+		}
+		if x != 0 {
+			return i<<6 + mathbits.TrailingZeros64(x)
+		}
+	}
+	return -1
 }
 
 func (b bits) clone() bits { return append(bits(nil), b...) }

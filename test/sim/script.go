@@ -63,6 +63,8 @@ type schedule struct {
 	skews    []int64 // ms, per replica
 	ghosts   []int   // budget, per replica; 0 is the default
 	small    []int   // per replica, up to how many siblings a region is listed below a floor
+	causal   bool    // no replica shows a write before what it comes after
+	whole    bool    // a pull is merged when all of it came
 	bulk     int     // up to how many operations a transaction has; 0: a few
 	fold     bool    // pushes and commits are taken at random moments, not at once
 	steps    []step

@@ -50,6 +50,7 @@ func (w *world) pullWhole(who int, rng *rand.Rand) int {
 func (w *world) pull(who, from int, rng *rand.Rand) (got bool) {
 	s := w.newSession(who, from, rng)
 	w.say("n%d pulls from n%d, %d bytes a chunk", who, from, s.maxBytes)
+	defer w.together(who)()
 	for w.err == nil && !s.broken {
 		switch {
 		case w.produce(s):
@@ -62,6 +63,18 @@ func (w *world) pull(who, from int, rng *rand.Rand) (got bool) {
 		}
 	}
 	return got
+}
+
+// together makes one batch for the disk of all that is taken until the function that it gives is called, where a
+// pull is merged whole.
+func (w *world) together(who int) (done func()) {
+	n := w.nodes[who]
+	before := len(n.queue)
+	return func() {
+		if w.s.whole && len(n.queue) > before {
+			n.queue = append(n.queue[:before], slices.Concat(n.queue[before:]...))
+		}
+	}
 }
 
 func (w *world) open(who int, rng *rand.Rand) {
@@ -119,7 +132,11 @@ func (w *world) advance(rng *rand.Rand) (changed int) {
 	i := rng.IntN(len(w.sessions))
 	s := w.sessions[i]
 	changed = -1
-	switch merge := len(s.chunks) > 0 && (len(s.chunks) == chunksAhead || rng.IntN(2) == 0); {
+	merge := len(s.chunks) > 0 && (len(s.chunks) == chunksAhead || rng.IntN(2) == 0)
+	if w.s.whole {
+		return w.advanceWhole(i)
+	}
+	switch {
 	case (merge || s.reply != nil) && !w.linked(s.puller, s.server):
 		return -1
 	case merge:
@@ -134,6 +151,37 @@ func (w *world) advance(rng *rand.Rand) (changed int) {
 		s.broken = true
 	}
 	if s.broken {
+		w.sessions = slices.Delete(w.sessions, i, i+1)
+	}
+	return changed
+}
+
+// advanceWhole lets a session go on whose chunks are made together, and merged together. Where it is to reconcile again,
+// because floors rose in the middle, it breaks.
+func (w *world) advanceWhole(i int) (changed int) {
+	s := w.sessions[i]
+	over := false
+	changed = -1
+	switch {
+	case !w.linked(s.puller, s.server):
+		return -1
+	case s.reply != nil:
+		w.deliverReply(s)
+	case w.produce(s):
+		for !s.pull.Waiting() && w.produce(s) {
+		}
+		if s.pull.Waiting() {
+			if over = len(s.chunks) > 1; !over {
+				w.merge(s)
+			}
+		}
+	default:
+		defer w.together(s.puller)()
+		for over = true; len(s.chunks) > 0 && !s.broken; changed = s.puller {
+			w.merge(s)
+		}
+	}
+	if over || s.broken {
 		w.sessions = slices.Delete(w.sessions, i, i+1)
 	}
 	return changed

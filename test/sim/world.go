@@ -320,6 +320,9 @@ func (w *world) check(who int) error {
 	if err == nil {
 		err = w.oracle.checkShown(n.replica, live, w.s.keys, w.clock(who))
 	}
+	if err == nil && w.s.causal && !n.r.Loading() {
+		err = w.oracle.checkPast(n.replica)
+	}
 	if err != nil {
 		return fmt.Errorf("n%d: %w", who, err)
 	}
