@@ -45,7 +45,7 @@ func (r *Region) EachTip(fn func(Tip)) {
 // Incorporated reports whether this replica has seen d in the cell's part of the hash space: everywhere, or
 // by an unfinished pull that came that far.
 func (r *Region) Incorporated(key string, kind CellKind, sub string, d Dot) bool {
-	return r.has(posOf(key, kind, sub), d)
+	return r.has(r.key.pos(key, kind, sub), d)
 }
 
 // Pieces is how many ranges of the hash space an unfinished pull has brought further than the rest.
@@ -115,7 +115,7 @@ func (a *audit) entry(e *entry) {
 	e.each(0, func(c *cell) bool {
 		a.want(n == 0 || c.hash >= last, "cells of %q out of order", e.key)
 		a.want(c.e == e && !c.gone && !c.empty(), "a dead cell in %q", e.key)
-		a.want(c.pos() == posOf(e.key, c.kind, c.sub), "cell %q %q is out of place", e.key, c.sub)
+		a.want(c.pos() == a.r.key.pos(e.key, c.kind, c.sub), "cell %q %q is out of place", e.key, c.sub)
 		a.want(e.cell(c.kind, c.sub) == c, "cell %q %q is not found, or there twice", e.key, c.sub)
 		last = c.hash
 		n++

@@ -50,19 +50,19 @@ func (p pos) compare(q pos) int {
 	return 0
 }
 
-// posOf is where a cell is placed: ghosts of removals with a scope come first in it, so that whoever pulls has
+// pos is where a cell is placed: ghosts of removals with a scope come first in it, so that whoever pulls has
 // them before anything that they reach (see Pull.rewind).
-func posOf(key string, kind CellKind, sub string) pos {
-	return pos{entryHash(key, kind), cellHash(kind, sub)}
+func (k hashKey) pos(key string, kind CellKind, sub string) pos {
+	return pos{k.entry(key, kind), k.cell(kind, sub)}
 }
 
-// entryHash places an entry. Ghosts of whole-region removals are in an entry of their own, which comes first
+// entry places an entry. Ghosts of whole-region removals are in an entry of their own, which comes first
 // and is not the one of the key "".
-func entryHash(key string, kind CellKind) uint64 {
+func (k hashKey) entry(key string, kind CellKind) uint64 {
 	if kind == CellFlush {
 		return 0
 	}
-	return hashString(0, key)
+	return k.string(0, key)
 }
 
 // next is the position after p; posMax has none and stays.
@@ -145,20 +145,26 @@ func (c *cell) empty() bool { return len(c.sibs) == 0 && len(c.ghosts) == 0 }
 type entry struct {
 	hash  uint64
 	key   string
-	cells []*cell      // up to fewCells, in the order of their hashes
-	many  *table[cell] // beyond
+	cells []*cell    // up to fewCells, in the order of their hashes
+	many  *cellTable // beyond
 	count [CellExpiry]int32
 	exp   int64 // effective expiry, Unix ms; 0 none
+}
+
+// cellTable is the cells of a large entry, and how they are hashed.
+type cellTable struct {
+	table[cell]
+	key hashKey
 }
 
 // fewCells is where a sorted slice gives way to a table: a linear look through 16 pointers costs about a probe.
 const fewCells = 16
 
-func cellHash(kind CellKind, sub string) uint64 {
+func (k hashKey) cell(kind CellKind, sub string) uint64 {
 	if kind == CellDrop || kind == CellFlush {
 		return 0
 	}
-	return hashString(uint64(kind)*k1, sub)
+	return k.string(uint64(kind)*k1, sub)
 }
 
 func (e *entry) cell(kind CellKind, sub string) *cell {
@@ -173,10 +179,10 @@ func (e *entry) cell(kind CellKind, sub string) *cell {
 		}
 		return nil
 	}
-	return e.many.find(cellHash(kind, sub), func(c *cell) bool { return c.kind == kind && c.sub == sub })
+	return e.many.find(e.many.key.cell(kind, sub), func(c *cell) bool { return c.kind == kind && c.sub == sub })
 }
 
-func (e *entry) addCell(c *cell) {
+func (e *entry) addCell(c *cell, key hashKey) {
 	if e.many != nil {
 		e.many.insert(c.hash, c)
 		return
@@ -191,7 +197,7 @@ func (e *entry) addCell(c *cell) {
 		e.cells = slices.Insert(e.cells, i, c)
 		return
 	}
-	e.many = &table[cell]{}
+	e.many = &cellTable{key: key}
 	for _, x := range append(e.cells, c) {
 		e.many.insert(x.hash, x)
 	}

@@ -32,7 +32,7 @@ type cellTip struct {
 	form byte
 }
 
-func (s *cellState) pos() pos { return posOf(s.key, s.kind, s.sub) }
+func (s *cellState) pos(k hashKey) pos { return k.pos(s.key, s.kind, s.sub) }
 
 func (s *cellState) sameCell(o *cellState) bool {
 	return s.kind == o.kind && s.key == o.key && s.sub == o.sub
@@ -67,7 +67,7 @@ func (s *cellState) twice() bool {
 	return len(seen) < len(s.tips)
 }
 
-func decodeChunk(msg []byte) (*chunk, error) {
+func decodeChunk(msg []byte, key hashKey) (*chunk, error) {
 	d := decoder{b: msg}
 	d.version("a chunk")
 	var c chunk
@@ -95,11 +95,11 @@ func decodeChunk(msg []byte) (*chunk, error) {
 	for ; n > 0 && d.err == nil; n-- {
 		c.cells = append(c.cells, d.cell(ids))
 	}
-	c.cells = sortCells(append(c.cells, d.columns(ids)...))
+	c.cells = sortCells(append(c.cells, d.columns(ids)...), key)
 	if err := d.done(); err != nil {
 		return nil, fmt.Errorf("chunk: %w", err)
 	}
-	return &c, c.check()
+	return &c, c.check(key)
 }
 
 func (d *decoder) cell(ids []Origin) cellState {
@@ -130,7 +130,7 @@ func (d *decoder) cell(ids []Origin) cellState {
 }
 
 // check makes sure that the cells and scopes lie in the range, in order: the join relies on it.
-func (c *chunk) check() error {
+func (c *chunk) check(key hashKey) error {
 	for i := range c.scopes {
 		s := c.scopes[i]
 		if s.lo.less(c.lo) || c.hi.less(s.hi) || s.hi.less(s.lo) || i > 0 && !c.scopes[i-1].hi.less(s.lo) {
@@ -139,7 +139,7 @@ func (c *chunk) check() error {
 	}
 	at := c.lo
 	for i := range c.cells {
-		p := c.cells[i].pos()
+		p := c.cells[i].pos(key)
 		if p.less(at) || c.hi.less(p) || i > 0 && p == at && c.cells[i].sameCell(&c.cells[i-1]) {
 			return fmt.Errorf("chunk: %w: key %.64q outside the range or out of order", ErrMalformed, c.cells[i].key)
 		}
@@ -202,7 +202,7 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 		}
 		return nil
 	}
-	c, err := decodeChunk(msg)
+	c, err := decodeChunk(msg, r.key)
 	if err != nil {
 		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
 	}
@@ -246,7 +246,7 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 	}
 	for i := range c.cells {
 		s := &c.cells[i]
-		p := s.pos()
+		p := s.pos(r.key)
 		if s.twice() {
 			return fmt.Errorf("chunk: %w: key %.64q has one dot twice", ErrMalformed, s.key)
 		}

@@ -16,7 +16,7 @@ func block(t testing.TB, r *Region, cells []*cell, theirs Context) (msg []byte, 
 	var table originTable
 	msg = r.appendColumns(nil, &table, cells, theirs)
 	d := decoder{b: msg}
-	read = sortCells(d.columns(table.ids))
+	read = sortCells(d.columns(table.ids), hashKey{})
 	if err := d.done(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +109,11 @@ func TestColumnsTwiceTheSameCell(t *testing.T) {
 	cells := r.cellsFrom(posMin, posMax)
 	_, read := block(t, r, append(cells, cells...)[:2], nil)
 	c := chunk{lo: posMin, hi: posMax, cells: read}
-	if err := c.check(); err != nil {
+	if err := c.check(hashKey{}); err != nil {
 		t.Fatal(err)
 	}
-	c.cells = sortCells(append(read, read[0]))
-	if err := c.check(); err == nil {
+	c.cells = sortCells(append(read, read[0]), hashKey{})
+	if err := c.check(hashKey{}); err == nil {
 		t.Fatal("one cell twice was taken")
 	}
 }
@@ -188,7 +188,7 @@ func FuzzColumns(f *testing.F) {
 		if size > len(msg) {
 			t.Fatalf("names and values of %d bytes in %d", size, len(msg))
 		}
-		if sorted := sortCells(cells); len(sorted) != len(cells) || !slices.IsSortedFunc(sorted, func(a, b cellState) int { return a.pos().compare(b.pos()) }) {
+		if sorted := sortCells(cells, hashKey{}); len(sorted) != len(cells) || !slices.IsSortedFunc(sorted, func(a, b cellState) int { return a.pos(hashKey{}).compare(b.pos(hashKey{})) }) {
 			t.Fatal("cells are out of order")
 		}
 	})
@@ -325,7 +325,7 @@ func BenchmarkColumns(b *testing.B) {
 		for b.Loop() {
 			for _, msg := range msgs {
 				d := decoder{b: msg}
-				if sortCells(d.columns(table.ids)); d.err != nil {
+				if sortCells(d.columns(table.ids), hashKey{}); d.err != nil {
 					b.Fatal(d.err)
 				}
 			}

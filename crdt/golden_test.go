@@ -108,7 +108,7 @@ func goldenRecon(t testing.TB) (out []golden) {
 	out = append(out, golden{"push-causal", "a removal and a write that come after a write of b", a.TakePush()[0]})
 	a.SetCausal(false)
 	a.Prune(a.Self(), a.OwnTop())
-	out = append(out, golden{"hello-wanting", "b's context, and an entry to be sent first", b.HelloWanting([]uint64{EntryHash("new")})})
+	out = append(out, golden{"hello-wanting", "b's context, and an entry to be sent first", b.HelloWanting([]uint64{b.EntryHash("new")})})
 	rc, p := b.NewReceiver(), a.NewPull(hello(t, b))
 	offer := p.Next(100)
 	more := binary.AppendUvarint(b.preamble(replyMore), 66)

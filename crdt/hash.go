@@ -5,9 +5,13 @@ import (
 	"math/bits"
 )
 
-// The hashes here place entries and compare states. They are stable across processes and versions,
-// because replicas exchange ranges of them, and they are not secret: a digest is evidence against
-// accidents, not against a member that forges one.
+// The hashes here place entries and compare states. They are stable across processes and versions, because replicas
+// exchange ranges of them. All members of a fabric use one key, which clients do not know: whoever could choose keys
+// that hash alike would make long runs in a table, and cells that no chunk can part. A digest is evidence against accidents, not
+// against a member that forges one.
+
+// hashKey is Config.HashKey.
+type hashKey struct{ a, b uint64 }
 
 const (
 	k0 = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
@@ -21,11 +25,11 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// hashString hashes s from a seed.
-func hashString(seed uint64, s string) uint64 {
-	h, n := seed^k2, uint64(len(s))
+// string hashes s from a seed.
+func (k hashKey) string(seed uint64, s string) uint64 {
+	h, n, second := seed^k2^k.a, uint64(len(s)), k2^k.b
 	for len(s) >= 16 {
-		h = mix(le64(s)^h, le64(s[8:])^k2)
+		h = mix(le64(s)^h, le64(s[8:])^second)
 		s = s[16:]
 	}
 	var a, b uint64
@@ -35,7 +39,7 @@ func hashString(seed uint64, s string) uint64 {
 	for i := len(s) - 1; i >= 0; i-- {
 		b = b<<8 | uint64(s[i])
 	}
-	return mix(mix(a^h, b^k2), n)
+	return mix(mix(a^h, b^second), n^k.a)
 }
 
 func le64(s string) uint64 {
@@ -44,11 +48,11 @@ func le64(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// hashBytes hashes b from a seed, as hashString does the same bytes.
-func hashBytes(seed uint64, b []byte) uint64 {
-	h, n := seed^k2, uint64(len(b))
+// bytes hashes b from a seed, as string does the same bytes.
+func (k hashKey) bytes(seed uint64, b []byte) uint64 {
+	h, n, second := seed^k2^k.a, uint64(len(b)), k2^k.b
 	for len(b) >= 16 {
-		h = mix(binary.LittleEndian.Uint64(b)^h, binary.LittleEndian.Uint64(b[8:])^k2)
+		h = mix(binary.LittleEndian.Uint64(b)^h, binary.LittleEndian.Uint64(b[8:])^second)
 		b = b[16:]
 	}
 	var x, y uint64
@@ -58,7 +62,7 @@ func hashBytes(seed uint64, b []byte) uint64 {
 	for i := len(b) - 1; i >= 0; i-- {
 		y = y<<8 | uint64(b[i])
 	}
-	return mix(mix(x^h, y^k2), n)
+	return mix(mix(x^h, y^second), n^k.a)
 }
 
 func originHash(o Origin) uint64 {

@@ -57,7 +57,7 @@ func everything(id Origin) Context { return Context{id: {Base: maxSeq}} }
 func TestChunksThatARightPeerNeverSends(t *testing.T) {
 	t.Parallel()
 	x, y := testOrigin(50), testOrigin(51)
-	at := posOf("k", CellValue, "")
+	at := hashKey{}.pos("k", CellValue, "")
 	for name, make := range map[string]func(f *forge, self Origin) []byte{
 		"a tip beyond the context": func(f *forge, _ Origin) []byte {
 			f.cell(CellValue, "k", "", cellTip{dot: Dot{x, 9}, form: tipValue, tag: TagReg})

@@ -110,7 +110,7 @@ func (r *Region) compare(op *deltaOp) {
 	if !ok || op.tag == TagRemove {
 		return
 	}
-	e := r.find(entryHash(op.key, op.kind), op.key)
+	e := r.find(r.key.entry(op.key, op.kind), op.key)
 	c := e.cell(op.kind, op.sub)
 	if c == nil {
 		return

@@ -454,7 +454,7 @@ const (
 
 // tryOp applies one pushed write if rule 1 allows it.
 func (r *Region) tryOp(op *deltaOp, now int64) opResult {
-	p := posOf(op.key, op.kind, op.sub)
+	p := r.key.pos(op.key, op.kind, op.sub)
 	if r.has(p, op.dot) {
 		if !op.absent {
 			r.claimSeen(op)

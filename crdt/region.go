@@ -2,6 +2,7 @@ package crdt
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	Self Origin
 	// Push keeps local writes for TakePush. Without peers leave it off: nothing is kept.
 	Push bool
+	// HashKey keys the hashes that place entries: the same on all replicas, and unknown to whoever writes keys.
+	HashKey [16]byte
 	// Causal makes peers show a write only after all that it comes after in this region, see causal.go.
 	Causal bool
 	// Track keeps the keys that changed for TakeChanged.
@@ -62,6 +65,7 @@ type Config struct {
 type Region struct {
 	cfg      Config
 	id       RegionID
+	key      hashKey
 	self     uint32 // index of cfg.Self, once it has written
 	hasSelf  bool
 	origins  []originState
@@ -127,7 +131,8 @@ func NewRegion(cfg Config) *Region {
 	if cfg.Small == 0 {
 		cfg.Small = DefaultSmall
 	}
-	return &Region{cfg: cfg, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true}
+	key := hashKey{binary.BigEndian.Uint64(cfg.HashKey[:8]), binary.BigEndian.Uint64(cfg.HashKey[8:])}
+	return &Region{cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true}
 }
 
 // ID is the region's name on the wire.
@@ -263,7 +268,7 @@ func (r *Region) claim(t tip) {
 	}
 }
 
-func (r *Region) lookup(key string) *entry { return r.find(hashString(0, key), key) }
+func (r *Region) lookup(key string) *entry { return r.find(r.key.string(0, key), key) }
 
 func (r *Region) find(h uint64, key string) *entry {
 	return r.entries.find(h, func(e *entry) bool { return e.key == key })
@@ -271,7 +276,7 @@ func (r *Region) find(h uint64, key string) *entry {
 
 // upsert finds or makes a cell.
 func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
-	h := entryHash(key, kind)
+	h := r.key.entry(key, kind)
 	e := r.find(h, key)
 	if e == nil {
 		return r.addEntry(h, key, kind, sub)
@@ -279,8 +284,8 @@ func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
 	if c := e.cell(kind, sub); c != nil {
 		return c
 	}
-	c := &cell{e: e, kind: kind, sub: sub, hash: cellHash(kind, sub)}
-	e.addCell(c)
+	c := &cell{e: e, kind: kind, sub: sub, hash: r.key.cell(kind, sub)}
+	e.addCell(c, r.key)
 	r.bytes += int64(len(sub))
 	return c
 }
@@ -294,7 +299,7 @@ func (r *Region) addEntry(h uint64, key string, kind CellKind, sub string) *cell
 		s [1]sibling
 	}{}
 	b.e = entry{hash: h, key: key, cells: b.p[:1:1]}
-	b.c = cell{e: &b.e, kind: kind, sub: sub, hash: cellHash(kind, sub), sibs: b.s[:0:1]}
+	b.c = cell{e: &b.e, kind: kind, sub: sub, hash: r.key.cell(kind, sub), sibs: b.s[:0:1]}
 	b.p[0] = &b.c
 	r.entries.insert(h, &b.e)
 	r.bytes += int64(len(key) + len(sub))
@@ -433,7 +438,7 @@ func (r *Region) siblingHash(c *cell, s *sibling) uint64 {
 	h := mix(r.origins[s.org].hash, uint64(s.seq))
 	h = mix(h^c.e.hash, c.hash)
 	h = mix(h^uint64(s.hlc), uint64(s.tag))
-	return hashBytes(h, s.val)
+	return r.key.bytes(h, s.val)
 }
 
 // laterSibling orders siblings for the last-writer-wins view: by stamp, then by dot.

@@ -181,14 +181,14 @@ func (r *rowReader) stamp() HLC {
 }
 
 // sortCells puts cells in the order of their positions. Those of one place are next to each other.
-func sortCells(cells []cellState) []cellState {
+func sortCells(cells []cellState, key hashKey) []cellState {
 	type placed struct {
 		pos
 		s *cellState
 	}
 	at := make([]placed, len(cells))
 	for i := range cells {
-		at[i] = placed{cells[i].pos(), &cells[i]}
+		at[i] = placed{cells[i].pos(key), &cells[i]}
 	}
 	slices.SortFunc(at, func(a, b placed) int {
 		if n := a.compare(b.pos); n != 0 {

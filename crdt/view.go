@@ -28,7 +28,7 @@ func (v *View) shows(e *entry) bool {
 
 // get finds an entry that shows, or nil.
 func (v *View) get(key string) *entry {
-	v.touched = hashString(0, key)
+	v.touched = v.r.key.string(0, key)
 	if e := v.r.find(v.touched, key); e != nil && v.shows(e) {
 		return e
 	}

@@ -25,7 +25,7 @@ func (f *Fabric) welcome(name string, show func(empty *crdt.Region) error) (*Reg
 	if err := checkRegionName(name); err != nil { // names that are reserved are for the regions of newer versions
 		return nil, fmt.Errorf("%w: %w", errProtocol, err)
 	}
-	probe := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), MaxGhosts: f.cfg.MaxGhosts})
+	probe := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey()})
 	if err := show(probe); err != nil || probe.ContextHash() == 0 {
 		return nil, err
 	}

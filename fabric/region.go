@@ -52,10 +52,18 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey()})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
 	r.nextDue.Store(math.MaxInt64)
 	return r
+}
+
+// hashKey is what a Transport whose members share a secret gives, so that clients cannot choose keys that hash alike.
+func (f *Fabric) hashKey() [16]byte {
+	if t, ok := f.cfg.Transport.(interface{ HashKey() [16]byte }); ok {
+		return t.HashKey()
+	}
+	return [16]byte{}
 }
 
 // Name is the region's name.

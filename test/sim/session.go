@@ -29,7 +29,7 @@ func (w *world) newSession(who, from int, rng *rand.Rand) *session {
 // wanted picks entries that a puller wants first, also such as nobody has.
 func (w *world) wanted(rng *rand.Rand) (hashes []uint64) {
 	for range rng.IntN(3) {
-		hashes = append(hashes, crdt.EntryHash(w.s.keys[rng.IntN(len(w.s.keys))]))
+		hashes = append(hashes, w.nodes[0].r.EntryHash(w.s.keys[rng.IntN(len(w.s.keys))]))
 	}
 	if rng.IntN(8) == 0 {
 		hashes = append(hashes, rng.Uint64())
