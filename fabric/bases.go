@@ -28,15 +28,15 @@ func (b *bases) keep(id crdt.RegionID, c crdt.Context) {
 	(*b)[id] = c
 }
 
-// sayHello makes a hello for the peer, in full or as a change.
-func (p *peer) sayHello(r *crdt.Region, full bool) []byte {
+// sayHello makes a hello for the peer, in full or as a change, that asks for some entries first.
+func (p *peer) sayHello(r *crdt.Region, full bool, wanted []uint64) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var base crdt.Context
 	if !full {
 		base = p.said[r.ID()]
 	}
-	msg := r.HelloSince(base, nil)
+	msg := r.HelloSince(base, wanted)
 	p.said.keep(r.ID(), r.Context())
 	return msg
 }

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -29,6 +30,7 @@ type prints struct {
 
 	mu    sync.Mutex
 	stale []*Region
+	empty []*Region // that were read before anything was there
 }
 
 func newPrints(m *mesh) *prints { return &prints{m: m, latest: &snapshot{}} }
@@ -120,6 +122,26 @@ func (p *prints) in(buckets *bucketSet) (out []*Region) {
 	for i, list := range p.members {
 		if buckets.has(i) {
 			out = append(out, list...)
+		}
+	}
+	return out
+}
+
+// await notes that a region is read in which nothing was seen.
+func (p *prints) await(r *Region) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.empty = append(p.empty, r)
+}
+
+// awaited lists the regions of some buckets that are read, and in which nothing was seen yet.
+func (p *prints) awaited(buckets *bucketSet) (out []*Region) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.empty = slices.DeleteFunc(p.empty, func(r *Region) bool { return r.hash.Load() != 0 })
+	for _, r := range p.empty {
+		if buckets.has(r.bucket()) {
+			out = append(out, r)
 		}
 	}
 	return out

@@ -28,6 +28,7 @@ type puller struct {
 	m       *mesh
 	p       *peer
 	l       *link
+	why     reason
 	c       *conn
 	self    crdt.Origin    // ours when the session began
 	after   map[*peer]bool // put off because this pull brings what they were asked for; of mesh.tasks
@@ -76,8 +77,8 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	}
 	defer give()
 	c.pace.start(brisk(m.f.cfg.LimitRate))
-	x := &puller{m: m, p: p, l: l, c: c, self: m.f.Origin(), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
-	err = x.run(x.checkFirst(why))
+	x := &puller{m: m, p: p, l: l, why: why, c: c, self: m.f.Origin(), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+	err = x.run()
 	l.asked = true
 	stop()
 	c.close(err)
@@ -97,8 +98,8 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 }
 
 // checkFirst reports whether to ask first if anything differs: where that is likely not so, or a list of regions is long.
-func (x *puller) checkFirst(why reason) bool {
-	switch {
+func (x *puller) checkFirst() bool {
+	switch why := x.why; {
 	case why == becauseTime || why == becauseChanged || !x.l.busy.IsZero():
 		return true
 	case why == becauseConnected && x.m.pulled.Load() > x.l.since.UnixNano():
@@ -107,11 +108,11 @@ func (x *puller) checkFirst(why reason) bool {
 	return x.m.prints.size() > inlineHellos
 }
 
-func (x *puller) run(checkFirst bool) error {
+func (x *puller) run() error {
 	now, step := x.m.prints.snapshot(x.p)
 	defer x.p.drop(step)
 	scope := everyBucket
-	if checkFirst {
+	if x.checkFirst() {
 		var err error
 		if scope, err = x.check(now, step); err != nil || scope == nil {
 			return err
@@ -187,7 +188,7 @@ func (x *puller) turn() error {
 // ask lists the regions in scope, with what was seen of them, or, if they are many, of those that changed since the peer was
 // asked last.
 func (x *puller) ask(scope *bucketSet) error {
-	list := x.m.prints.in(scope)
+	list := append(x.m.prints.awaited(scope), x.m.prints.in(scope)...)
 	if err := x.c.send(frameAsk, appendStates(nil, statesOf(list))); err != nil {
 		return err
 	}
@@ -227,13 +228,28 @@ func (x *puller) hello(r *Region, full bool) error {
 		return nil
 	}
 	r.mu.RLock()
-	msg, rc, v := x.p.sayHello(r.core, full), r.core.NewReceiver(), r.core.Version()
+	msg, rc, v := x.p.sayHello(r.core, full, r.wanted(x.urgent(r))), r.core.NewReceiver(), r.core.Version()
 	r.mu.RUnlock()
 	x.open[r.id], x.named[r.id] = rc, r
 	x.p.mu.Lock()
 	x.p.pulls[r.id] = v
 	x.p.mu.Unlock()
 	return x.c.send(frameHello, msg)
+}
+
+// wantedWhenBack is how many entries a node that comes back asks for first: a hello stays short, as it may lack little.
+const wantedWhenBack = 64
+
+// urgent is how many entries to ask for first: some where much may be missing, all where nothing is here. The caller holds
+// the region's lock.
+func (x *puller) urgent(r *Region) int {
+	switch {
+	case r.core.Seen() == 0:
+		return readsKept
+	case x.why == becauseConnected:
+		return wantedWhenBack
+	}
+	return 0
 }
 
 // name announces chunks of a region, which may be new here.

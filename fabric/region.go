@@ -28,6 +28,8 @@ type Region struct {
 	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
 	pushed   time.Time    // of the pusher: when a push left last
 
+	reads atomic.Pointer[reads] // see noteRead
+
 	// For the fingerprints that peers compare; see prints.go. hash is of the last snapshot, the others belong to mu.
 	hash     atomic.Uint64
 	stale    bool
@@ -97,7 +99,9 @@ func (r *Region) View(fn func(v *crdt.View)) {
 	now := r.f.now()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	fn(r.core.View(now))
+	v := r.core.View(now)
+	fn(v)
+	r.noteRead(v.Touched())
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote

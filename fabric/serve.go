@@ -320,7 +320,9 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 		told[h.Region] = true
 		r := x.m.f.regionByID(h.Region)
 		if r == nil {
-			x.askBack()
+			if x.theirs[h.Region] != 0 {
+				x.askBack()
+			}
 			continue
 		}
 		r.mu.RLock()
@@ -346,8 +348,8 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 
 // lookForNews pulls in turn when the peer listed regions of which nothing is known here.
 func (x *server) lookForNews() {
-	for id := range x.theirs {
-		if r := x.m.f.regionByID(id); r == nil || r.hash.Load() == 0 {
+	for id, hash := range x.theirs {
+		if r := x.m.f.regionByID(id); hash != 0 && (r == nil || r.hash.Load() == 0) {
 			x.askBack()
 			return
 		}
