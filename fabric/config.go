@@ -128,6 +128,9 @@ type Config struct {
 	Lease time.Duration
 	// MaxGhostAge is how long a remove is remembered for members that do not come to see it. Default 30 days.
 	MaxGhostAge time.Duration
+	// ScrubEvery is how long one pass of the scrub takes: it checks what the replicas keep beside their entries, and
+	// compares them with those of one connected member, another each time. Default 1 h, less than 0: never.
+	ScrubEvery time.Duration
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 
@@ -178,6 +181,9 @@ func (c *Config) validate() error {
 	}
 	if c.LimitRate != 0 && (c.LimitRate < limitMin || c.LimitRate > limitMax) {
 		return fmt.Errorf("fabric: LimitRate is %d bytes a second: want %d to %d, or 0 for none", c.LimitRate, limitMin, limitMax)
+	}
+	if c.ScrubEvery == 0 {
+		c.ScrubEvery = time.Hour
 	}
 	if c.MaxBacklog < 0 {
 		return fmt.Errorf("fabric: MaxBacklog is %d: want more than 0, or 0 for the default", c.MaxBacklog)

@@ -89,6 +89,9 @@ func (f *Fabric) start(ctx context.Context) error {
 		return err
 	}
 	f.goDo(f.tick)
+	if f.cfg.ScrubEvery > 0 {
+		f.goDo(f.mesh.scrubs.patrol)
+	}
 	if f.cfg.Storage != nil {
 		f.goDo(f.commits.run)
 	}

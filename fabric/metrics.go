@@ -100,6 +100,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		regionSkewed, regionOrigins, regionEnded, regionLag, regionBehind, regionMissing, regionComplete, fabricRegions, fabricEntries, fabricSize, fabricGhosts,
 		fabricGaps, fabricLag, fabricPeers, fabricFrames,
 		fabricPushed, fabricSkipped, fabricPulls, fabricRounds, fabricPulled, fabricServed, fabricFailures,
+		scrubPasses, scrubAudited, scrubCompared, scrubDiverged, scrubMended,
 		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 	} {
@@ -113,6 +114,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	all.collectRegions(ch)
 	all.collectNodes(ch)
 	all.collectAlarms(ch, c.f.cfg.Node)
+	c.f.ScrubStats().collect(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

@@ -33,6 +33,7 @@ type mesh struct {
 	gate   gate          // for pulls from us
 	tasks  tasks         // regions that a pull is bringing
 	codecs codecs
+	scrubs scrubber
 
 	pulls, rounds, chunks, pulledBytes, savedBytes, servedBytes, failures, putOff atomic.Uint64
 	pulled                                                                        atomic.Int64 // when a pull ended well last, Unix ns by the machine's clock
@@ -41,7 +42,7 @@ type mesh struct {
 
 func newMesh(f *Fabric) *mesh {
 	m := &mesh{f: f, can: ourAbilities &^ f.cfg.lack, peers: map[crdt.NodeID]*peer{}, streams: map[crdt.NodeID]int{}, news: make(chan struct{}, 1)}
-	m.prints = newPrints(m)
+	m.prints, m.scrubs.m = newPrints(m), m
 	return m
 }
 

@@ -36,7 +36,8 @@ type Region struct {
 	before   crdt.Context
 	beforeAt uint64
 
-	news spans // when it changed; belongs to mu
+	news    spans // when it changed; belongs to mu
+	mending bool  // nothing of it may leave this node; see mend
 
 	ghosts atomic.Int64  // as of the last change
 	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away

@@ -45,6 +45,13 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	if err := c.begun(); err != nil { // a peer that waits for its own turn takes no place
 		return err
 	}
+	kind, err := c.next()
+	if err != nil {
+		return err
+	}
+	if kind == frameScrub {
+		return m.serveScrub(id, c)
+	}
 	x := &server{m: m, id: id, c: c, scope: everyBucket, squeezer: squeezer{codecs: &m.codecs}}
 	if same, err := x.greet(); err != nil || same {
 		return err
@@ -414,5 +421,8 @@ func (x *server) sendChunk(msg []byte) error {
 func (a answer) next() []byte {
 	a.r.mu.Lock()
 	defer a.r.mu.Unlock()
+	if a.r.mending {
+		return nil // it is for another pull
+	}
 	return a.pull.Next(chunkBytes)
 }

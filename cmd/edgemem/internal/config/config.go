@@ -51,6 +51,9 @@ type Config struct {
 	MaxGhostAge string `mapstructure:"max-ghost-age"`
 	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default: 65536.
 	MaxGhosts string `mapstructure:"max-ghosts"`
+	// ScrubEvery is the time of one pass that checks every region and compares it with another node's; "0" is never.
+	// Default: an hour.
+	ScrubEvery string `mapstructure:"scrub-every"`
 	// MDNS announces the node to, and finds members on, the local network. Default: true.
 	MDNS bool `mapstructure:"mdns"`
 	// LogLevel is debug, info, warn or error. Default: info.

@@ -62,6 +62,7 @@ func settings() []setting {
 		{key: "device-lease", def: "168h", usage: "`TIME` that a device may be away before removes are forgotten without it; it loses nothing, but compares live entries when it is back"},
 		{key: "max-ghost-age", def: "720h", usage: "`TIME` that a remove is remembered for nodes that do not come to see it"},
 		{key: "max-ghosts", def: "65536", usage: "`COUNT` of removes that a region remembers at most, at about 28 bytes each"},
+		{key: "scrub-every", def: "1h", usage: "`TIME` of one pass that checks every region and compares it with another node's; 0 is never"},
 		{key: "mdns", def: true, usage: "find members on the local network"},
 		{key: "log-level", def: "info", usage: "`LEVEL` of the log: debug, info, warn or error"},
 		{key: "log-format", def: "text", usage: "`FORMAT` of the log: text or json"},

@@ -55,6 +55,7 @@ func (c *Config) Validate() error {
 		field("device-lease", checkTime(c.DeviceLease, time.Minute)),
 		field("max-ghost-age", checkTime(c.MaxGhostAge, time.Minute)),
 		field("max-ghosts", countErr),
+		field("scrub-every", checkScrub(c.ScrubEvery)),
 		field("limit-rate", rateErr),
 		field("log-level", oneOf(c.LogLevel, []string{"debug", "info", "warn", "error"})),
 		field("log-format", oneOf(c.LogFormat, []string{"text", "json"})),
@@ -185,6 +186,21 @@ func checkTime(text string, low time.Duration) error {
 		return fmt.Errorf("%s: want at least %v", text, low)
 	}
 	return nil
+}
+
+func checkScrub(text string) error {
+	if text == "0" {
+		return nil
+	}
+	return checkTime(text, time.Minute)
+}
+
+// Scrub gives the time of one pass; less than 0 for never, 0 for the default.
+func (c *Config) Scrub() time.Duration {
+	if c.ScrubEvery == "0" {
+		return -1
+	}
+	return Time(c.ScrubEvery)
 }
 
 // Time reads a setting that Validate has seen; 0 for none.

@@ -21,6 +21,9 @@ type Member = fabric.NodeStatus
 // Alarm is something that a person should look at, here or at another member.
 type Alarm = fabric.Alarm
 
+// ScrubReport is what one scrub found.
+type ScrubReport = fabric.ScrubReport
+
 // Region is one region of the fabric as this node holds it. Its context is spelled out, so that it can
 // be read back.
 type Region struct {
@@ -84,24 +87,25 @@ type Status struct {
 
 // Node is the daemon that answers.
 type Node struct {
-	ID            string    `json:"id"`
-	Name          string    `json:"name"`
-	Tier          string    `json:"tier"`
-	RESP          string    `json:"resp"` // host:port, unix:PATH, or "off"
-	HTTP          string    `json:"http"` // host:port, unix:PATH, or "off"
-	Listen        []string  `json:"listen"`
-	Fabric        string    `json:"fabric"`
-	Origin        string    `json:"origin"` // of this incarnation, 32 hexadecimal digits
-	Version       string    `json:"version"`
-	PID           int       `json:"pid"`
-	DataDir       string    `json:"data_dir"`
-	Ready         bool      `json:"ready"`
-	Offline       bool      `json:"offline"`
-	UptimeSeconds float64   `json:"uptime_s"`
-	MemoryLimit   int64     `json:"memory_limit_bytes"` // 0: none
-	HeapBytes     uint64    `json:"heap_bytes"`
-	Bandwidth     Bandwidth `json:"bandwidth"`
-	Sync          SyncStats `json:"sync"`
+	ID            string            `json:"id"`
+	Name          string            `json:"name"`
+	Tier          string            `json:"tier"`
+	RESP          string            `json:"resp"` // host:port, unix:PATH, or "off"
+	HTTP          string            `json:"http"` // host:port, unix:PATH, or "off"
+	Listen        []string          `json:"listen"`
+	Fabric        string            `json:"fabric"`
+	Origin        string            `json:"origin"` // of this incarnation, 32 hexadecimal digits
+	Version       string            `json:"version"`
+	PID           int               `json:"pid"`
+	DataDir       string            `json:"data_dir"`
+	Ready         bool              `json:"ready"`
+	Offline       bool              `json:"offline"`
+	UptimeSeconds float64           `json:"uptime_s"`
+	MemoryLimit   int64             `json:"memory_limit_bytes"` // 0: none
+	HeapBytes     uint64            `json:"heap_bytes"`
+	Bandwidth     Bandwidth         `json:"bandwidth"`
+	Sync          SyncStats         `json:"sync"`
+	Scrub         fabric.ScrubStats `json:"scrub"`
 }
 
 // Bandwidth counts the mesh's bytes since the daemon started: on the wire, which is all that TCP and
@@ -153,6 +157,7 @@ type Backend interface {
 	Invite(ttl time.Duration, uses int) (Invitation, error)
 	SetOffline(ctx context.Context, offline bool) error
 	RetireNode(ctx context.Context, node string, how Retire) (id string, err error)
+	Scrub(ctx context.Context, region string) (ScrubReport, error)
 	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
 	CreateRegion(ctx context.Context, name, ack string) (Region, error)
 	ShowRegion(name string) (Region, error)

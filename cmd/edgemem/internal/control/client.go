@@ -91,6 +91,12 @@ func (c *Client) ClearAlarms(ctx context.Context, kind, node string) (int, error
 	return out.Cleared, err
 }
 
+// Scrub checks all regions now, or one, and compares them with every connected node's.
+func (c *Client) Scrub(ctx context.Context, region string) (rep ScrubReport, err error) {
+	q := url.Values{"region": {region}}
+	return rep, c.call(ctx, http.MethodPost, "/v1/scrub?"+q.Encode(), nil, &rep)
+}
+
 // CreateRegion makes a region; ack is "memory", "disk" or "" for the default.
 func (c *Client) CreateRegion(ctx context.Context, name, ack string) (r Region, err error) {
 	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, ack}, &r)

@@ -57,6 +57,9 @@ func (f *fake) RetireNode(_ context.Context, node string, how Retire) (string, e
 	}
 	return fmt.Sprint("id of ", node, " ", how.Force, how.Undo), nil
 }
+func (f *fake) Scrub(_ context.Context, region string) (ScrubReport, error) {
+	return ScrubReport{Findings: []fabric.ScrubFinding{{Region: region}}}, nil
+}
 func (f *fake) ClearAlarms(_ context.Context, kind, node string) (int, error) {
 	return len(kind + node), nil
 }
@@ -221,6 +224,9 @@ func TestNodesAreRetiredAndAlarmsCleared(t *testing.T) {
 	}
 	if _, err := c.RetireNode(t.Context(), "nobody", Retire{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
+	}
+	if rep, err := c.Scrub(t.Context(), "r/1"); err != nil || len(rep.Findings) != 1 || rep.Findings[0].Region != "r/1" {
+		t.Errorf("got %+v, %v", rep, err)
 	}
 	if n, err := c.ClearAlarms(t.Context(), "clone", "a&b"); n != len("clonea&b") || err != nil {
 		t.Errorf("got %d, %v", n, err)

@@ -100,6 +100,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/online", s.setOffline(false))
 	mux.HandleFunc("POST /v1/nodes/{node}/retire", s.retire)
 	mux.HandleFunc("POST /v1/alarms/{kind}/clear", s.clearAlarms)
+	mux.HandleFunc("POST /v1/scrub", s.scrub)
 	mux.HandleFunc("POST /v1/regions", s.createRegion)
 	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
@@ -159,6 +160,11 @@ type clearedReply struct {
 func (s *Server) clearAlarms(w http.ResponseWriter, r *http.Request) {
 	n, err := s.backend.ClearAlarms(r.Context(), r.PathValue("kind"), r.URL.Query().Get("node"))
 	reply(w, clearedReply{n}, err)
+}
+
+func (s *Server) scrub(w http.ResponseWriter, r *http.Request) {
+	rep, err := s.backend.Scrub(r.Context(), r.URL.Query().Get("region"))
+	reply(w, rep, err)
 }
 
 type createRequest struct {

@@ -37,6 +37,11 @@ func (b backend) RetireNode(ctx context.Context, node string, how control.Retire
 	return string(id), explain(err)
 }
 
+func (b backend) Scrub(ctx context.Context, region string) (control.ScrubReport, error) {
+	rep, err := b.fabric.Scrub(ctx, region)
+	return rep, explain(err)
+}
+
 func (b backend) ClearAlarms(ctx context.Context, kind, node string) (int, error) {
 	n, err := b.fabric.ClearAlarm(ctx, kind, node)
 	return n, explain(err)

@@ -237,7 +237,7 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
 		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit,
-		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostAge: config.Time(d.cfg.MaxGhostAge),
+		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)

@@ -42,7 +42,7 @@ func (d *Daemon) node() control.Node {
 			InBytes: wire.TCP.In + wire.QUIC.In, OutBytes: wire.TCP.Out + wire.QUIC.Out,
 			StreamInBytes: wire.Streams.In, StreamOutBytes: wire.Streams.Out,
 		},
-		Sync: d.fabric.SyncStats(),
+		Sync: d.fabric.SyncStats(), Scrub: d.fabric.ScrubStats(),
 	}
 }
 

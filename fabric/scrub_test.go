@@ -1,0 +1,186 @@
+package fabric
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// fork lets two nodes see the same dots with other contents.
+func fork(t *testing.T, a, b *Fabric, n int) {
+	t.Helper()
+	stranger := crdt.NewOrigin("stranger", crdt.Nonce{1})
+	for _, x := range []struct {
+		f   *Fabric
+		val string
+	}{{a, "one"}, {b, "another"}} {
+		core := crdt.NewRegion(crdt.Config{Name: DefaultRegion, Self: stranger, Push: true})
+		for i := range n {
+			key := string(rune('A' + i))
+			if err := core.Update(a.now(), func(tx *crdt.Tx) error { tx.Set(key, []byte(x.val), false); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, frame := range core.TakePush() {
+			if _, err := x.f.onPush(frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestScrubMendsReplicasThatDiverged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a, b := node(t, m, "a"), node(t, m, "b")
+		ra, rb := region(t, a, "default"), region(t, b, "default")
+		set(t, ra, "k", "v")
+		time.Sleep(5 * time.Second)
+		rep, err := a.Scrub(t.Context(), "")
+		if err != nil || rep.Peers != 1 || rep.Compared != 2 || rep.Moving != 0 || rep.Audited != 2 || len(rep.Findings)+len(rep.Failed) > 0 {
+			t.Errorf("in order: %+v, %v", rep, err)
+		}
+		fork(t, a, b, 3)
+		synctest.Wait()
+		if x, y := ra.sum(), rb.sum(); x.context != y.context || x.digest == y.digest {
+			t.Fatalf("no fork: %+v, %+v", x, y)
+		}
+		if rep, err = a.Scrub(t.Context(), DefaultRegion); err != nil || len(rep.Findings) != 1 || rep.Findings[0].Peer != "b" || len(rep.Failed) > 0 {
+			t.Errorf("diverged: %+v, %v", rep, err)
+		}
+		time.Sleep(5 * time.Second)
+		sameState(t, ra, rb)
+		for _, r := range []*Region{ra, rb} {
+			if vs, err := RegisterOf[string](r, "A").All(); len(vs) != 2 || err != nil {
+				t.Errorf("%s holds %q, %v", r.f.Node(), vs, err)
+			}
+		}
+		for _, f := range []*Fabric{a, b} {
+			if got := kinds(f); got != "diverged@a diverged@b" {
+				t.Errorf("alarms of %s: %q", f.Node(), got)
+			}
+			if s := f.ScrubStats(); s.Diverged != 1 || s.Mended != 3 {
+				t.Errorf("%s counts %+v", f.Node(), s)
+			}
+		}
+		if _, err := a.ClearAlarm(t.Context(), AlarmDiverged, ""); err != nil {
+			t.Fatal(err)
+		}
+		if rep, err = b.Scrub(t.Context(), ""); err != nil || len(rep.Findings) > 0 {
+			t.Errorf("mended: %+v, %v", rep, err)
+		}
+	})
+}
+
+// Nobody has to ask.
+func TestPatrolFindsWhatDiverged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a, b := node(t, m, "a"), node(t, m, "b")
+		time.Sleep(5 * time.Second)
+		fork(t, a, b, 1)
+		time.Sleep(a.cfg.ScrubEvery * 3 / 2)
+		sameState(t, region(t, a, "default"), region(t, b, "default"))
+		if got := kinds(b); got != "diverged@a diverged@b" {
+			t.Errorf("alarms: %q", got)
+		}
+		if x, y := a.ScrubStats(), b.ScrubStats(); x.Passes+y.Passes == 0 || x.Compared+y.Compared == 0 {
+			t.Errorf("counted %+v, %+v", x, y)
+		}
+	})
+}
+
+// A bit that flips in memory does not go unnoticed.
+func TestScrubFindsFlippedBits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, err := Open(t.Context(), Config{Name: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		r := region(t, f, "default")
+		set(t, r, "k", "value")
+		r.mu.Lock()
+		val, _, _ := r.core.View(f.now()).Get("k")
+		val[2] ^= 4
+		r.mu.Unlock()
+		rep, err := f.Scrub(t.Context(), "")
+		if err != nil || len(rep.Findings) != 1 || rep.Findings[0].Region != "default" {
+			t.Errorf("%+v, %v", rep, err)
+		}
+		if got := kinds(f); got != "damaged@a" {
+			t.Errorf("alarms: %q", got)
+		}
+		if _, err := f.Scrub(t.Context(), "absent"); !errors.Is(err, ErrNoRegion) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// What two nodes in step say to each other for a scrub does not grow with their regions.
+func TestScrubOfEqualsCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a, b := node(t, m, "a"), node(t, m, "b")
+		for i := range 500 {
+			set(t, region(t, a, string(rune('A'+i%26))+string(rune('a'+i/26))), "k", "v")
+		}
+		time.Sleep(10 * time.Second)
+		here, there := net.Pipe()
+		go func() {
+			_ = b.mesh.serveScrub("a", newConn(context.Background(), there, limits{}))
+			_ = there.Close()
+		}()
+		c := newConn(context.Background(), here, limits{})
+		var rep ScrubReport
+		suspects, err := a.mesh.scrubs.sift(c, a.all(), &rep)
+		_ = here.Close()
+		if err != nil || len(suspects) > 0 || rep.Compared < 500 {
+			t.Errorf("%v, %v, %+v", suspects, err, rep)
+		}
+		if c.out > 2100 || c.in > 100 {
+			t.Errorf("%d bytes out, %d in", c.out, c.in)
+		}
+	})
+}
+
+func FuzzSums(f *testing.F) {
+	f.Add(appendSums(nil, []sum{{crdt.RegionID{1}, 2, 3}, {}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if list, err := decodeSums(b); err == nil && !bytes.Equal(appendSums(nil, list), b) {
+			t.Error("not read as it was written")
+		}
+	})
+}
+
+// BenchmarkAudit is how long the largest region that is checked under one lock holds it.
+func BenchmarkAudit(b *testing.B) {
+	f, err := Open(b.Context(), Config{Name: "n"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r, err := f.Region("big")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range auditMax {
+		key := fmt.Sprint("key-of-the-usual-size-", i)
+		if err := r.Update(b.Context(), func(tx *crdt.Tx) error { tx.Set(key, make([]byte, 100), false); return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		var rep ScrubReport
+		if f.mesh.scrubs.audit(r, &rep); rep.Audited != 1 {
+			b.Fatal(rep)
+		}
+	}
+}
