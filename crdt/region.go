@@ -11,7 +11,7 @@ const (
 	MaxRegionName  = 255
 	MaxKeyBytes    = 64 << 10
 	MaxValueBytes  = 1 << 20
-	MaxOrigins     = 1 << 16 // origins in one region
+	MaxOrigins     = 1 << 18 // origins in one region
 	DefaultGhosts  = 1 << 16 // ghosts kept before the oldest are pruned
 	maxAboveSpans  = 1 << 12 // ranges above the base of one origin, beyond which pushes are left to a pull
 	wireSpansMax   = 1 << 16 // the same in a message: what several peers have seen in part may add up
