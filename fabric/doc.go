@@ -19,6 +19,15 @@
 // Writes go to memory first; the region's acknowledgement (memory or disk) says what Update waits for. A push
 // may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.
 //
+// # Who is there, and is everything here
+//
+// Each start of a node that writes is an origin of its own, and claims the node's record in a region of the fabric's own
+// (nodes.go). So a copied data directory, a backup that was put back and a machine that was restored from a snapshot write
+// over nothing, and are found (identity.go, rollback.go); what is found stands in the records as alarms, for every
+// member to see. RegionStatus.Complete says up to when everything is here, for which nodes, and which are dark (proof.go).
+// Ghosts go when all members have seen them (stability.go). A scrub compares replicas that have seen the same, and
+// mends those that hold something else (scrub.go).
+//
 // # Invariants
 //
 //   - A write that was acknowledged as disk, on a node with a Storage, survives kill -9 and power loss, and its dot is never issued again.
@@ -31,7 +40,8 @@
 // A write takes one lock, one map-free lookup and one allocation for its value; a read takes a shared lock.
 // A quiet peer costs a fingerprint of eight bytes every 30 s, backing off to 5 min. Idle regions cost no
 // traffic while all are idle; a check that finds a difference is followed by a list of all regions, 24 bytes each. A
-// pull costs what differs, plus about 20 bytes an origin.
+// pull costs what differs, plus about 20 bytes an origin. A scrub of nodes in step costs 2 KiB an hour. Status takes time in
+// proportion to regions times peers.
 //
 // # Limits
 //

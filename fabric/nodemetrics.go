@@ -23,14 +23,13 @@ var (
 	peerLag      = labelled("peer_lag_writes", "Writes seen here that the peer was last heard to lack, in all regions.", "peer")
 	peerLagBytes = labelled("peer_lag_bytes", "What they come to, by the mean size of an entry.", "peer")
 	peerBehind   = labelled("peer_lag_seconds", "Age of the oldest write seen here that the peer was last heard to lack.", "peer")
+	peerMissing  = labelled("peer_missing_writes", "Writes seen at the peer, as last heard, that are not here.", "peer")
 
 	scrubPasses   = fabricMetric("scrub_passes_total", "Scrubs of all regions, with one member each.", counter)
 	scrubAudited  = fabricMetric("scrub_regions_audited_total", "Regions whose figures were recomputed from their entries.", counter)
 	scrubCompared = fabricMetric("scrub_regions_compared_total", "Regions that two members had seen alike, and compared.", counter)
 	scrubDiverged = fabricMetric("scrub_regions_diverged_total", "Those of them that held something else.", counter)
 	scrubMended   = fabricMetric("scrub_values_mended_total", "Values written again here because replicas diverged.", counter)
-
-	peerMissing = labelled("peer_missing_writes", "Writes seen at the peer, as last heard, that are not here.", "peer")
 )
 
 // state is the one word for how a member is.

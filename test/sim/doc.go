@@ -31,6 +31,8 @@
 //
 // A failing schedule is shrunk to the steps that matter, and told as a story.
 //
+// forks.go plays machines that are put back to a snapshot of their memory, where a dot no longer tells a write.
+//
 // Fabrics of a thousand nodes are played from scenarios/*.toml by the package scenario.
 //
 // Reading order: script.go (steps), kinds.go (schedules), world.go (replicas), network.go, session.go, disk.go (what happens to them),
