@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -213,7 +215,7 @@ func FuzzMemberList(f *testing.F) {
 	f.Add(appendEntry(appendEntry([]byte{2}, c.marshal(), nil), c.marshal(), nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h := tableOnly(t, c.Fabric())
-		if err := h.members.receive(data, c.Peer); err != nil {
+		if err := h.members.receive(data, tableLink(h, c.Peer)); err != nil {
 			return
 		}
 		for _, p := range h.Peers() {
@@ -233,7 +235,54 @@ func tableOnly(t testing.TB, fabric FabricID) *Host {
 	}
 	h := &Host{cfg: c, log: c.Logger, fabric: fabric, id: fixedID(t, 9), book: memoryBook(t)}
 	h.spans, h.members, h.keeper = newSpans(h), newMembers(h), newKeeper(h)
+	h.seeker, h.reachable, h.reserve = newSeeker(h), newReachability(h), newReservations(h)
+	h.gate, h.goes, h.dialBacks = newGate(), &goes{stop: true}, make(chan struct{}, dialMeAtOnce)
 	return h
+}
+
+// tableLink is a neighbour of such a host whose frames go nowhere.
+func tableLink(h *Host, id peer.ID) *link {
+	l := &link{h: h, peer: id, conn: fakeConn{id: id}, since: time.Now()}
+	l.control = newControl(l, nil, 0)
+	return l
+}
+
+// What neighbours ask, and say of our addresses, is bounded and of the right form, or an error.
+func FuzzAsked(f *testing.F) {
+	id, addr := fixedID(f, 2), ma.StringCast("/ip4/10.0.0.1/udp/7381/quic-v1")
+	f.Add(frameAbout, append([]byte{aboutRelays | aboutDirectory}, addr.Bytes()...))
+	f.Add(frameDialMe, encodeAddrs([]ma.Multiaddr{addr}))
+	f.Add(frameDialled, encodeAddrs([]ma.Multiaddr{addr}))
+	f.Add(frameSeek, encodeSeek([]peer.ID{id}))
+	f.Add(frameSeek, append([]byte{seekAfter}, id...))
+	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
+		h := tableOnly(t, FabricID{})
+		h.services, h.cfg.public = &memberHost{h: h}, func(ma.Multiaddr) bool { return false }
+		h.net = &fabricNet{Swarm: new(swarm.Swarm)}
+		h.punch = new(holepunch.Service)
+		if err := h.onAsked(tableLink(h, id), kind, data); err != nil {
+			return
+		}
+		for _, a := range h.reachable.mapped() {
+			if transportOf(a) != "quic" {
+				t.Errorf("%x: took %v", data, a)
+			}
+		}
+	})
+}
+
+// A record in the directory is taken only if all of it is signed, and then reads back as it was.
+func FuzzDirectoryRecord(f *testing.F) {
+	c := fixedCertificate(f)
+	f.Add(directoryKey(c.Peer), appendEntry(nil, c.marshal(), sealedContact(f)))
+	f.Add(directoryKey("x"), []byte{})
+	f.Fuzz(func(t *testing.T, key string, data []byte) {
+		r := memberRecords{tableOnly(t, c.Fabric())}
+		cert, contact, err := r.decode(key, data)
+		if err == nil && (directoryKey(cert.Peer) != key || contact.id != cert.Peer) {
+			t.Errorf("%q %x: took %v", key, data, cert.Peer)
+		}
+	})
 }
 
 func FuzzJoinAsk(f *testing.F) {

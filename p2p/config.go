@@ -81,6 +81,11 @@ type Config struct {
 	// Relay says whether and how far this node passes on what other members cannot send to each other directly.
 	Relay Relay
 
+	// Directory says whether this node takes part in the fabric's directory of members: "on", "off" or "auto": on at
+	// edge, regional and cloud nodes. It costs such a node about 1 KB for each member whose record it keeps, and next
+	// to no traffic. Devices that need it ask their neighbours. Default "auto".
+	Directory string
+
 	// Logger receives what an operator should know. Default: discard.
 	Logger *slog.Logger
 
@@ -100,6 +105,9 @@ type Config struct {
 	// limited tells whether a relay bounds what a connection carries. Default: what libp2p says; tests say
 	// otherwise.
 	limited func(network.Conn) bool
+
+	// seekEvery is how often a neighbour may ask for members. Default seekEvery; shorter in tests.
+	seekEvery time.Duration
 
 	// public tells addresses that mean the same everywhere. Default: what the registries say; tests in networks of
 	// their own say otherwise.
@@ -131,6 +139,9 @@ func (c *Config) validate() error {
 	if c.PingInterval < time.Second {
 		return wrong("PingInterval", "%v is under a second", c.PingInterval)
 	}
+	if c.Directory != "auto" && c.Directory != "on" && c.Directory != "off" {
+		return wrong("Directory", "%q is not one of auto, on, off", c.Directory)
+	}
 	if err := c.Relay.validate(); err != nil {
 		return wrong("Relay", "%v", err)
 	}
@@ -141,6 +152,10 @@ func (c *Config) validate() error {
 		return wrong("Peers", "%v", err)
 	}
 	return nil
+}
+
+func (c *Config) servesDirectory() bool {
+	return c.Directory == "on" || c.Directory == "auto" && c.Tier != "device"
 }
 
 func checkTier(tier string) error {
@@ -164,6 +179,12 @@ func (c *Config) setDefaults() {
 		c.PingInterval = 5 * time.Minute
 	}
 	c.Relay.setDefaults(c.Tier)
+	if c.seekEvery == 0 {
+		c.seekEvery = seekEvery
+	}
+	if c.Directory == "" {
+		c.Directory = "auto"
+	}
 	if c.proofTimeout == 0 {
 		c.proofTimeout = proofTimeout
 	}

@@ -87,16 +87,16 @@ func (c *control) run() {
 func (c *control) handle(kind byte, payload []byte) bool {
 	switch kind {
 	case frameMembers:
-		if err := c.l.h.members.receive(payload, c.l.peer); err != nil {
+		if err := c.l.h.members.receive(payload, c.l); err != nil {
 			c.l.h.log.Warn("p2p: a member sent a bad member list; connection closed", "peer", c.l.peer, "err", err)
 			return false
 		}
 	case frameGoodbye:
 		c.l.h.onGoodbye(c.l, payload)
 		return false
-	case frameAbout, frameDialMe, frameDialled:
-		if err := c.l.h.onWhereabouts(c.l, kind, payload); err != nil {
-			c.l.h.log.Warn("p2p: a member sent bad addresses; connection closed", "peer", c.l.peer, "err", err)
+	case frameAbout, frameDialMe, frameDialled, frameSeek:
+		if err := c.l.h.onAsked(c.l, kind, payload); err != nil {
+			c.l.h.log.Warn("p2p: a member sent bad control frame; connection closed", "peer", c.l.peer, "err", err)
 			return false
 		}
 	case framePing:

@@ -56,6 +56,8 @@ type Host struct {
 	services   *memberHost
 	reachable  *reachability
 	reserve    *reservations
+	seeker     *seeker
+	directory  *directory         // nil unless this node takes part in it
 	relay      *relay.Relay       // nil unless this node is a relay
 	punch      *holepunch.Service // nil until there is an address to punch for; guarded by mu
 	dialBacks  chan struct{}      // one token for each neighbour that is being dialled back
@@ -141,7 +143,8 @@ func (h *Host) openNet() (err error) {
 	h.spans, h.members, h.keeper, h.neighbours = newSpans(h), newMembers(h), newKeeper(h), newNeighbours(h)
 	h.gate.self, h.dialBacks = h.id, make(chan struct{}, dialMeAtOnce)
 	h.reachable, h.reserve = newReachability(h), newReservations(h)
-	h.keeper.urgent = h.reserve.urgent
+	h.seeker = newSeeker(h)
+	h.keeper.urgent, h.keeper.seek = h.reserve.urgent, h.seeker.want
 	if h.services, err = newMemberHost(h); err != nil {
 		return err
 	}
@@ -208,6 +211,9 @@ func (h *Host) openProtocols() (err error) {
 		return err
 	}
 	h.hasMoved()
+	if err := h.startDirectory(); err != nil {
+		return err
+	}
 	if err := h.startRelay(); err != nil {
 		return err
 	}
@@ -287,6 +293,9 @@ func (h *Host) Serve(
 	h.goes.run(h.keeper.loop)
 	h.goes.run(h.maintain)
 	h.goes.run(h.reserve.loop)
+	if h.directory != nil {
+		h.goes.run(h.directory.loop)
+	}
 	if h.offline {
 		h.gate.set(modeOffline)
 		return nil
@@ -351,6 +360,9 @@ func (h *Host) shutDown() error {
 	var err error
 	if punch != nil {
 		err = punch.Close()
+	}
+	if h.directory != nil {
+		err = errors.Join(err, h.directory.dht.Close())
 	}
 	if h.relay != nil {
 		err = errors.Join(err, h.relay.Close())

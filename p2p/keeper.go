@@ -30,6 +30,8 @@ type target struct {
 	began    time.Time          // of the attempt under way
 	giveUp   context.CancelFunc // ends the attempt under way; nil before it has come to the dial
 	failed   bool               // the last attempt, and no connection since
+	fails    int                // attempts in vain since the last connection
+	sought   int                // how many of them when it was last sought
 	again    bool               // once more, soon, if the attempt under way fails
 }
 
@@ -42,6 +44,7 @@ type keeper struct {
 	dialing int
 	dialled time.Time           // when the last attempt began
 	connect func(peer.ID) error // dial, but in tests
+	seek    func(peer.ID)       // has others asked where a member is
 	urgent  func(peer.ID) bool  // who may be dialled beyond PeersLow, by relaysWanted
 	wake    chan struct{}       // room for one: a wake-up that finds one pending has nothing to add
 }
@@ -49,7 +52,7 @@ type keeper struct {
 func newKeeper(h *Host) *keeper {
 	k := &keeper{h: h, targets: map[peer.ID]*target{}, wake: make(chan struct{}, 1)}
 	k.connect = k.dial
-	k.urgent = func(peer.ID) bool { return false }
+	k.urgent, k.seek = func(peer.ID) bool { return false }, func(peer.ID) {}
 	return k
 }
 
@@ -155,7 +158,7 @@ func (k *keeper) reached(id peer.ID) {
 	if !ok {
 		return
 	}
-	t.seen = time.Now()
+	t.seen, t.fails, t.sought = time.Now(), 0, 0
 	if t.giveUp != nil {
 		t.giveUp()
 	}
@@ -341,6 +344,11 @@ func (k *keeper) finish(id peer.ID, err error) {
 	t.dialling, t.giveUp = false, nil
 	if err != nil {
 		t.failed = true
+		t.fails++
+		if t.fails >= max(seekFailures, 2*t.sought) {
+			t.sought = t.fails
+			k.seek(id)
+		}
 		t.postpone()
 		if t.again {
 			t.hasten()

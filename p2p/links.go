@@ -57,12 +57,13 @@ type link struct {
 	cert     *Certificate        // set before standing leaves stranger
 	control  *control            // set before standing becomes proven
 	since    time.Time
-	hush     hush          // of maintain alone
-	relays   atomic.Bool   // the peer has said that it is a relay
-	dialMe   time.Duration // since it asked to be dialled, counted from the beginning; of the control stream's reader alone
-	gossips  chan struct{} // closed when gossipsub has its stream on this connection
-	gone     bool          // the connection has ended; guarded by spans.mu
-	managed  bool          // the connection manager knows it; guarded by spans.mu
+	hush     hush        // of maintain alone
+	relays   atomic.Bool // the peer has said that it is a relay
+	// When the peer last asked to be dialled, and for members, counted from since; of the control stream's reader alone.
+	dialMe, sought time.Duration
+	gossips        chan struct{} // closed when gossipsub has its stream on this connection
+	gone           bool          // the connection has ended; guarded by spans.mu
+	managed        bool          // the connection manager knows it; guarded by spans.mu
 }
 
 // links knows every connection of the swarm.

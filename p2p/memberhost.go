@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -26,7 +27,8 @@ type memberHost struct {
 	h       *Host
 	bus     event.Bus
 	net     *memberNet
-	arrived event.Emitter
+	arrived event.Emitter // members whose protocols are known
+	left    event.Emitter
 }
 
 var _ host.Host = (*memberHost)(nil)
@@ -34,7 +36,10 @@ var _ host.Host = (*memberHost)(nil)
 func newMemberHost(h *Host) (*memberHost, error) {
 	m := &memberHost{h: h, bus: eventbus.NewBus(), net: &memberNet{Network: h.net.Swarm, h: h}}
 	var err error
-	m.arrived, err = m.bus.Emitter(new(event.EvtPeerIdentificationCompleted))
+	if m.arrived, err = m.bus.Emitter(new(event.EvtPeerIdentificationCompleted)); err != nil {
+		return nil, err
+	}
+	m.left, err = m.bus.Emitter(new(event.EvtPeerConnectednessChanged))
 	return m, err
 }
 
@@ -43,11 +48,11 @@ func (m *memberHost) up(l *link) {
 	for _, n := range m.net.told() {
 		n.Connected(m.net, l.conn)
 	}
-	m.arrived.Emit(event.EvtPeerIdentificationCompleted{Peer: l.peer, Conn: l.conn})
 }
 
 // down tells them of its end.
 func (m *memberHost) down(l *link) {
+	m.left.Emit(event.EvtPeerConnectednessChanged{Peer: l.peer, Connectedness: m.net.Connectedness(l.peer)})
 	for _, n := range m.net.told() {
 		n.Disconnected(m.net, l.conn)
 	}
@@ -130,7 +135,7 @@ func (m *memberHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.I
 }
 
 // Close implements host.Host; the Host closes what is under it.
-func (m *memberHost) Close() error { return m.arrived.Close() }
+func (m *memberHost) Close() error { return errors.Join(m.arrived.Close(), m.left.Close()) }
 
 // reach gives a proven connection to a member, dialling if there is none. A circuit is not good enough if the context
 // asks for a direct connection.

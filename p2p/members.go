@@ -68,14 +68,19 @@ func (ms *members) load() error {
 // that the member itself said so: then it holds even against a record with a higher number, which a clock
 // set back would leave behind for ever.
 func (ms *members) learn(cert *Certificate, c contact, direct bool) {
+	if ms.take(cert, c, direct) && ms.worthTelling(cert.Peer) {
+		ms.tell(cert.Peer)
+	}
+}
+
+// take is learn without passing on; true if it is worth passing on.
+func (ms *members) take(cert *Certificate, c contact, direct bool) (news bool) {
 	if cert.Peer == ms.h.id || !ms.merge(cert, c, direct) {
-		return
+		return false
 	}
 	ms.h.keeper.watch(cert.Peer, time.Time{})
 	ms.h.keeper.moved(cert.Peer)
-	if ms.worthTelling(cert.Peer) {
-		ms.tell(cert.Peer)
-	}
+	return true
 }
 
 // merge updates the table and the book; true if others should be told.
@@ -248,11 +253,19 @@ func (ms *members) spread(about peer.ID, cert *Certificate, c contact) {
 func (ms *members) list(to peer.ID) []byte {
 	ids := slices.DeleteFunc(ms.ids(), func(id peer.ID) bool { return id == to })
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	return ms.frame(ids)
+}
+
+// frame tells members in the order given, as many as one frame takes; nil if there is nothing to tell.
+func (ms *members) frame(ids []peer.ID) []byte {
 	var entries []byte
 	n := 0
 	for _, id := range ids {
+		if n == memberListMax || len(entries) > listBytesMax {
+			break
+		}
 		m, ok := ms.get(id)
-		if !ok || n == memberListMax || len(entries) > listBytesMax {
+		if !ok {
 			continue
 		}
 		entries = appendEntry(entries, m.cert.marshal(), m.contact.envelope)
@@ -269,42 +282,71 @@ func appendEntry(b, cert, envelope []byte) []byte {
 }
 
 // receive takes in a list from a neighbour. What cannot have been written by an honest node is an error;
-// what has merely expired is skipped.
-func (ms *members) receive(payload []byte, from peer.ID) error {
+// what has merely expired is skipped. News are passed on, all that one list brings in one frame; what was asked for
+// page by page is not, because whoever told it has long told others.
+func (ms *members) receive(payload []byte, l *link) error {
 	d := decoder{rest: payload}
-	for range d.count(memberListMax) {
+	count := d.count(memberListMax)
+	var all, news []peer.ID
+	for range count {
 		cert, envelope := d.bytes(certificateBytesMax), d.bytes(recordMax)
 		if d.err != nil {
 			break
 		}
-		if err := ms.receiveEntry(cert, envelope, from); err != nil {
+		id, isNew, err := ms.receiveEntry(cert, envelope, l.peer)
+		if err != nil {
 			return err
 		}
+		if isNew {
+			news = append(news, id)
+		}
+		all = append(all, id)
 	}
-	return d.done()
-}
-
-func (ms *members) receiveEntry(rawCert, envelope []byte, from peer.ID) error {
-	cert, err := parseCertificate(rawCert)
-	if err != nil {
+	if err := d.done(); err != nil {
 		return err
 	}
+	partial := count == memberListMax || len(payload) > listBytesMax
+	if !ms.h.seeker.turned(l, all, partial) {
+		ms.pass(news, l.peer)
+	}
+	return nil
+}
+
+// receiveEntry learns one member; news if others should be told.
+func (ms *members) receiveEntry(rawCert, envelope []byte, from peer.ID) (id peer.ID, news bool, err error) {
+	cert, err := parseCertificate(rawCert)
+	if err != nil {
+		return "", false, err
+	}
 	if ms.holds(cert, rawCert, envelope) {
-		return nil // nothing new: no signature needs checking
+		return cert.Peer, false, nil // nothing new: no signature needs checking
 	}
 	now := ms.h.cfg.Now()
 	if !now.Before(cert.Expiry) {
-		return nil
+		return cert.Peer, false, nil
 	}
 	if err := cert.verify(ms.h.fabric, cert.Peer, now); err != nil {
-		return err
+		return "", false, err
 	}
 	c, err := parseContact(envelope, cert.Peer)
 	if err != nil {
-		return err
+		return "", false, err
 	}
-	ms.learn(cert, c, cert.Peer == from)
-	return nil
+	return cert.Peer, ms.take(cert, c, cert.Peer == from), nil
+}
+
+// pass tells neighbours, but the one that told us, of several members at once.
+func (ms *members) pass(news []peer.ID, from peer.ID) {
+	news = slices.DeleteFunc(news, func(id peer.ID) bool { return !ms.worthTelling(id) })
+	frame := ms.frame(news)
+	if frame == nil {
+		return
+	}
+	for _, l := range ms.h.spans.links() {
+		if l.peer != from && !slices.Equal(news, []peer.ID{l.peer}) {
+			l.control.send(frame)
+		}
+	}
 }
 
 func (ms *members) holds(cert *Certificate, rawCert, envelope []byte) bool {

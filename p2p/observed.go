@@ -17,7 +17,7 @@ import (
 // only members answer. libp2p's identify and AutoNAT do the same with whoever connects; AutoNAT moreover dials back
 // under a key that is no member's, which the door would turn away.
 //
-//	about    to every neighbour, once: do I relay, and the address that I see you at
+//	about    to every neighbour, once: what I serve as, and the address that I see you at
 //	dial me  at these addresses, none but such with the address that you see me at
 //	dialled  these answered, and it was you who did
 //
@@ -28,7 +28,11 @@ const (
 	frameDialled byte = 22 // as frameDialMe
 )
 
-const aboutRelays = 1 // flag: the sender is a relay
+// Flags of about.
+const (
+	aboutRelays    byte = 1 // the sender is a relay
+	aboutDirectory byte = 2 // the sender takes part in the directory
+)
 
 const (
 	multiaddrMax = 128
@@ -119,6 +123,9 @@ func (h *Host) aboutFrame(l *link) []byte {
 	if h.cfg.Relay.on() {
 		flags |= aboutRelays
 	}
+	if h.directory != nil {
+		flags |= aboutDirectory
+	}
 	payload := []byte{flags}
 	if remote := l.conn.RemoteMultiaddr(); !isCircuit(remote) {
 		payload = append(payload, remote.Bytes()...)
@@ -132,6 +139,9 @@ func (h *Host) onAbout(l *link, payload []byte) error {
 		return errTruncated
 	}
 	l.relays.Store(payload[0]&aboutRelays != 0)
+	if payload[0]&aboutDirectory != 0 {
+		h.meet(l)
+	}
 	defer h.reserve.kick()
 	if len(payload) == 1 {
 		return nil
@@ -148,13 +158,15 @@ func (h *Host) onAbout(l *link, payload []byte) error {
 	return nil
 }
 
-// onWhereabouts acts on a frame of this file. An error means that no honest node can have sent it.
-func (h *Host) onWhereabouts(l *link, kind byte, payload []byte) error {
+// onAsked acts on what neighbours ask and answer. An error means that no honest node can have sent it.
+func (h *Host) onAsked(l *link, kind byte, payload []byte) error {
 	switch kind {
 	case frameDialMe:
 		return h.onDialMe(l, payload)
 	case frameDialled:
 		return h.onDialled(l, payload)
+	case frameSeek:
+		return h.onSeek(l, payload)
 	}
 	return h.onAbout(l, payload)
 }

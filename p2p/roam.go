@@ -52,6 +52,8 @@ func (h *Host) maintain() {
 		now := time.Now()
 		h.dropSilent(now)
 		h.members.tellLate(now)
+		h.seeker.ask()
+		h.seeker.turn()
 		if now.Sub(looked) >= look {
 			looked = now
 			h.followNetwork()
