@@ -13,7 +13,6 @@ type causalWorld struct {
 	replicas []*Region
 	flight   []flying
 	past     map[Dot]Context
-	dropped  int
 }
 
 type flying struct {

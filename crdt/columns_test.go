@@ -339,9 +339,12 @@ func BenchmarkColumns(b *testing.B) {
 		}
 		for b.Loop() {
 			d := decoder{b: buf}
-			var out []cellState
+			out := make([]cellState, 0, n)
 			for range n {
 				out = append(out, d.cell(table.ids))
+			}
+			if len(out) != n || d.err != nil {
+				b.Fatal(d.err)
 			}
 		}
 		perCell(b)
