@@ -25,12 +25,12 @@ func TestAwayWhileGhostsArePruned(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "edge", "device")
 	cloud, device := s.node("cloud"), s.node("device")
-	s.bulk(cloud, history.Write, removes, "before")
+	s.bulk(cloud, history.Write, removes, always("before"))
 	s.converge("the bulk of writes", s.nodes...)
 
 	plug := s.unplug(device)
-	s.bulk(cloud, history.Remove, removes, history.Absent)
-	s.bulk(device, history.Write, rewritten, "anew")
+	s.bulk(cloud, history.Remove, removes, nil)
+	s.bulk(device, history.Write, rewritten, always("anew"))
 	s.write(s.nodes...)
 	s.written(500)
 	s.rest()
@@ -49,20 +49,23 @@ func TestAwayWhileGhostsArePruned(t *testing.T) {
 	}
 }
 
-// bulk does the same to the first n keys of many, and adds the key's number to the value.
-func (s *site) bulk(m *member, a history.Action, n int, value string) {
+// bulk does the same to the first n keys of many: it removes them, or writes a value that has the text in it.
+func (s *site) bulk(m *member, a history.Action, n int, text func(i int) string) {
 	s.t.Helper()
 	ops := make([]history.Op, n)
 	for i := range ops {
-		ops[i] = history.Op{Action: a, Slot: history.Slot{Region: region, Kind: history.String, Key: fmt.Sprintf("s:bulk:%d", i)}, Value: value}
+		ops[i] = history.Op{Action: a, Slot: history.Slot{Region: region, Kind: history.String, Key: fmt.Sprintf("s:bulk:%d", i)}, Value: history.Absent}
 		if a == history.Write {
-			ops[i].Value = fmt.Sprintf("%s-%d", value, i)
+			ops[i].Value = fmt.Sprintf("%d-%s", i, text(i))
 		}
 	}
 	for batch := range slices.Chunk(ops, bulkBatch) {
 		s.record(m, batch...)
 	}
 }
+
+// always gives the same text.
+func always(text string) func(int) string { return func(int) string { return text } }
 
 var prunedCount = regexp.MustCompile(`merges_default:.*ghosts_pruned=(\d+)`)
 

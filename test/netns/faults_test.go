@@ -33,13 +33,13 @@ func (x *torment) one() *member { return x.s.nodes[x.rnd.IntN(len(x.s.nodes))] }
 // split parts the fabric in two.
 func split(x *torment) (string, func()) {
 	side := x.some()
-	return "split off " + list(side), x.s.part(side, x.s.without(side...))
+	return "split off " + list(side), x.s.part(side...)
 }
 
 // silence cuts one node off, without its noticing.
 func silence(x *torment) (string, func()) {
 	m := x.one()
-	return "cut off " + m.Name, x.s.part([]*member{m}, x.s.without(m))
+	return "cut off " + m.Name, x.s.part(m)
 }
 
 // unplug cuts one node off, which notices.

@@ -26,7 +26,8 @@ type site struct {
 	pool  pool
 	born  map[string]string // every origin that ever was, and whose it was
 
-	expected []string // kinds of alarms that this test gives reason for
+	expected []string      // kinds of alarms that this test gives reason for
+	patience time.Duration // how long nodes may take to agree
 }
 
 // The regions that clients write to: one answers from memory, one from disk.
@@ -35,9 +36,9 @@ const (
 	safe   = "safe"
 )
 
-// promises is what edgemem's documentation says: "on disk within a second". The second that comes on top is what a
+// promises is what edgemem's documentation says: "on disk within a second". The two seconds that come on top are what a
 // busy machine may take for two fsyncs, one under way and one after it. Clocks are those of one machine.
-var promises = history.Settings{OnDiskAfter: 2 * time.Second, DiskRegions: []string{safe}, Skew: 50 * time.Millisecond}
+var promises = history.Settings{OnDiskAfter: 3 * time.Second, DiskRegions: []string{safe}, Skew: 50 * time.Millisecond}
 
 // member is a node, over all of its lives.
 type member struct {
@@ -53,7 +54,7 @@ type member struct {
 // newSite starts a cloud and other nodes, each named after its tier and what follows it, and waits until all are connected to all.
 func newSite(t *testing.T, others ...string) *site {
 	t.Helper()
-	s := &site{t: t, net: newNetwork(t), dir: harness.ShortDir(t), log: history.New(promises), born: map[string]string{}}
+	s := &site{t: t, net: newNetwork(t), dir: harness.ShortDir(t), log: history.New(promises), born: map[string]string{}, patience: *healed}
 	s.found("cloud")
 	for _, name := range others {
 		s.join(name)
@@ -198,9 +199,11 @@ func hosts(members []*member) (out []*host) {
 	return out
 }
 
-// part cuts groups from each other, in both directions; the returned function heals the cut.
-func (s *site) part(a, b []*member) (heal func()) {
-	return s.apart(s.net.part(hosts(a), hosts(b)), a, b)
+// part cuts some from all others, in both directions; the returned function heals the cut. The history is told, which is why nobody
+// may stand between the two sides.
+func (s *site) part(side ...*member) (heal func()) {
+	rest := s.without(side...)
+	return s.apart(s.net.part(hosts(side), hosts(rest)), side, rest)
 }
 
 // unplug pulls the cable of a node; the returned function puts it back.
@@ -222,7 +225,11 @@ func (s *site) converge(after string, members ...*member) time.Duration {
 	s.t.Helper()
 	began := time.Now()
 	for _, r := range []string{region, safe} {
-		harness.Converge(s.t, *healed, r, s.daemons(members...)...)
+		if _, err := harness.Agree(s.patience, r, s.daemons(members...)...); err != nil {
+			s.t.Errorf("after %s: %v", after, err)
+			s.check(0, members...) // says what differs
+			s.t.FailNow()
+		}
 	}
 	took := time.Since(began).Round(time.Millisecond)
 	var lives []history.Life

@@ -21,7 +21,7 @@ func TestSplitBrain(t *testing.T) {
 	s.converge("the first writes", s.nodes...)
 	harness.Converge(t, *healed, conflicts, s.daemons(s.nodes...)...)
 
-	heal := s.part(near, far)
+	heal := s.part(near...)
 	s.write(s.nodes...)
 	writeConflicts(s)
 	last(*part)

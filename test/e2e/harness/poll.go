@@ -22,15 +22,20 @@ const (
 // the time is up the test ends with the last error.
 func Eventually(t testing.TB, within time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
+	took, err := poll(within, check)
+	if err != nil {
+		t.Fatalf("%s: not within %v: %v", what, within, err)
+	}
+	return took
+}
+
+func poll(within time.Duration, check func() error) (took time.Duration, err error) {
 	began, pause := time.Now(), pollFirst
 	for {
 		err := check()
 		took := time.Since(began)
-		if err == nil {
-			return took
-		}
-		if took > within {
-			t.Fatalf("%s: not within %v: %v", what, within, err)
+		if err == nil || took > within {
+			return took, err
 		}
 		time.Sleep(pause)
 		pause = min(pause*3/2, pollMax)
@@ -41,6 +46,15 @@ func Eventually(t testing.TB, within time.Duration, what string, check func() er
 func Converge(t testing.TB, within time.Duration, region string, nodes ...*Node) time.Duration {
 	t.Helper()
 	return Eventually(t, within, "equal digests of "+region, func() error { return same(region, nodes) })
+}
+
+// Agree is Converge for whoever wants to look at what differs when the time is up.
+func Agree(within time.Duration, region string, nodes ...*Node) (took time.Duration, err error) {
+	took, err = poll(within, func() error { return same(region, nodes) })
+	if err != nil {
+		err = fmt.Errorf("equal digests of %s: not within %v: %w", region, within, err)
+	}
+	return took, err
 }
 
 func same(region string, nodes []*Node) error {

@@ -27,6 +27,7 @@ type Status struct {
 		Sync    struct {
 			Pulls    uint64 `json:"pulls"`
 			Rounds   uint64 `json:"pull_round_trips"`
+			Chunks   uint64 `json:"pull_chunks"`
 			LastPull *Pull  `json:"last_pull"`
 		} `json:"sync"`
 	} `json:"node"`

@@ -160,7 +160,7 @@ func unequal(states []State) (out []Violation) {
 		first := states[0]
 		for _, x := range []struct{ what, a, b string }{{"digest", first.Digest, s.Digest}, {"context", first.Context, s.Context}} {
 			if x.a != x.b {
-				out = append(out, Violation{Kind: Unequal, Text: fmt.Sprintf("the %s of %s is %s, of %s %s", x.what, first.Node, x.a, s.Node, x.b)})
+				out = append(out, Violation{Kind: Unequal, Text: fmt.Sprintf("the %s of %s is %s, of %s %s", x.what, first.Node, short(x.a), s.Node, short(x.b))})
 			}
 		}
 		all := maps.Clone(first.Values)
@@ -173,4 +173,13 @@ func unequal(states []State) (out []Violation) {
 		}
 	}
 	return out
+}
+
+// short cuts a context of many origins.
+func short(text string) string {
+	const shown = 160
+	if len(text) <= shown {
+		return text
+	}
+	return text[:shown] + "…"
 }

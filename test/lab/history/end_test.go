@@ -147,7 +147,7 @@ func TestNodesThatDiffer(t *testing.T) {
 		if c.says == "" && len(found) == 0 {
 			continue
 		}
-		if len(found) != 1 || found[0].Kind != Unequal || !strings.Contains(found[0].Text, c.says) {
+		if len(found) != 1 || found[0].Kind != Unequal || !strings.Contains(found[0].String(), c.says) {
 			t.Errorf("%s: %v", name, found)
 		}
 	}

@@ -12,7 +12,12 @@ type Violation struct {
 	Text string
 }
 
-func (v Violation) String() string { return fmt.Sprintf("%s: %v: %s", v.Kind, v.Slot, v.Text) }
+func (v Violation) String() string {
+	if v.Slot == (Slot{}) { // it is about a node as a whole
+		return fmt.Sprintf("%s: %s", v.Kind, v.Text)
+	}
+	return fmt.Sprintf("%s: %v: %s", v.Kind, v.Slot, v.Text)
+}
 
 // Fault is a kind of violation; the package documentation says what each means.
 type Fault string

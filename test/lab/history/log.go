@@ -140,7 +140,8 @@ func (l *Log) Agreed(at time.Duration, lives ...Life) {
 	slices.SortStableFunc(l.agreed, func(a, b agreement) int { return cmp.Compare(a.at, b.at) })
 }
 
-// Apart notes that nothing passed between the groups in all the time from one moment to another.
+// Apart notes that nothing passed between the groups in all the time from one moment to another, on no way: whoever is in none of
+// them was cut off from all but one.
 func (l *Log) Apart(from, to time.Duration, groups ...[]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
