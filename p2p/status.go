@@ -56,6 +56,35 @@ func (h *Host) Peers() []PeerStatus {
 	return all
 }
 
+// Member is what this node knows of a member of the fabric, whether it was ever connected or only heard of.
+type Member struct {
+	ID         crdt.NodeID
+	Name, Tier string
+	// LastSeen is when the last span ended, now if connected, zero if there was none.
+	LastSeen  time.Time
+	Connected bool
+	// Retired is whether its certificate has ended. This version has no other way to end a membership.
+	Retired bool
+}
+
+// Members are all known members but this one, sorted by id.
+func (h *Host) Members() []Member {
+	ids, now := h.members.ids(), h.cfg.Now()
+	all := make([]Member, 0, len(ids))
+	for _, id := range ids {
+		m, ok := h.members.get(id)
+		if !ok {
+			continue
+		}
+		k := Member{ID: nodeID(id), Name: m.cert.Name, Tier: m.cert.Tier, LastSeen: m.lastSeen, Retired: !now.Before(m.cert.Expiry)}
+		if h.spans.connected(id) {
+			k.Connected, k.LastSeen = true, now
+		}
+		all = append(all, k)
+	}
+	return all
+}
+
 func (h *Host) peerStatus(id peer.ID, m member) PeerStatus {
 	p := PeerStatus{
 		ID: nodeID(id), Name: m.cert.Name, Tier: m.cert.Tier,

@@ -56,6 +56,12 @@ type Config struct {
 	ScrubEvery string `mapstructure:"scrub-every"`
 	// MDNS announces the node to, and finds members on, the local network. Default: true.
 	MDNS bool `mapstructure:"mdns"`
+	// Relay is whether the node passes on connections between members that cannot reach each other: "on", "off" or
+	// "auto", which is on at regional and cloud nodes. Default: auto.
+	Relay string `mapstructure:"relay"`
+	// Directory is whether the node takes part in the fabric's directory of members: "on", "off" or "auto", which is
+	// on at edge, regional and cloud nodes. Default: auto.
+	Directory string `mapstructure:"directory"`
 	// LogLevel is debug, info, warn or error. Default: info.
 	LogLevel string `mapstructure:"log-level"`
 	// LogFormat is text or json. Default: text.

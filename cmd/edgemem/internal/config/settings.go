@@ -64,6 +64,8 @@ func settings() []setting {
 		{key: "max-ghosts", def: "65536", usage: "`COUNT` of removes that a region remembers at most, at about 28 bytes each"},
 		{key: "scrub-every", def: "1h", usage: "`TIME` of one pass that checks every region and compares it with another node's; 0 is never"},
 		{key: "mdns", def: true, usage: "find members on the local network"},
+		{key: "relay", def: "auto", usage: "pass on connections between members that cannot reach each other: on, off or auto, on at regional and cloud nodes"},
+		{key: "directory", def: "auto", usage: "take part in the fabric's directory of members: on, off or auto, on at edge, regional and cloud nodes"},
 		{key: "log-level", def: "info", usage: "`LEVEL` of the log: debug, info, warn or error"},
 		{key: "log-format", def: "text", usage: "`FORMAT` of the log: text or json"},
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -57,6 +58,8 @@ func (c *Config) Validate() error {
 		field("max-ghosts", countErr),
 		field("scrub-every", checkScrub(c.ScrubEvery)),
 		field("limit-rate", rateErr),
+		field("relay", oneOf(cmp.Or(c.Relay, "auto"), []string{"auto", "on", "off"})),
+		field("directory", oneOf(cmp.Or(c.Directory, "auto"), []string{"auto", "on", "off"})),
 		field("log-level", oneOf(c.LogLevel, []string{"debug", "info", "warn", "error"})),
 		field("log-format", oneOf(c.LogFormat, []string{"text", "json"})),
 	)

@@ -59,8 +59,11 @@ type Peer struct {
 	RTTMillis float64   `json:"rtt_ms"`
 	Addrs     []string  `json:"addrs"` // the peer's own, as it last signed them
 	Addr      string    `json:"addr,omitempty"`
-	Transport string    `json:"transport,omitempty"` // tcp or quic
+	Transport string    `json:"transport,omitempty"` // tcp, quic or relay
+	Relay     string    `json:"relay,omitempty"`     // id of the member that the connection goes through
+	Limited   bool      `json:"limited,omitempty"`   // by the relay, in bytes and time
 	Direction string    `json:"direction,omitempty"` // out if this node dialled, else in
+	Since     time.Time `json:"since,omitzero"`      // when the connection began
 	LastSeen  time.Time `json:"last_seen,omitzero"`
 	Expiry    time.Time `json:"expiry"` // of its certificate
 }
@@ -69,7 +72,8 @@ type Peer struct {
 func PeerOf(p p2p.PeerStatus) Peer {
 	return Peer{
 		ID: string(p.ID), Name: p.Name, Tier: p.Tier, Connected: p.Connected, RTTMillis: float64(p.RTT) / float64(time.Millisecond),
-		Addrs: p.Addrs, Addr: p.Addr, Transport: p.Transport, Direction: p.Direction, LastSeen: p.LastSeen, Expiry: p.Expiry,
+		Addrs: p.Addrs, Addr: p.Addr, Transport: p.Transport, Direction: p.Direction,
+		Relay: string(p.Relay), Limited: p.Limited, Since: p.Since, LastSeen: p.LastSeen, Expiry: p.Expiry,
 	}
 }
 

@@ -190,7 +190,7 @@ func (d *Daemon) openHost(ctx context.Context) (err error) {
 	}
 	d.host, err = p2p.Open(ctx, p2p.Config{
 		Dir: d.cfg.DataDir, Name: d.cfg.Name, Tier: d.cfg.Tier, Listen: listen, Peers: d.cfg.Peer,
-		Ticket: d.cfg.Join, MDNS: d.cfg.MDNS, Logger: d.log, Registerer: d.registry,
+		Ticket: d.cfg.Join, MDNS: d.cfg.MDNS, Relay: p2p.Relay{Mode: d.cfg.Relay}, Directory: d.cfg.Directory, Logger: d.log, Registerer: d.registry,
 	})
 	if err != nil {
 		return explainMesh(err, &d.cfg)
