@@ -1,0 +1,207 @@
+package crdt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// A replica is in memory and on disk, and either may lose a bit without a word. Rehash says whether the memory holds what it
+// was given; ReadBack whether a record does. A dot names one write for ever, so two that tell of the same dots with
+// other contents cannot both be right.
+
+// Rehash recomputes the digest from the entries, a part at a time: a region of any size may be checked while it is in use.
+type Rehash struct {
+	r       *Region
+	at      pos
+	sum     uint64
+	version uint64
+	digest  uint64
+	over    bool
+}
+
+// NewRehash begins a walk over the region.
+func (r *Region) NewRehash() *Rehash {
+	return &Rehash{r: r, at: posMin, version: r.version, digest: r.digest}
+}
+
+// Step hashes about n values and reports whether that was the last part. It only reads.
+func (h *Rehash) Step(n int) (done bool) {
+	last, more := pos{}, false
+	h.r.eachCell(h.at, posMax, func(c *cell) bool {
+		if n <= 0 && c.pos() != last {
+			h.at, more = c.pos(), true
+			return false
+		}
+		last = c.pos()
+		for i := range c.sibs {
+			h.sum ^= h.r.siblingHash(c, &c.sibs[i])
+		}
+		n -= max(1, len(c.sibs))
+		return true
+	})
+	h.over = !more
+	return h.over
+}
+
+// Right reports whether the entries give the digest that the region keeps. known is false if the region changed meanwhile, or
+// the walk is not over: then nothing can be said.
+func (h *Rehash) Right() (right, known bool) {
+	known = h.over && h.version == h.r.version && h.digest == h.r.digest
+	return known && h.sum == h.digest, known
+}
+
+// ReadBack is what a durable record says beside the replica.
+type ReadBack uint8
+
+// The verdicts on a record.
+const (
+	ReadSame   ReadBack = iota // the same, or the cell waits to be written anyway
+	ReadOther                  // it tells of other writes: it is older than the last commit, or that commit was lost
+	ReadRotten                 // it tells of the same writes with other contents
+)
+
+// ReadBack compares a record that was read back with the replica. Give it only records whose commits have ended. Errors:
+// ErrDamaged, ErrVersion.
+func (r *Region) ReadBack(rec Record) (ReadBack, error) {
+	id, ok := RecordRegion(rec.Key)
+	if !ok || id != r.id {
+		return ReadOther, fmt.Errorf("region %q: %w: key %x is of another region", r.cfg.Name, ErrDamaged, rec.Key)
+	}
+	rest := rec.Key[17:]
+	switch rec.Key[16] {
+	case recMeta:
+		return verdict(r.metaDirty || bytes.Equal(rec.Value, r.encodeMeta())), nil
+	case recOrigin:
+		if len(rest) != 4 || uint64(binary.BigEndian.Uint32(rest)) >= uint64(len(r.origins)) {
+			return ReadOther, nil
+		}
+		o := &r.origins[binary.BigEndian.Uint32(rest)]
+		return verdict(o.dirty || bytes.Equal(rec.Value, o.encode())), nil
+	}
+	c, kept, err := r.kept(rec)
+	switch {
+	case err != nil || c == nil:
+		return ReadOther, err
+	case c.dirty || sameCell(c, kept):
+		return ReadSame, nil
+	case sameTips(c, kept):
+		return ReadRotten, nil
+	}
+	return ReadOther, nil
+}
+
+func verdict(same bool) ReadBack {
+	if same {
+		return ReadSame
+	}
+	return ReadOther
+}
+
+// kept finds the cell of a record, nil if there is none, and gives the cell that the record describes.
+func (r *Region) kept(rec Record) (live, kept *cell, err error) {
+	k := decoder{b: rec.Key[min(17, len(rec.Key)):]}
+	name, kind := string(k.bytes(MaxKeyBytes)), CellKind(k.byte())
+	if k.err != nil || len(rec.Key) < 17 || rec.Key[16] != recCell {
+		return nil, nil, fmt.Errorf("region %q: %w: bad cell key %x", r.cfg.Name, ErrDamaged, rec.Key)
+	}
+	if live = r.find(r.key.entry(name, kind), name).cell(kind, string(k.b)); live == nil {
+		return nil, nil, nil
+	}
+	if now, ok := r.cellRecord(live); ok && bytes.Equal(now.Value, rec.Value) {
+		return live, live, nil
+	}
+	shadow := NewRegion(Config{Name: r.cfg.Name, Self: r.cfg.Self})
+	for i := range r.origins {
+		shadow.intern(r.origins[i].id)
+	}
+	if err := shadow.Load(rec); err != nil {
+		return nil, nil, err
+	}
+	return live, shadow.find(shadow.key.entry(name, kind), name).cell(kind, string(k.b)), nil
+}
+
+func sameTips(a, b *cell) bool {
+	if b == nil || len(a.sibs) != len(b.sibs) || len(a.ghosts) != len(b.ghosts) {
+		return false
+	}
+	for i := range a.sibs {
+		if b.sibling(a.sibs[i].tip) < 0 {
+			return false
+		}
+	}
+	for _, g := range a.ghosts {
+		if !slices.Contains(b.ghosts, g) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameCell(a, b *cell) bool {
+	if a == b {
+		return true
+	}
+	if !sameTips(a, b) {
+		return false
+	}
+	for i := range a.sibs {
+		if s, o := &a.sibs[i], &b.sibs[b.sibling(a.sibs[i].tip)]; s.hlc != o.hlc || s.tag != o.tag || !bytes.Equal(s.val, o.val) {
+			return false
+		}
+	}
+	return true
+}
+
+// Rewrite makes the next TakeDirty write the record at key anew, or remove it where the replica has no such cell.
+func (r *Region) Rewrite(key []byte) error {
+	k := decoder{b: key[min(17, len(key)):]}
+	switch {
+	case len(key) < 17:
+		return fmt.Errorf("region %q: %w: key %x", r.cfg.Name, ErrDamaged, key)
+	case key[16] == recMeta:
+		r.metaDirty = true
+		return nil
+	case key[16] == recOrigin && len(k.b) == 4 && uint64(binary.BigEndian.Uint32(k.b)) < uint64(len(r.origins)):
+		r.origins[binary.BigEndian.Uint32(k.b)].dirty = true
+		return nil
+	}
+	name, kind := string(k.bytes(MaxKeyBytes)), CellKind(k.byte())
+	if k.err != nil || key[16] != recCell {
+		return fmt.Errorf("region %q: %w: key %x", r.cfg.Name, ErrDamaged, key)
+	}
+	c := r.find(r.key.entry(name, kind), name).cell(kind, string(k.b))
+	if c == nil { // one that is gone, as far as TakeDirty can tell
+		c = &cell{e: &entry{hash: r.key.entry(name, kind), key: name}, kind: kind, sub: string(k.b), gone: true}
+	}
+	if !c.dirty {
+		c.dirty = true
+		r.dirty = append(r.dirty, c)
+	}
+	return nil
+}
+
+// Restore takes contents over from a record that ReadBack calls rotten, where a Rehash has shown that the memory is wrong. It gives
+// how many values it replaced. The digest stays: it is that of what was written.
+func (r *Region) Restore(rec Record) (restored int, err error) {
+	if len(rec.Key) > 16 && rec.Key[16] != recCell {
+		return 0, nil
+	}
+	c, kept, err := r.kept(rec)
+	if err != nil || c == nil || c.dirty || sameCell(c, kept) || !sameTips(c, kept) {
+		return 0, err
+	}
+	r.change(c, func() {
+		for i := range c.sibs {
+			s, o := &c.sibs[i], &kept.sibs[kept.sibling(c.sibs[i].tip)]
+			if s.hlc == o.hlc && s.tag == o.tag && bytes.Equal(s.val, o.val) {
+				continue
+			}
+			r.bytes += int64(len(o.val) - len(s.val))
+			s.hlc, s.tag, s.val = o.hlc, o.tag, o.val
+			restored++
+		}
+	})
+	return restored, nil
+}
