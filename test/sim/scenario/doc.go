@@ -10,7 +10,8 @@
 //	file.go ─► topology.go: servers in a random regular graph, devices on one or two of them
 //	load.go ─► crdt.Region.Update ─► gossip.go: along the mesh, each node once ─► Push at each node
 //	                                 follow.go: pull on connect, on a gap, after a change, now and then
-//	                                 pull.go:   check or hello ─► Pull.Next ─► Receiver.Merge
+//	                                 pull.go:   check or hello ─► Pull.Next ─► Receiver.Merge ─► replies
+//	                                 gate.go:   so many at once, a short line, the rest sent away for a while
 //	fault.go: partitions, links, crashes, empty disks, devices that roam
 //	queue.go, link.go: what takes how long       report.go: what came out
 //

@@ -80,12 +80,12 @@ type Gossip struct {
 // Pull is when nodes pull and how many they serve.
 type Pull struct {
 	Serving    int      // pulls served at once; default 8
-	Waiting    int      // pulls that wait for a place; more are told that the node is busy. Default 64
-	BusyRetry  Duration `toml:"busy_retry"` // after which a refused node asks the same peer again, doubled each time; default 500ms
+	Slow       int      // and beside them, of those that take long; default 24
+	Line       int      // pulls that wait for a place; more are sent away for a while. Default 64
+	LineWait   Duration `toml:"line_wait"` // for which they wait at most; default 1s
 	Every      Duration // how often a quiet peer is asked; default 30s
 	EveryMax   Duration `toml:"every_max"`   // up to which that doubles while nothing changes; default 5m
 	ChunkBytes int      `toml:"chunk_bytes"` // default 262144
-	Spread     Duration // a pull on connect waits a random part of this; default 0
 }
 
 // Content is what every node holds when the run begins.
@@ -93,6 +93,7 @@ type Content struct {
 	Entries    int
 	ValueBytes int  `toml:"value_bytes"` // default 100
 	Writers    int  // default 1
+	MaxGhosts  int  `toml:"max_ghosts"` // removes that a node remembers; default 65536
 	Down       bool // all nodes are off the network at first
 }
 
@@ -183,8 +184,9 @@ func (s *Scenario) defaults() {
 	or(&s.Gossip.RelayDelay, Duration(100*time.Microsecond))
 	or(&s.Gossip.Window, Duration(2*time.Millisecond))
 	or(&s.Pull.Serving, 8)
-	or(&s.Pull.Waiting, 64)
-	or(&s.Pull.BusyRetry, Duration(500*time.Millisecond))
+	or(&s.Pull.Slow, 24)
+	or(&s.Pull.Line, 64)
+	or(&s.Pull.LineWait, Duration(time.Second))
 	or(&s.Pull.Every, Duration(30*time.Second))
 	or(&s.Pull.EveryMax, Duration(5*time.Minute))
 	or(&s.Pull.ChunkBytes, 256<<10)

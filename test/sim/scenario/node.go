@@ -35,10 +35,10 @@ type node struct {
 	pushTimer *timer
 	herald    *timer
 
-	pulling *session
-	queue   []*follower // that wait for their turn to pull
-	serving []*session  // that hold a place here
-	waiting []*session  // that wait for one
+	turn  *session    // the pull that holds up others
+	pulls []*session  // all that run
+	queue []*follower // that wait for their turn to pull
+	gate  gate        // for the pulls of others
 
 	use usage
 }
@@ -76,6 +76,8 @@ func (w *world) boot(n *node) {
 		Self:  crdt.NewOrigin(crdt.NodeID(fmt.Sprint("node", n.id)), crdt.Nonce{byte(n.incarnation), byte(n.incarnation >> 8)}),
 		Push:  true,
 		Trace: func(x crdt.Written) { w.wrote(n, x) },
+
+		MaxGhosts: w.s.Start.MaxGhosts,
 	})
 	image := n.overlay
 	if !n.wiped {

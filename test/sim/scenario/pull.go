@@ -1,13 +1,15 @@
 package scenario
 
 import (
+	"time"
+
 	"github.com/edgemem/edgemem/crdt"
 )
 
 // Sizes of the small messages of a session, beside streamOverhead.
 const (
 	checkBytes  = 8  // a fingerprint of all regions
-	answerBytes = 2  // same, differ, busy
+	answerBytes = 8  // same, differ, come back later
 	listBytes   = 26 // one region and its fingerprint
 )
 
@@ -16,15 +18,20 @@ type session struct {
 	f     *follower // the puller's link to the server
 	back  *follower // and the server's to the puller
 	why   reason
-	epoch int
+	began time.Duration
 	rc    *crdt.Receiver
 	pull  *crdt.Pull
 	hello []byte
 	print uint64 // what the puller had seen when it asked for a check
-	check bool
-	place bool // the server has a place for it
+	late  *timer // ends the puller's turn
 	over  bool
 	news  bool
+
+	place    bool // at the server, since then,
+	slow     bool // beside the others
+	since    time.Duration
+	patience *timer // in the line
+	retry    time.Duration
 }
 
 // ending is how a session ends.
@@ -38,14 +45,17 @@ const (
 
 func (w *world) pull(f *follower) {
 	n := f.self
-	s := &session{f: f, back: f.peer.follower(n), why: f.why, check: f.why <= becauseChanged, print: n.r.ContextHash()}
-	n.pulling = s
+	s := &session{f: f, back: f.peer.follower(n), why: f.why, print: n.r.ContextHash(), began: w.now}
+	n.pulls = append(n.pulls, s)
+	n.turn = s
+	s.late = w.after(pullTurn, func() { w.giveTurn(s) })
+	f.asked = true
 	w.pulls++
-	if s.check {
-		w.stream(s, f, checkBytes, nil, func() { w.admit(s) })
+	if f.why <= becauseChanged {
+		w.stream(s, f, checkBytes, nil, func() { w.check(s) })
 		return
 	}
-	w.sayHello(s, func() { w.admit(s) })
+	w.sayHello(s)
 }
 
 // stream sends a message of a session, which the session's end makes void.
@@ -63,58 +73,23 @@ func (w *world) stream(s *session, f *follower, size int, sent, arrive func()) {
 	w.send(f, size+streamOverhead, true, unless(sent), unless(arrive))
 }
 
-func (w *world) sayHello(s *session, arrive func()) {
+// check tells the puller whether both have seen the same. That takes no place.
+func (w *world) check(s *session) {
+	same := s.f.peer.r.ContextHash() == s.print
+	w.stream(s, s.back, answerBytes, nil, func() {
+		s.f.measured(w.now - s.began)
+		if same {
+			w.end(s, endDone)
+			return
+		}
+		w.sayHello(s)
+	})
+}
+
+func (w *world) sayHello(s *session) {
 	r := s.f.self.r
-	s.check, s.hello, s.rc = false, r.Hello(), r.NewReceiver()
-	w.stream(s, s.f, len(s.hello)+listBytes, nil, arrive)
-}
-
-// admit gives a session a place at the server, lets it wait for one, or refuses it.
-func (w *world) admit(s *session) {
-	n := s.f.peer
-	switch {
-	case len(n.serving) < w.s.Pull.Serving:
-		w.serve(s)
-	case len(n.waiting) < w.s.Pull.Waiting:
-		n.waiting = append(n.waiting, s)
-		n.use.waited = max(n.use.waited, len(n.waiting))
-	default:
-		w.refused++
-		w.stream(s, s.back, answerBytes, nil, func() { w.end(s, endBusy) })
-	}
-}
-
-func (w *world) serve(s *session) {
-	n := s.f.peer
-	s.place = true
-	n.serving = append(n.serving, s)
-	n.use.served = max(n.use.served, len(n.serving))
-	switch {
-	case !s.check:
-		w.answer(s)
-	case n.r.ContextHash() == s.print:
-		w.stream(s, s.back, answerBytes, func() { w.leave(s) }, func() { w.end(s, endDone) })
-	default:
-		w.stream(s, s.back, answerBytes, nil, func() {
-			w.sayHello(s, func() { w.answer(s) })
-		})
-	}
-}
-
-// leave gives the place to the next.
-func (w *world) leave(s *session) {
-	n := s.f.peer
-	n.waiting = without(n.waiting, s)
-	if !s.place {
-		return
-	}
-	s.place = false
-	n.serving = without(n.serving, s)
-	if len(n.waiting) > 0 && len(n.serving) < w.s.Pull.Serving {
-		next := n.waiting[0]
-		n.waiting = n.waiting[1:]
-		w.serve(next)
-	}
+	s.hello, s.rc = r.Hello(), r.NewReceiver()
+	w.stream(s, s.f, len(s.hello)+listBytes, nil, func() { w.enter(s) })
 }
 
 // answer sends what the puller lacks, and pulls in turn when the puller has more.
@@ -129,24 +104,40 @@ func (w *world) answer(s *session) {
 	w.more(s)
 }
 
-// more sends the next chunk when the one before has left.
+// more sends the next message when the one before has left.
 func (w *world) more(s *session) {
-	msg := s.pull.Next(w.s.Pull.ChunkBytes)
-	if msg == nil {
-		w.stream(s, s.back, listBytes, func() { w.leave(s) }, func() { w.end(s, endDone) })
+	if !w.yield(s) {
+		w.sendAway(s)
 		return
 	}
-	w.chunks++
-	w.chunkBytes += int64(len(msg))
-	w.stream(s, s.back, len(msg), func() { w.more(s) }, func() { w.merge(s, msg) })
+	msg := s.pull.Next(w.s.Pull.ChunkBytes)
+	switch {
+	case msg == nil && s.pull.Waiting():
+	case msg == nil:
+		w.stream(s, s.back, listBytes, func() { w.leave(s) }, func() { w.end(s, endDone) })
+	default:
+		w.chunks++
+		w.chunkBytes += int64(len(msg))
+		w.stream(s, s.back, len(msg), func() { w.more(s) }, func() { w.merge(s, msg) })
+	}
 }
 
+// merge takes a message of the server, and replies where it must.
 func (w *world) merge(s *session, msg []byte) {
 	n := s.f.self
 	before := n.r.Version()
 	w.must(s.rc.Merge(msg, w.clock()))
-	s.news = s.news || n.r.Version() != before
-	w.took(n, s.f.peer, 0)
+	if n.r.Version() != before {
+		s.news = true
+		w.took(n, s.f.peer, 0)
+	}
+	if reply := s.rc.TakeReply(); reply != nil {
+		w.replies++
+		w.stream(s, s.f, len(reply), nil, func() {
+			w.must(s.pull.Reply(reply))
+			w.more(s)
+		})
+	}
 }
 
 // end closes a session at both sides.
@@ -157,9 +148,7 @@ func (w *world) end(s *session, how ending) {
 	s.over = true
 	n := s.f.self
 	w.leave(s)
-	if n.pulling == s {
-		n.pulling = nil
-	}
-	w.followed(s.f, how, s.news)
-	w.nextPull(n)
+	n.pulls = without(n.pulls, s)
+	w.followed(s, how)
+	w.giveTurn(s)
 }

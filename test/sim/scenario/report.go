@@ -27,7 +27,8 @@ type Report struct {
 	Frames   int64
 	Lost     int64
 	Pulls    int64
-	Refused  int64
+	Refused  int64 // told to come back later
+	Replies  int64 // of pullers, in reconciliations
 	Chunks   int64
 	Payload  int64 // bytes of frames and chunks, each counted once
 	Nodes    Bytes // in and out
@@ -64,7 +65,7 @@ func (w *world) report() *Report {
 	rep := &Report{
 		Scenario: w.s, Log: w.log, Converged: w.equal >= 0 && w.pending == 0, Ended: w.now,
 		Writes: w.writes, Traced: len(w.traced), LogN: math.Log(float64(len(w.nodes))) / math.Log(float64(w.s.Gossip.Degree)),
-		Frames: w.frames, Lost: w.lostFrames, Pulls: w.pulls, Refused: w.refused, Chunks: w.chunks,
+		Frames: w.frames, Lost: w.lostFrames, Pulls: w.pulls, Refused: w.refused, Replies: w.replies, Chunks: w.chunks,
 		Payload: w.frameBytes + w.chunkBytes, Spread: w.spreadOf(),
 	}
 	if rep.Converged {
@@ -189,7 +190,7 @@ func (rep *Report) String() string {
 	for _, t := range append([]Bytes{rep.Nodes}, rep.Tiers...) {
 		row("bytes", "%-9s mean %s, p99 %s, max %s", t.Name, size(t.Mean), size(t.P99), size(t.Max))
 	}
-	row("pulls", "%d, %d chunks, %s; most served at once %d, most waiting %d, refused %d", rep.Pulls, rep.Chunks, size(rep.Payload), rep.Served, rep.Waited, rep.Refused)
+	row("pulls", "%d, %d messages, %d replies; most served at once %d, most in a line %d, sent away %d", rep.Pulls, rep.Chunks, rep.Replies, rep.Served, rep.Waited, rep.Refused)
 	row("peak", "%s/s out of a %s node", size(int64(rep.PeakOut)), rep.PeakTier)
 	row("run", "%v, %s of heap", rep.Wall.Round(time.Millisecond), size(int64(rep.HeapBytes)))
 	return b.String()

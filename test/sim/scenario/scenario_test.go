@@ -93,7 +93,9 @@ func TestRunReplays(t *testing.T) {
 // TestAdmission: a node that serves one pull and keeps one waiting refuses the rest, and all converge none the less.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
-	rep := play(t, strings.Replace(small, "[start]", "[pull]\nserving = 1\nwaiting = 1\n[start]\ndown = true", 1)+event(`at = "6s"`, `do = "plug"`))
+	text := strings.Replace(small, "[start]", "[pull]\nserving = 1\nline = 1\n[start]\ndown = true", 1)
+	text = strings.Replace(strings.Replace(text, "loss = 0.05", "up_mbit = 2", 1), "removes = 0.3", "value_bytes = 9000", 1)
+	rep := play(t, text+event(`at = "6s"`, `do = "plug"`))
 	if !rep.Converged || rep.Refused == 0 || rep.Served != 1 || rep.Waited != 1 {
 		t.Fatalf("\n%s", rep)
 	}
@@ -107,6 +109,16 @@ func TestDontWant(t *testing.T) {
 	without := play(t, large)
 	if with.Servers.Mean >= without.Servers.Mean {
 		t.Fatalf("%.2f copies a server with, %.2f without", with.Servers.Mean, without.Servers.Mean)
+	}
+}
+
+// TestReconciles: where nodes forget what they removed, those that were away reconcile.
+func TestReconciles(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(small, "entries = 50", "entries = 400\nmax_ghosts = 2", 1)
+	rep := play(t, text+event(`at = "1s"`, `do = "partition"`)+event(`at = "5s"`, `do = "heal"`))
+	if !rep.Converged || rep.Replies == 0 {
+		t.Fatalf("\n%s", rep)
 	}
 }
 

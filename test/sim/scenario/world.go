@@ -37,6 +37,7 @@ type world struct {
 
 	frames, frameBytes, lostFrames     int64
 	pulls, chunks, chunkBytes, refused int64
+	replies                            int64
 	copiesMax                          [2]int // of one frame, at a server and at a device
 }
 
@@ -131,6 +132,9 @@ func (w *world) wrote(n *node, x crdt.Written) {
 func (w *world) took(n, from *node, hop int) {
 	if n.version == n.r.Version() && n.version != 0 {
 		return
+	}
+	if n.r.OverBudget() {
+		n.r.Tick(w.clock())
 	}
 	n.version = n.r.Version()
 	w.setState(n, stateOf(n))
