@@ -53,6 +53,7 @@ type plan struct {
 	to    []*pushLink // byStream: every neighbour; byFeeder: the feeder; byTopic: whom we feed
 	feeds []*pushLink // who asked to be fed by us
 	topic bool        // the topic is to be subscribed to
+	leaf  bool        // we are fed, and pass nothing on: our feeder does
 }
 
 func newDirect(h *Host, m *pushMetrics) *direct {
@@ -94,6 +95,7 @@ func (d *direct) leave(l *link) {
 	d.change(func() {
 		if p := d.links[l]; p != nil {
 			p.up, p.heard = false, false
+			d.feed(p, false)
 			if l.over() {
 				delete(d.links, l)
 			}
@@ -130,28 +132,26 @@ func (d *direct) change(what func()) {
 // replan is called with mu held.
 func (d *direct) replan() {
 	ups := d.ups()
-	self := tailOf(d.h.id)
-	reach := make([]tail, 0, len(ups))
-	for _, p := range ups {
-		reach = append(reach, p.tail)
-	}
 	r := roleOf(d.h.Tier(), ups, d.feeder)
-	d.favour(r)
-	d.plan = plan{topic: !r.leaf, feeds: r.feeds}
+	d.favour(r, ups)
+	d.plan = plan{topic: !r.leaf, leaf: r.leaf, feeds: r.feeds}
+	many := len(ups) > fewMax
+	var reach []tail
+	for _, p := range ups {
+		if !many {
+			reach = append(reach, p.tail)
+		}
+	}
 	switch {
-	case len(ups) <= d.h.cfg.few && closed(ups, append(slices.Clone(reach), self)):
+	case len(ups) <= d.h.cfg.few && closed(ups, append(slices.Clone(reach), tailOf(d.h.id))):
 		d.plan.way, d.plan.to = byStream, ups
 	case r.leaf:
 		d.plan.way, d.plan.to = byFeeder, []*pushLink{r.feeder}
 	default:
 		d.plan.way, d.plan.to = byTopic, r.feeds
 	}
-	many := len(ups) > fewMax
-	if many {
-		reach = nil
-	}
 	for _, p := range ups {
-		d.tell(p, news{wantsFeed: r.wants(p, ups), feeds: slices.Contains(r.feeds, p), needy: r.needy, many: many, reach: reach})
+		d.tell(p, news{wantsFeed: r.wants(p, ups), feeds: p.fed, needy: r.needy, many: many, reach: reach})
 	}
 }
 
@@ -166,14 +166,17 @@ func closed(ups []*pushLink, known []tail) bool {
 	return true
 }
 
-// ups are the connections in use, sorted by peer. Called with mu held.
+// ups are the connections in use; few are sorted by peer, so that what is announced of them changes only if they do.
+// Called with mu held.
 func (d *direct) ups() (ups []*pushLink) {
 	for _, p := range d.links {
 		if p.up {
 			ups = append(ups, p)
 		}
 	}
-	slices.SortFunc(ups, func(a, b *pushLink) int { return cmp.Compare(a.l.peer, b.l.peer) })
+	if len(ups) <= fewMax {
+		slices.SortFunc(ups, func(a, b *pushLink) int { return cmp.Compare(a.l.peer, b.l.peer) })
+	}
 	return ups
 }
 
@@ -272,7 +275,7 @@ func (d *direct) take(p *pushLink, kind byte, stamped []byte) error {
 		d.metrics.duplicates(path).Inc()
 		return nil
 	}
-	if kind == pushRelay && d.passesOn() {
+	if kind == pushRelay && !d.current().leaf {
 		if err := d.send(d.h.ctx, stamped, p); err != nil {
 			d.h.log.Debug("p2p: frame not passed on; peers will pull", "from", p.l.peer, "err", err)
 		}
@@ -281,9 +284,6 @@ func (d *direct) take(p *pushLink, kind byte, stamped []byte) error {
 	d.deliver(p.l.peer, frame)
 	return nil
 }
-
-// passesOn: a device that is fed leaves that to its feeder.
-func (d *direct) passesOn() bool { return d.current().way != byFeeder }
 
 // fromTopic delivers what came by the topic, and feeds it to those who are not in it.
 func (d *direct) fromTopic(id frameID, from peer.ID, stamped []byte) {

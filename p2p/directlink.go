@@ -42,6 +42,7 @@ type pushLink struct {
 	up    bool // between arrive and leave
 	heard bool // their first announcement on this stream is there: they can be sent frames
 	news  news // their last one
+	fed   bool // by us
 	said  []byte
 }
 

@@ -81,7 +81,8 @@
 //
 // If all neighbours of a node's neighbours are among its own, they are everybody whom anybody can reach: so "few" needs
 // no list of members and no clock. A neighbour that is not heard of, such as an earlier version, is reached by the
-// topic. A device among devices is in the topic, and so are the devices next to it. Every stamped frame has one id,
+// topic. A device among devices is in the topic, and so are the devices next to it. A fed device passes nothing on: what
+// it alone could carry between servers that do not see each other, pulls carry. Every stamped frame has one id,
 // the hash of its content, whichever way it comes; it is delivered and passed on once.
 //
 // # Frames get lost, on purpose

@@ -8,12 +8,11 @@ import (
 )
 
 // role is what a node is to its neighbours. A server is in the topic and feeds who asks: devices, and peers that it
-// sees only through a relay that is no neighbour, since gossipsub would skip those. A device with a neighbour of a higher tier is a leaf: it leaves the topic, has
-// that neighbour feed it, and publishes through it, so that every frame crosses its link once. A device among devices
-// is in the topic as a server is; and so is one that would be a leaf, but has such a neighbour: else that one would
-// hear of nothing.
+// sees only through a relay that is no neighbour, since gossipsub would skip those. A device with a neighbour of a
+// higher tier is a leaf: it leaves the topic, has that neighbour feed it, and publishes through it, so that every frame
+// crosses its link once. A device among devices is in the topic as a server is; and so is one that would be a leaf, but
+// has such a neighbour: else that one would hear of nothing.
 type role struct {
-	device bool
 	leaf   bool        // and the feeder has begun
 	needy  bool        // a device without a neighbour of a higher tier
 	feeder *pushLink   // whom to ask; nil: nobody
@@ -25,8 +24,7 @@ func rankOf(tier string) int { return slices.Index(tiers, tier) }
 
 // roleOf finds a node's role among its neighbours. It keeps the feeder for as long as that is there.
 func roleOf(tier string, ups []*pushLink, feeder *pushLink) (r role) {
-	r.device = rankOf(tier) == 0
-	if r.device {
+	if rankOf(tier) == 0 {
 		r.needy = !slices.ContainsFunc(ups, func(p *pushLink) bool { return p.rank > 0 })
 		r.feeder = chooseFeeder(ups, feeder)
 		r.leaf = r.feeder != nil && r.feeder.news.feeds
@@ -35,7 +33,7 @@ func roleOf(tier string, ups []*pushLink, feeder *pushLink) (r role) {
 		return r
 	}
 	for _, p := range ups {
-		if p.heard && p.news.wantsFeed {
+		if p.asks() {
 			r.feeds = append(r.feeds, p)
 		}
 	}
@@ -52,7 +50,7 @@ const (
 
 // favour notes whom we ask to feed us and whom we feed, so that those connections are not the first to be closed.
 // Called with mu held.
-func (d *direct) favour(r role) {
+func (d *direct) favour(r role, ups []*pushLink) {
 	if d.feeder != r.feeder {
 		if d.feeder != nil {
 			d.h.conns.Unprotect(d.feeder.l.peer, feederTag)
@@ -61,16 +59,23 @@ func (d *direct) favour(r role) {
 			d.h.conns.Protect(d.feeder.l.peer, feederTag)
 		}
 	}
-	for _, p := range d.plan.feeds {
-		if !slices.Contains(r.feeds, p) {
-			d.h.conns.UntagPeer(p.l.peer, fedTag)
-		}
+	for _, p := range ups {
+		d.feed(p, !r.leaf && p.asks())
 	}
-	for _, p := range r.feeds {
-		if !slices.Contains(d.plan.feeds, p) {
-			d.h.conns.TagPeer(p.l.peer, fedTag, fedWorth)
-		}
+}
+
+// asks tells whether a neighbour wants to be fed.
+func (p *pushLink) asks() bool { return p.heard && p.news.wantsFeed }
+
+// feed notes whether we feed a neighbour. Called with mu held.
+func (d *direct) feed(p *pushLink, on bool) {
+	switch {
+	case on && !p.fed:
+		d.h.conns.TagPeer(p.l.peer, fedTag, fedWorth)
+	case !on && p.fed:
+		d.h.conns.UntagPeer(p.l.peer, fedTag)
 	}
+	p.fed = on
 }
 
 // wants tells whether a neighbour is asked for its frames.

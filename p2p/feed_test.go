@@ -52,6 +52,23 @@ func TestDeviceIsFed(t *testing.T) {
 	}
 }
 
+// A fed device passes nothing on, even if it sends its own frames directly because its neighbours are few.
+func TestFedDeviceAmongFew(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, "device")
+	a, b := x.neighbour("edge"), x.neighbour("edge")
+	x.says(news{}, a, b)
+	x.says(news{feeds: true}, x.feeder)
+	x.publishes("own")
+	x.wantSent(a, pushDirect, "own")
+	x.wantSent(b, pushDirect, "own")
+	x.receives(x.feeder, pushRelay, "from the topic")
+	x.wantDelivered("from the topic")
+	x.wantSent(a, pushDirect)
+	x.wantSent(b, pushDirect)
+	x.wantPublished()
+}
+
 // A feeder that is lost, or whose stream is, is replaced at once; without another the device returns to the topic.
 func TestFeederIsReplaced(t *testing.T) {
 	t.Parallel()
@@ -208,6 +225,19 @@ func TestPassingOnToFew(t *testing.T) {
 	x.wantDelivered("for all", "sent to all")
 }
 
+// asked is the feeder, and wantsFeedOf whether a neighbour was told so: for tests in which others change it.
+func (x *exchange) asked() *pushLink {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.feeder
+}
+
+func (x *exchange) wantsFeedOf(p *pushLink) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.told(p).wantsFeed
+}
+
 // pipeStream is a stream over a pipe: what is written waits until the other side reads.
 type pipeStream struct {
 	network.Stream
@@ -244,20 +274,22 @@ func TestStalledFeederIsReplaced(t *testing.T) {
 		synctest.Wait()
 		b := x.neighbour("edge")
 		x.says(news{many: true}, b)
-		if x.feeder != a || x.current().way != byFeeder {
+		if x.asked() != a || x.current().way != byFeeder {
 			t.Fatal("not fed by the first")
 		}
 		x.publishes("stuck") // nobody reads it
 		time.Sleep(pushStall - 1)
 		synctest.Wait()
-		if x.feeder != a {
+		if x.asked() != a {
 			t.Error("given up too early")
 		}
 		time.Sleep(1)
 		synctest.Wait()
-		if x.feeder != b || !x.told(b).wantsFeed || x.current().way != byTopic {
+		if x.asked() != b || !x.wantsFeedOf(b) || x.current().way != byTopic {
 			t.Error("the other one was not asked, or frames still wait for the first")
 		}
+		a.q.mu.Lock()
+		defer a.q.mu.Unlock()
 		if a.q.missed.IsZero() {
 			t.Error("the first would not be told what it missed")
 		}
