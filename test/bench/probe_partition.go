@@ -3,68 +3,146 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )
 
-// probePartition gives what it takes two large replicas to agree again after a partition in which each
-// side wrote half of the differing keys: time in round trips of the link, and bytes both ways.
+// Probes of what it takes two large replicas to agree again after a partition: time in round trips of the link, and
+// bytes both ways.
 //
 // The replicas are in this process, over the in-memory mesh with a slow link in between, so that the
 // figure is the protocol's own: libp2p's handshake comes before it and its framing on top.
+
+// probePartition lets each side write half of the differing keys.
 func probePartition(fs *flag.FlagSet) func(context.Context) (values, error) {
 	n := fs.Int("n", 1_000_000, "entries that both sides have")
 	differ := fs.Int("differ", 100, "entries that one of them changed")
 	rtt := fs.Duration("rtt", 100*time.Millisecond, "round trip of the link")
 	return func(ctx context.Context) (values, error) {
-		var link slowLink
-		mesh := fabric.NewMesh(1)
-		a, err := openOnMesh(ctx, mesh, &link, "a")
+		d, err := openDivided(ctx, *n, 0)
+		defer d.close()
 		if err != nil {
 			return nil, err
 		}
-		defer a.close()
-		keys := keysInOrder(*n)
-		if err := putAll(ctx, a.region, keys, 1); err != nil {
-			return nil, err
+		for i := range *differ {
+			side := []*member{d.a, d.b}[i%2]
+			if err := put(ctx, side.region, d.spread(i, *differ), d.value()); err != nil {
+				return nil, err
+			}
 		}
-		b, err := openOnMesh(ctx, mesh, &link, "b")
+		got, err := d.heal(ctx, *rtt)
 		if err != nil {
 			return nil, err
 		}
-		defer b.close()
-		same := func() bool { return equal(a.region, b.region, a.fabric, b.fabric) }
-		if err := await(ctx, "the first copy", 5*time.Minute, same); err != nil {
-			return nil, err
-		}
-		mesh.Cut("a", "b")
-		if err := divide(ctx, a, b, keys, *differ); err != nil {
-			return nil, err
-		}
-		// What was written goes nowhere as pushes before the link is back, so that only the pull counts.
-		time.Sleep(pushesOver)
-		link.set(*rtt / 2)
-		before, began := link.bytes.Load(), time.Now()
-		mesh.Heal("a", "b")
-		if err := await(ctx, "catching up", 5*time.Minute, same); err != nil {
-			return nil, err
-		}
-		took, bytes := time.Since(began), float64(link.bytes.Load()-before)
 		payload := float64(*differ * (keyBytes + valueBytes))
-		return values{
-			"trips": float64(took) / float64(*rtt), "ms": float64(took.Microseconds()) / 1000,
-			"bytes": bytes, "payload_bytes": payload, "excess": (bytes - 4096) / payload,
-		}, nil
+		got["payload_bytes"], got["excess"] = payload, (got["bytes"]-4096)/payload
+		got["trips"] = got["ms"] / 1000 / rtt.Seconds()
+		return got, nil
 	}
 }
 
-// pushesOver is many times the window in which a fabric collects writes for a push.
-const pushesOver = 200 * time.Millisecond
+// probePruned lets one side, or both, change entries, every other one by removing it, and forget what was removed
+// before the other side has heard of it. The other side is then below a floor: what it lacks cannot be told by
+// intervals of writes, and the two must find out what differs. Every byte counts but those of the new values. Round
+// trips are counted on the stream, because looking through all entries may take longer than one; what that costs is
+// given beside them.
+func probePruned(fs *flag.FlagSet) func(context.Context) (values, error) {
+	n := fs.Int("n", 1_000_000, "entries that both sides have")
+	differ := fs.Int("differ", 100, "entries that differ; every other one was removed")
+	sides := fs.Int("sides", 1, "sides that made the changes: 1 or 2")
+	rtt := fs.Duration("rtt", 100*time.Millisecond, "round trip of the link")
+	return func(ctx context.Context) (values, error) {
+		d, err := openDivided(ctx, *n, 1) // remembers one remove at most
+		defer d.close()
+		if err != nil {
+			return nil, err
+		}
+		changers := []*member{d.a, d.b}[:*sides]
+		for i := range *differ {
+			if err := d.change(ctx, changers[i/2%len(changers)], i, *differ); err != nil {
+				return nil, err
+			}
+		}
+		for _, m := range changers {
+			if err := await(ctx, "forgetting what was removed", time.Minute, m.forgot); err != nil {
+				return nil, err
+			}
+		}
+		got, err := d.heal(ctx, *rtt)
+		if err != nil {
+			return nil, err
+		}
+		if *sides == 1 {
+			if err := await(ctx, "the report of the one pull that brought everything", time.Minute, func() bool {
+				pull := d.b.fabric.SyncStats().LastPull
+				return pull.News == uint64(*differ) // with two pulls, the trips of both would count
+			}); err != nil {
+				return nil, err
+			}
+		}
+		if left, want := entries(d.b.region), *n-*differ/2; left != want {
+			return nil, fmt.Errorf("%d entries are left, not %d", left, want)
+		}
+		got["bytes_each"] = (got["bytes"] - float64((*differ+1)/2*valueBytes)) / float64(*differ)
+		return got, nil
+	}
+}
 
-func openOnMesh(ctx context.Context, mesh *fabric.Mesh, link *slowLink, name crdt.NodeID) (*member, error) {
-	f, err := fabric.Open(ctx, fabric.Config{Name: string(name), Transport: link.over(mesh.Node(name))})
+// change overwrites the differing entry i, or removes it if i is odd.
+func (d *divided) change(ctx context.Context, m *member, i, differ int) error {
+	k := d.spread(i, differ)
+	if i%2 == 0 {
+		return put(ctx, m.region, k, d.value())
+	}
+	return m.region.Update(ctx, func(tx *crdt.Tx) error { tx.Del(k); return nil })
+}
+
+// forgot says whether removes were forgotten, so that whoever has not seen them is below a floor.
+func (m *member) forgot() bool {
+	s, err := m.fabric.RegionStatus(m.region.Name())
+	return err == nil && len(s.Floors) > 0 && s.Ghosts == 0
+}
+
+// divided are two replicas with equal entries and no link.
+type divided struct {
+	mesh  *fabric.Mesh
+	link  slowLink
+	a, b  *member
+	keys  []string
+	value func() []byte
+}
+
+func (d *divided) close() {
+	if d != nil {
+		d.a.close()
+		d.b.close()
+	}
+}
+
+// openDivided fills two replicas and cuts the link. maxGhosts is what each remembers of removes, 0 for the default.
+func openDivided(ctx context.Context, n, maxGhosts int) (d *divided, err error) {
+	d = &divided{mesh: fabric.NewMesh(1), keys: keysInOrder(n), value: valueSource(9)}
+	if d.a, err = d.open(ctx, "a", maxGhosts); err != nil {
+		return d, err
+	}
+	if err := putAll(ctx, d.a.region, d.keys, 1); err != nil {
+		return d, err
+	}
+	if d.b, err = d.open(ctx, "b", maxGhosts); err != nil {
+		return d, err
+	}
+	if err := await(ctx, "the first copy", 5*time.Minute, d.same); err != nil {
+		return d, err
+	}
+	d.mesh.Cut("a", "b")
+	return d, nil
+}
+
+func (d *divided) open(ctx context.Context, name crdt.NodeID, maxGhosts int) (*member, error) {
+	f, err := fabric.Open(ctx, fabric.Config{Name: string(name), Transport: d.link.over(d.mesh.Node(name)), MaxGhosts: maxGhosts})
 	if err != nil {
 		return nil, err
 	}
@@ -72,17 +150,33 @@ func openOnMesh(ctx context.Context, mesh *fabric.Mesh, link *slowLink, name crd
 	return &member{fabric: f, region: r}, err
 }
 
-// divide overwrites differ keys, spread over all of them, half on each side.
-func divide(ctx context.Context, a, b *member, keys []string, differ int) error {
-	next, step := valueSource(9), max(len(keys)/differ, 1)
-	for i := range differ {
-		side := a
-		if i%2 == 1 {
-			side = b
-		}
-		if err := put(ctx, side.region, keys[i*step], next()); err != nil {
-			return err
-		}
+func (d *divided) same() bool { return equal(d.a.region, d.b.region, d.a.fabric, d.b.fabric) }
+
+// spread gives the key of the differing entry i; they lie far apart.
+func (d *divided) spread(i, differ int) string { return d.keys[i*max(len(d.keys)/differ, 1)] }
+
+// pushesOver is many times the window in which a fabric collects writes for a push.
+const pushesOver = 200 * time.Millisecond
+
+// heal brings the link back, now a slow one, and waits until both sides hold the same. Pushes of what was written have
+// gone nowhere before, so that only the pull counts.
+func (d *divided) heal(ctx context.Context, rtt time.Duration) (values, error) {
+	time.Sleep(pushesOver)
+	d.link.set(rtt / 2)
+	d.link.trips.Store(0)
+	cpu, err := cpuTime(0)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	before, began := d.link.bytes.Load(), time.Now()
+	d.mesh.Heal("a", "b")
+	if err := await(ctx, "catching up", 5*time.Minute, d.same); err != nil {
+		return nil, err
+	}
+	took, bytes := time.Since(began), float64(d.link.bytes.Load()-before)
+	cpuAfter, err := cpuTime(0)
+	return values{
+		"trips": float64(d.link.trips.Load()), "ms": float64(took.Microseconds()) / 1000, "bytes": bytes,
+		"cpu_ms": float64((cpuAfter - cpu).Microseconds()) / 1000,
+	}, err
 }

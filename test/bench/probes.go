@@ -13,6 +13,7 @@ func allProbes() map[string]probe {
 		"hop":           probeHop,
 		"catchup":       probeCatchup,
 		"partition":     probePartition,
+		"pruned":        probePruned,
 		"disk":          probeDisk,
 		"bare":          probeBare,
 	}

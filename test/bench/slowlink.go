@@ -16,6 +16,13 @@ import (
 type slowLink struct {
 	delay atomic.Int64 // one way, in nanoseconds
 	bytes atomic.Int64 // both ways, streams and gossip
+	trips atomic.Int64 // most round trips that one stream took
+}
+
+// turned notes that who opened a stream has heard an answer for the nth time.
+func (l *slowLink) turned(n int64) {
+	for most := l.trips.Load(); n > most && !l.trips.CompareAndSwap(most, n); most = l.trips.Load() {
+	}
 }
 
 func (l *slowLink) set(oneWay time.Duration) { l.delay.Store(int64(oneWay)) }
@@ -45,7 +52,27 @@ func (t *slowTransport) OpenStream(ctx context.Context, peer crdt.NodeID) (io.Re
 	if err != nil {
 		return nil, err
 	}
-	return t.link.stream(s), nil
+	return &askingStream{slowStream: t.link.stream(s)}, nil
+}
+
+// An askingStream is the end that opened a stream. Each time that it reads after it has written, a round trip is over.
+type askingStream struct {
+	*slowStream
+	asked atomic.Bool
+	trips atomic.Int64
+}
+
+func (s *askingStream) Write(p []byte) (int, error) {
+	s.asked.Store(true)
+	return s.slowStream.Write(p)
+}
+
+func (s *askingStream) Read(p []byte) (int, error) {
+	n, err := s.slowStream.Read(p)
+	if n > 0 && s.asked.Swap(false) {
+		s.link.turned(s.trips.Add(1))
+	}
+	return n, err
 }
 
 func (t *slowTransport) Publish(ctx context.Context, frame []byte) error {
