@@ -86,6 +86,7 @@ func (w *world) restart(who int) {
 			w.lost.set(i)
 		}
 	}
+	maps.DeleteFunc(w.bases, func(ends [2]int, _ crdt.Context) bool { return ends[0] == who || ends[1] == who })
 	w.sessions = slices.DeleteFunc(w.sessions, func(s *session) bool { return s.puller == who || s.server == who })
 }
 

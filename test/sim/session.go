@@ -23,7 +23,15 @@ var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
 
 func (w *world) newSession(who, from int, rng *rand.Rand) *session {
 	r := w.nodes[who].r
-	return &session{puller: who, server: from, hello: r.HelloWanting(w.wanted(rng)), rc: r.NewReceiver(), maxBytes: chunkSizes[rng.IntN(len(chunkSizes))]}
+	s := &session{puller: who, server: from, rc: r.NewReceiver()}
+	wanted := w.wanted(rng)
+	s.maxBytes = chunkSizes[rng.IntN(len(chunkSizes))]
+	var base crdt.Context
+	if rng.IntN(2) == 0 {
+		base = w.bases[[2]int{who, from}]
+	}
+	s.hello = r.HelloSince(base, wanted)
+	return s
 }
 
 // wanted picks entries that a puller wants first, also such as nobody has.
@@ -86,19 +94,32 @@ func (w *world) open(who int, rng *rand.Rand) {
 
 // produce makes the next chunk at the server, and answers false at the end.
 func (w *world) produce(s *session) bool {
-	if s.pull == nil {
-		peer, err := crdt.DecodeHello(s.hello)
-		if err != nil {
-			w.fail(err)
-			return false
-		}
-		s.pull = w.nodes[s.server].r.NewPull(peer)
+	if s.pull == nil && !w.takeHello(s) {
+		return false
 	}
 	msg := s.pull.Next(s.maxBytes)
 	if msg == nil {
 		return false
 	}
 	s.chunks = append(s.chunks, msg)
+	return true
+}
+
+// takeHello begins a pull at the server. A hello that tells a change needs the one before, which both ends remember while
+// they run; if another came meanwhile, the session breaks.
+func (w *world) takeHello(s *session) bool {
+	peer, err := crdt.DecodeHello(s.hello)
+	if err != nil {
+		w.fail(err)
+		return false
+	}
+	ends := [2]int{s.puller, s.server}
+	if peer.Since != 0 && !peer.Resolve(w.bases[ends]) {
+		s.broken = true
+		return false
+	}
+	w.bases[ends] = peer.Context.Clone()
+	s.pull = w.nodes[s.server].r.NewPull(peer)
 	return true
 }
 

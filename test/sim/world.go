@@ -30,6 +30,7 @@ type world struct {
 	cut      [][]bool // cut[a][b]: nothing goes from a to b
 	flight   []message
 	sessions []*session
+	bases    map[[2]int]crdt.Context // what the last hello of a puller to a server said
 	now      int64
 	skews    []int64
 	lost     bits // writes that a crash may have taken for ever
@@ -51,7 +52,7 @@ type node struct {
 
 // run plays a schedule and gives the first thing that is wrong.
 func run(s schedule, m mode) (w *world, err error) {
-	w = &world{s: s, mode: m, oracle: newOracle(), now: startMs, skews: slices.Clone(s.skews)}
+	w = &world{s: s, mode: m, oracle: newOracle(), now: startMs, skews: slices.Clone(s.skews), bases: map[[2]int]crdt.Context{}}
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("panic: %v\n%s", x, debug.Stack())
