@@ -39,7 +39,7 @@ type client struct {
 	serial int
 }
 
-// write starts two clients at each of the nodes, one for each region; rest stops them. None of them may ever be answered
+// write starts clients at each of the nodes, one for each region; rest stops them. None of them may ever be answered
 // with an error: neither reading nor writing depends on the network.
 func (s *site) write(members ...*member) { s.writeEvery(5*time.Millisecond, members...) }
 
@@ -49,7 +49,7 @@ func (s *site) writeEvery(pause time.Duration, members ...*member) {
 	var wg sync.WaitGroup
 	s.runs++
 	for i, m := range members {
-		for j, r := range []string{region, safe} {
+		for j, r := range s.regions {
 			c := &client{at: m, region: r, id: fmt.Sprintf("%d.%s.%s", s.runs, m.Name, r), pool: &s.pool, log: s.log, pause: pause,
 				rnd: rand.New(rand.NewPCG(*seed, uint64(s.runs)<<16|uint64(i)<<8|uint64(j)))}
 			wg.Go(func() {

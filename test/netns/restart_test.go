@@ -25,6 +25,21 @@ func TestRollingRestart(t *testing.T) {
 	s.check(0, s.nodes...)
 }
 
+// TestPowerCut kills all nodes at once, long after the first of the writes that they answered from memory. No peer has them:
+// each must come from a disk, although no client waits for one.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "device")
+	s.regions = []string{region}
+	s.write(s.nodes...)
+	last(promises.OnDiskAfter * 3 / 2)
+	s.kill(s.nodes...)
+	s.start(s.nodes...)
+	s.rest()
+	s.converge("a power cut", s.nodes...)
+	s.check(0, s.nodes...)
+}
+
 const (
 	storms = 8
 	// lifeMax is how long the nodes live between two kills, at most, counted from when clients are answered: from the
@@ -38,18 +53,16 @@ func TestKillStorm(t *testing.T) {
 	s := newSite(t, "regional", "edge", "device")
 	rnd := rand.New(rand.NewPCG(*seed, 2))
 	s.write(s.nodes...)
-	kills := 0
 	for range storms {
 		s.written(1)
 		last(time.Duration(rnd.Int64N(int64(lifeMax)))) // the moment of the kill is the point
 		victims := draw(rnd, s.nodes, 1+rnd.IntN(len(s.nodes)))
 		s.kill(victims...)
 		s.start(victims...)
-		kills += len(victims)
 	}
 	s.written(1)
 	s.rest()
-	s.converge(fmt.Sprintf("%d kills in %d storms", kills, storms), s.nodes...)
+	s.converge(fmt.Sprintf("%d kills in %d storms", s.kills, storms), s.nodes...)
 	s.check(0, s.nodes...)
 }
 

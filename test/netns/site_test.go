@@ -23,9 +23,11 @@ type site struct {
 	log   *history.Log
 	stop  func() // the clients; nil while there are none
 	runs  int
+	kills int
 	pool  pool
 	born  map[string]string // every origin that ever was, and whose it was
 
+	regions  []string      // that clients write to
 	expected []string      // kinds of alarms that this test gives reason for
 	patience time.Duration // how long nodes may take to agree
 }
@@ -54,7 +56,8 @@ type member struct {
 // newSite starts a cloud and other nodes, each named after its tier and what follows it, and waits until all are connected to all.
 func newSite(t *testing.T, others ...string) *site {
 	t.Helper()
-	s := &site{t: t, net: newNetwork(t), dir: harness.ShortDir(t), log: history.New(promises), born: map[string]string{}, patience: *healed}
+	s := &site{t: t, net: newNetwork(t), dir: harness.ShortDir(t), log: history.New(promises), born: map[string]string{},
+		regions: []string{region, safe}, patience: *healed}
 	s.found("cloud")
 	for _, name := range others {
 		s.join(name)
@@ -130,6 +133,7 @@ func (s *site) kill(members ...*member) {
 	for _, m := range members {
 		s.log.Killed(m.end(), s.log.Now())
 		m.Kill()
+		s.kills++
 	}
 }
 

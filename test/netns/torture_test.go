@@ -3,6 +3,7 @@ package netns
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -87,7 +88,8 @@ func (x *torment) hold() { last(time.Duration(x.rnd.Int64N(int64(holdMax)))) }
 // table says what was done.
 func (x *torment) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "-seed %#x: %d daemons, %d rounds, %d writes acknowledged, %d origins\n", *seed, len(x.s.nodes), len(x.rounds), x.s.log.Answered(), len(x.s.born))
+	fmt.Fprintf(&b, "-seed %#x: %d daemons, %d rounds, %d kills, %d starts, %d writes acknowledged; %s\n",
+		*seed, len(x.s.nodes), len(x.rounds), x.s.kills, len(x.s.born), x.s.log.Answered(), x.heals())
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "round\tfaults for\twrites\thealed in\twhat")
 	for i, r := range x.rounds {
@@ -95,4 +97,15 @@ func (x *torment) table() string {
 	}
 	w.Flush()
 	return b.String()
+}
+
+// heals sums up how long agreement took.
+func (x *torment) heals() string {
+	var took []time.Duration
+	for _, r := range x.rounds {
+		took = append(took, r.healed)
+	}
+	slices.Sort(took)
+	n := len(took)
+	return fmt.Sprintf("healed in %v at the median, %v nine times out of ten, %v at most", took[n/2], took[n*9/10], took[n-1])
 }
