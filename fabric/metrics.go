@@ -100,7 +100,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		regionSkewed, regionOrigins, regionEnded, regionLag, regionBehind, regionMissing, regionComplete, fabricRegions, fabricEntries, fabricSize, fabricGhosts,
 		fabricGaps, fabricLag, fabricPeers, fabricFrames,
 		fabricPushed, fabricSkipped, fabricPulls, fabricRounds, fabricPulled, fabricServed, fabricFailures,
-		scrubPasses, scrubAudited, scrubCompared, scrubDiverged, scrubMended,
+		scrubPasses, scrubAudited, scrubCompared, scrubDiverged, scrubMended, scrubRewrote, scrubRestored,
 		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 	} {

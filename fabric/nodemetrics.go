@@ -26,7 +26,9 @@ var (
 	peerMissing  = labelled("peer_missing_writes", "Writes seen at the peer, as last heard, that are not here.", "peer")
 
 	scrubPasses   = fabricMetric("scrub_passes_total", "Scrubs of all regions, with one member each.", counter)
-	scrubAudited  = fabricMetric("scrub_regions_audited_total", "Regions whose figures were recomputed from their entries.", counter)
+	scrubAudited  = fabricMetric("scrub_regions_audited_total", "Regions whose digest was recomputed from their entries.", counter)
+	scrubRewrote  = fabricMetric("scrub_records_rewritten_total", "Records on disk that were wrong, and written anew.", counter)
+	scrubRestored = fabricMetric("scrub_values_restored_total", "Values in memory that were wrong, and read back from disk.", counter)
 	scrubCompared = fabricMetric("scrub_regions_compared_total", "Regions that two members had seen alike, and compared.", counter)
 	scrubDiverged = fabricMetric("scrub_regions_diverged_total", "Those of them that held something else.", counter)
 	scrubMended   = fabricMetric("scrub_values_mended_total", "Values written again here because replicas diverged.", counter)
@@ -79,6 +81,7 @@ func (s ScrubStats) collect(ch chan<- prometheus.Metric) {
 		n uint64
 	}{
 		{scrubPasses, s.Passes}, {scrubAudited, s.Audited}, {scrubCompared, s.Compared}, {scrubDiverged, s.Diverged}, {scrubMended, s.Mended},
+		{scrubRewrote, s.Rewritten}, {scrubRestored, s.Restored},
 	} {
 		x.m.send(ch, int(x.n))
 	}

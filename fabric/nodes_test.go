@@ -33,6 +33,7 @@ type drive struct {
 	storetest.Disk
 	starts []crdt.Nonce
 	in     storetest.Store
+	rot    func(key, value []byte) ([]byte, error) // what is read in place of a record
 }
 
 var starts atomic.Uint64 // no two starts are alike, whatever the disk
@@ -44,10 +45,19 @@ func (d *drive) NewIncarnation(ctx context.Context, node crdt.NodeID) (nonce crd
 	return nonce, err
 }
 
-func (d *drive) PastNonces() ([]crdt.Nonce, error)           { return d.starts, nil }
-func (d *drive) Load(fn func(key, value []byte) error) error { return d.in.Load(fn) }
-func (d *drive) Commit(recs []crdt.Record) error             { return d.in.Commit(recs) }
-func (d *drive) Close() error                                { return d.in.Close() }
+func (d *drive) PastNonces() ([]crdt.Nonce, error) { return d.starts, nil }
+func (d *drive) Load(fn func(key, value []byte) error) error {
+	return d.in.Load(func(key, value []byte) (err error) {
+		if d.rot != nil {
+			if value, err = d.rot(key, value); err != nil {
+				return err
+			}
+		}
+		return fn(key, value)
+	})
+}
+func (d *drive) Commit(recs []crdt.Record) error { return d.in.Commit(recs) }
+func (d *drive) Close() error                    { return d.in.Close() }
 
 func (d *drive) copied(t *testing.T) *drive {
 	t.Helper()

@@ -13,8 +13,9 @@ import (
 
 // A scrub looks for what must not be: two replicas that have seen the same and hold different entries, because a bit
 // flipped, a disk lied, or one dot names two writes; and a replica whose own figures do not agree with its entries. Once in
-// Config.ScrubEvery a node checks its replicas, and compares them with those of one connected member, another each time.
-// What differs is mended: each side writes again what the other lacks, so nothing is lost, and an alarm tells.
+// Config.ScrubEvery a node checks its replicas, holds the disk against the memory (scrubdisk.go), and compares with one
+// connected member, another each time (scrubwire.go). What differs is mended: each side writes again what the other lacks, so
+// nothing is lost, and an alarm tells.
 //
 // Two nodes in step exchange 2 KiB for that, however many regions they have.
 type scrubber struct {
@@ -23,29 +24,37 @@ type scrubber struct {
 	answer atomic.Int32 // comparisons that are answered; see scrubsMax
 	cursor int          // of the members that are compared with
 
-	passes, audited, compared, diverged, mended, left atomic.Uint64
+	passes, audited, compared, diverged, mended, left, rewritten, restored atomic.Uint64
 }
 
 const (
 	scrubsMax = 2       // comparisons that are answered at once; a further one is told to come back
-	auditMax  = 1 << 12 // values of a region that are checked under one lock, 12 ms here; larger ones are compared only
+	auditMax  = 1 << 12 // values of a region of which all figures are recomputed, under one lock: 12 ms here;
+	auditStep = 1 << 12 // of larger ones the digest alone, so many values under one lock,
+	auditRest = time.Millisecond
+	auditTry  = 3 // so often, while the region changes
+
+	findingsMax = 256 // of one scrub that are listed; all are counted
 )
 
 // ScrubStats counts what scrubs found since Open.
 type ScrubStats struct {
-	Passes   uint64 `json:"passes"`   // with one member each
-	Audited  uint64 `json:"audited"`  // regions whose figures were recomputed
-	Compared uint64 `json:"compared"` // regions that two members had seen alike
-	Diverged uint64 `json:"diverged"` // those of them that held something else
-	Mended   uint64 `json:"mended"`   // values written again here
-	Left     uint64 `json:"left"`     // values that nobody may write again but who wrote them: parts of counters
+	Passes    uint64 `json:"passes"`    // with one member each
+	Audited   uint64 `json:"audited"`   // regions whose digest was recomputed
+	Compared  uint64 `json:"compared"`  // regions that two members had seen alike
+	Diverged  uint64 `json:"diverged"`  // those of them that held something else
+	Mended    uint64 `json:"mended"`    // values written again here
+	Left      uint64 `json:"left"`      // values that nobody may write again but who wrote them: parts of counters
+	Rewritten uint64 `json:"rewritten"` // records on disk that were wrong, and written anew
+	Restored  uint64 `json:"restored"`  // values in memory that were wrong, and read back from disk
 }
 
 // ScrubStats gives the counters.
 func (f *Fabric) ScrubStats() ScrubStats {
 	s := &f.mesh.scrubs
 	return ScrubStats{Passes: s.passes.Load(), Audited: s.audited.Load(), Compared: s.compared.Load(), Diverged: s.diverged.Load(),
-		Mended: s.mended.Load(), Left: s.left.Load()}
+		Mended: s.mended.Load(), Left: s.left.Load(),
+		Rewritten: s.rewritten.Load(), Restored: s.restored.Load()}
 }
 
 // ScrubFinding is something that a scrub found.
@@ -57,12 +66,13 @@ type ScrubFinding struct {
 
 // ScrubReport is what one scrub found.
 type ScrubReport struct {
-	Regions  int            `json:"regions"`   // looked at
-	Audited  int            `json:"audited"`   // whose figures were recomputed
-	TooLarge int            `json:"too_large"` // for that
-	Peers    int            `json:"peers"`     // compared with
-	Compared int            `json:"compared"`  // regions that a peer had seen exactly as this node, summed over peers
-	Moving   int            `json:"moving"`    // regions that it had not, because something is on its way
+	Regions  int            `json:"regions"`  // looked at
+	Audited  int            `json:"audited"`  // whose digest was recomputed
+	Busy     int            `json:"busy"`     // that changed too fast for that
+	Records  int            `json:"records"`  // read back from disk
+	Peers    int            `json:"peers"`    // compared with
+	Compared int            `json:"compared"` // regions that a peer had seen exactly as this node, summed over peers
+	Moving   int            `json:"moving"`   // regions that it had not, because something is on its way
 	Findings []ScrubFinding `json:"findings"`
 	Failed   []string       `json:"failed"` // comparisons that did not come to an end
 }
@@ -89,10 +99,13 @@ func (s *scrubber) run(ctx context.Context, regions []*Region, peers []*peer) (S
 	defer s.mu.Unlock()
 	rep := ScrubReport{Findings: []ScrubFinding{}, Failed: []string{}}
 	for _, r := range regions {
-		if err := ctx.Err(); err != nil {
-			return rep, err
-		}
-		s.audit(r, &rep)
+		s.audit(ctx, r, &rep)
+	}
+	if err := s.readBack(ctx, regions, &rep); err != nil {
+		rep.Failed = append(rep.Failed, fmt.Sprintf("disk: %v", err))
+	}
+	if err := ctx.Err(); err != nil {
+		return rep, err
 	}
 	for _, p := range peers {
 		if err := s.compare(ctx, p, regions, &rep); ctx.Err() != nil {
@@ -107,27 +120,58 @@ func (s *scrubber) run(ctx context.Context, regions []*Region, peers []*peer) (S
 }
 
 // audit recomputes what a replica keeps beside its entries.
-func (s *scrubber) audit(r *Region, rep *ScrubReport) {
-	r.mu.Lock()
-	if r.core.Seen() == 0 {
-		r.mu.Unlock()
+func (s *scrubber) audit(ctx context.Context, r *Region, rep *ScrubReport) {
+	r.mu.RLock()
+	seen, small := r.core.Seen() > 0, r.core.Siblings() <= auditMax
+	r.mu.RUnlock()
+	if !seen || ctx.Err() != nil {
 		return
 	}
 	rep.Regions++
-	if r.core.Siblings() > auditMax {
-		rep.TooLarge++
-		r.mu.Unlock()
+	right, known := s.rehash(ctx, r)
+	if !known {
+		rep.Busy++
 		return
 	}
-	err := r.core.Audit()
-	r.mu.Unlock()
 	rep.Audited++
 	s.audited.Add(1)
+	var err error
+	switch {
+	case !right:
+		err = fmt.Errorf("region %s: its entries do not give the digest that it keeps", r.name)
+	case small:
+		r.mu.Lock()
+		err = r.core.Audit()
+		r.mu.Unlock()
+	}
 	if err == nil {
 		return
 	}
 	rep.Findings = append(rep.Findings, ScrubFinding{Region: r.name, Detail: err.Error()})
-	s.m.f.raise(AlarmDamaged, "in memory, %v; a restart reads back what is on disk", err)
+	s.m.f.raise(AlarmDamaged, "in memory, %v; what is on disk is read back next", err)
+}
+
+// rehash recomputes a region's digest, a part under each lock. known is false if it changes too fast.
+func (s *scrubber) rehash(ctx context.Context, r *Region) (right, known bool) {
+	for range auditTry {
+		r.mu.RLock()
+		h := r.core.NewRehash()
+		r.mu.RUnlock()
+		for done := false; !done; {
+			r.mu.RLock()
+			if done = h.Step(auditStep); done {
+				right, known = h.Right()
+			}
+			r.mu.RUnlock()
+			if !done && !sleep(ctx, auditRest) {
+				return false, false
+			}
+		}
+		if known {
+			break
+		}
+	}
+	return right, known
 }
 
 // found takes over what a comparison found.

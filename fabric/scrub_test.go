@@ -124,6 +124,128 @@ func TestScrubFindsFlippedBits(t *testing.T) {
 	})
 }
 
+// lost is what a storage says of a record that it cannot read.
+type lost struct{ key []byte }
+
+func (e lost) Error() string      { return "bad checksum" }
+func (e lost) DamagedKey() []byte { return e.key }
+
+// What is wrong on disk is written anew, and the next scrub finds nothing.
+func TestScrubMendsTheDisk(t *testing.T) {
+	for name, rot := range map[string]func(key, value []byte) ([]byte, error){
+		"unreadable": func(key, value []byte) ([]byte, error) { return nil, lost{bytes.Clone(key)} },
+		"rotten": func(key, value []byte) ([]byte, error) {
+			value = bytes.Clone(value)
+			value[bytes.Index(value, []byte("needle"))] ^= 1
+			return value, nil
+		},
+		"nonsense": func(key, value []byte) ([]byte, error) { return append(bytes.Clone(value), 1), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := NewMesh(1)
+				d := &drive{}
+				f := stored(t, m, "a", d)
+				r := region(t, f, "default")
+				for i := range 50 {
+					set(t, r, fmt.Sprint("k", i), "v")
+				}
+				set(t, r, "bad", "the needle")
+				time.Sleep(2 * time.Second)
+				rep, err := f.Scrub(t.Context(), "")
+				if err != nil || rep.Records < 53 || len(rep.Findings)+len(rep.Failed) > 0 {
+					t.Fatalf("in order: %+v, %v", rep, err)
+				}
+				var bad []byte
+				d.rot = func(key, value []byte) ([]byte, error) {
+					if bad == nil && bytes.Contains(value, []byte("needle")) {
+						bad = bytes.Clone(value)
+					}
+					if !bytes.Equal(value, bad) || f.ScrubStats().Rewritten > 0 {
+						return value, nil
+					}
+					return rot(key, value)
+				}
+				if rep, err = f.Scrub(t.Context(), ""); err != nil || len(rep.Findings) != 1 || len(rep.Failed) > 0 {
+					t.Errorf("damaged: %+v, %v", rep, err)
+				}
+				if s := f.ScrubStats(); s.Rewritten != 1 || s.Restored != 0 {
+					t.Errorf("counted %+v", s)
+				}
+				if got := kinds(f); got != "damaged@a" {
+					t.Errorf("alarms: %q", got)
+				}
+				if rep, err = f.Scrub(t.Context(), ""); err != nil || len(rep.Findings)+len(rep.Failed) > 0 {
+					t.Errorf("mended: %+v, %v", rep, err)
+				}
+			})
+		})
+	}
+}
+
+// A bit that flips in memory is put right from disk.
+func TestScrubRestoresMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		f := stored(t, m, "a", &drive{})
+		r := region(t, f, "default")
+		for i := range 2 * auditMax {
+			set(t, r, fmt.Sprint("k", i), "value")
+		}
+		time.Sleep(2 * time.Second)
+		r.mu.Lock()
+		val, _, _ := r.core.View(f.now()).Get("k7")
+		val[2] ^= 4
+		r.mu.Unlock()
+		rep, err := f.Scrub(t.Context(), "")
+		if err != nil || len(rep.Findings) != 2 || f.ScrubStats().Restored != 1 {
+			t.Errorf("%+v, %v, %+v", rep, err, f.ScrubStats())
+		}
+		if got := get(t, r, "k7"); got != "value" {
+			t.Errorf("it reads %q", got)
+		}
+		if rep, err = f.Scrub(t.Context(), ""); err != nil || len(rep.Findings) > 0 {
+			t.Errorf("mended: %+v, %v", rep, err)
+		}
+	})
+}
+
+// Nothing is found where nothing is wrong, whatever is written meanwhile.
+func TestScrubOfABusyRegionFindsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		f := stored(t, m, "a", &drive{})
+		g := node(t, m, "b")
+		r := region(t, f, "default")
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(700 * time.Microsecond):
+				}
+				for _, r := range []*Region{r, region(t, g, "default")} {
+					set(t, r, fmt.Sprint("k", i%3000), string(make([]byte, 200)))
+				}
+				if i%3 == 0 {
+					_, _ = RegisterOf[string](r, fmt.Sprint("k", i%1000)).Delete(t.Context())
+				}
+			}
+		}()
+		for range 20 {
+			time.Sleep(300 * time.Millisecond)
+			rep, err := f.Scrub(t.Context(), "")
+			if err != nil || len(rep.Findings)+len(rep.Failed) > 0 {
+				t.Errorf("%+v, %v", rep, err)
+			}
+		}
+		close(stop)
+		<-done
+	})
+}
+
 // What two nodes in step say to each other for a scrub does not grow with their regions.
 func TestScrubOfEqualsCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -179,7 +301,7 @@ func BenchmarkAudit(b *testing.B) {
 	}
 	for b.Loop() {
 		var rep ScrubReport
-		if f.mesh.scrubs.audit(r, &rep); rep.Audited != 1 {
+		if f.mesh.scrubs.audit(b.Context(), r, &rep); rep.Audited != 1 {
 			b.Fatal(rep)
 		}
 	}

@@ -16,15 +16,16 @@ var errFound = fmt.Errorf("the scrub found something; 'edgemem alarms' says what
 func scrubCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scrub [REGION]",
-		Short: "Check now that memory is in order and that nodes agree",
-		Long: `Check all regions now, or one: that what the node keeps beside its entries (digest, counts,
-indexes) is what the entries give, and that every connected node that has seen the same
-holds the same. What differs is mended: each side writes again what the other lacks. The
-daemon does this by itself, slowly and always; see --scrub-every of 'edgemem run'.
+		Short: "Check now that memory, disk and other nodes agree",
+		Long: `Check all regions now, or one. The digest is recomputed from the entries; for regions of up
+to 4,096 values also counts and indexes. What is on disk is read back, 4 MiB a second,
+and held against the memory: a wrong record is written anew, a wrong value in memory is
+read back. Then every connected node that has seen the same must hold the same; where
+it does not, each side writes again what the other lacks. The daemon does all this by
+itself, slowly and always; see --scrub-every of 'edgemem run'.
 
-Regions of more than 4,096 values are compared with other nodes, and not recomputed:
-that would hold up their readers. A region of which another node has not seen exactly
-the same, because something is on its way, cannot be compared then; it counts as moving.
+A region of which another node has not seen exactly the same, because something is on
+its way, cannot be compared then; it counts as moving.
 
 Exits with 1 if something was found or a node could not be compared with.`,
 		Example: `  edgemem scrub
@@ -58,7 +59,8 @@ Exits with 1 if something was found or a node could not be compared with.`,
 func printScrub(w io.Writer, rep control.ScrubReport) error {
 	t := newTable(w)
 	t.row("regions", formatCount(rep.Regions))
-	t.row("recomputed", fmt.Sprintf("%s, %s too large for that", formatCount(rep.Audited), formatCount(rep.TooLarge)))
+	t.row("recomputed", fmt.Sprintf("%s, %s changed too fast", formatCount(rep.Audited), formatCount(rep.Busy)))
+	t.row("read back", formatCount(rep.Records)+" records from disk")
 	t.row("compared", fmt.Sprintf("%s regions with %s nodes, %s moving", formatCount(rep.Compared), formatCount(rep.Peers), formatCount(rep.Moving)))
 	t.row("found", formatCount(len(rep.Findings)))
 	if err := t.Flush(); err != nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -20,6 +21,26 @@ func (h acquainted) Met(fn func(id crdt.NodeID, name, tier string, last time.Tim
 
 // remembering tells the fabric of the earlier starts that the store remembers.
 type remembering struct{ *persist.Store }
+
+// Load reads the durable image. An error tells the fabric which record cannot be read, so that it can write it anew.
+func (s remembering) Load(fn func(key, value []byte) error) error {
+	err := s.Store.Load(fn)
+	var damage *persist.DamageError
+	if errors.As(err, &damage) && len(damage.Key) > 0 {
+		return damagedRecord{err, damage.Key}
+	}
+	return err
+}
+
+type damagedRecord struct {
+	error
+	key []byte
+}
+
+func (d damagedRecord) Unwrap() error { return d.error }
+
+// DamagedKey is the key of the record that cannot be read.
+func (d damagedRecord) DamagedKey() []byte { return d.key }
 
 // PastNonces gives the nonce of every start.
 func (s remembering) PastNonces() ([]crdt.Nonce, error) {
