@@ -19,12 +19,12 @@ func TestAckNeverFlickers(t *testing.T) {
 	}
 	defer func() { _ = f.Close() }()
 	r := region(t, f, "safe")
-	r.configure("disk")
+	r.configure(declaration{ack: "disk"})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range 2_000_000 {
-			r.configure("disk")
+			r.configure(declaration{ack: "disk"})
 		}
 	}()
 	for n := 0; ; n++ {

@@ -86,6 +86,8 @@ const (
 type RegionConfig struct {
 	// Ack is what its writes wait for. Default memory.
 	Ack Ack
+	// Consistency is the order in which its writes become visible elsewhere. Default: as it is, and eventual where it is new.
+	Consistency Consistency
 }
 
 // Config makes a Fabric. The zero value is a memory that is shared with nobody and kept nowhere.
@@ -107,6 +109,9 @@ type Config struct {
 	// PushWindow is the least time between two pushes of one region; the first write after a quiet
 	// window leaves at once. Default 2 ms: at 10,000 writes/s twenty share a frame.
 	PushWindow time.Duration
+	// MaxStaged is how many bytes of a causal region's pull are kept back until the pull is complete, in each session. A larger
+	// pull is merged as it comes, and the region is not read meanwhile (ErrLoading). Default 64 MiB.
+	MaxStaged int
 	// LimitRate is how many bytes a second pulls may move over the link to one peer, each way: 1 KiB to 1 GiB. What a
 	// node writes is pushed all the same. Default: 0, no limit.
 	LimitRate int
@@ -178,6 +183,12 @@ func (c *Config) validate() error {
 		if *f.d == 0 {
 			*f.d = f.def
 		}
+	}
+	if c.MaxStaged < 0 {
+		return fmt.Errorf("fabric: MaxStaged is %d bytes: want more than 0, or 0 for the default", c.MaxStaged)
+	}
+	if c.MaxStaged == 0 {
+		c.MaxStaged = 64 << 20
 	}
 	if c.LimitRate != 0 && (c.LimitRate < limitMin || c.LimitRate > limitMax) {
 		return fmt.Errorf("fabric: LimitRate is %d bytes a second: want %d to %d, or 0 for none", c.LimitRate, limitMin, limitMax)

@@ -217,14 +217,16 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 	if _, err := ParseAck(string(rc.Ack)); err != nil {
 		return nil, err
 	}
+	if rc.Consistency != "" {
+		if _, err := ParseConsistency(string(rc.Consistency)); err != nil {
+			return nil, err
+		}
+	}
 	r, err := f.Region(name)
 	if err != nil {
 		return nil, err
 	}
-	return r, f.catalogue.Update(ctx, func(tx *crdt.Tx) error {
-		_, err := tx.MapSet(name, "ack", []byte(rc.Ack))
-		return err
-	})
+	return r, f.catalogue.Update(ctx, func(tx *crdt.Tx) error { return rc.declare(tx, name) })
 }
 
 // DeleteRegion removes a region's entries, as far as they were seen here, and its configuration. What others
@@ -265,34 +267,33 @@ func (f *Fabric) readCatalogue() {
 	c := f.catalogue
 	c.mu.Lock()
 	names := c.core.TakeChanged()
-	acks := declared(c.core.View(f.now()), names)
+	all := declared(c.core.View(f.now()), names)
 	c.mu.Unlock()
-	f.configure(names, acks)
+	f.configure(names, all)
 }
 
-// declared reads what the catalogue says of regions; "" for one that is not in it.
-func declared(v *crdt.View, names []string) []string {
-	acks := make([]string, len(names))
+// declared reads what the catalogue says of regions.
+func declared(v *crdt.View, names []string) []declaration {
+	all := make([]declaration, len(names))
 	for i, name := range names {
-		ack, _, _ := v.MapGet(name, "ack")
-		acks[i] = string(ack)
+		all[i] = readDeclaration(v, name)
 	}
-	return acks
+	return all
 }
 
-func (f *Fabric) configure(names, acks []string) {
+func (f *Fabric) configure(names []string, all []declaration) {
 	for i, name := range names {
 		f.mu.RLock()
 		r := f.byName[name]
 		f.mu.RUnlock()
-		if r == nil && acks[i] != "" {
+		if r == nil && all[i].ack != "" {
 			var err error
 			if r, err = f.Region(name); err != nil {
 				f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
 			}
 		}
 		if r != nil && !r.system {
-			r.configure(acks[i])
+			r.configure(all[i])
 		}
 	}
 }

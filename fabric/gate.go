@@ -117,8 +117,9 @@ func (g *gate) freed(p *place) {
 }
 
 // yield is called while an answer goes on. One that takes long leaves its place to those who wait, and goes on beside them;
-// if there are too many such answers already it must end, and retry says when the puller may come back for the rest.
-func (p *place) yield() (goOn bool, retry time.Duration) {
+// if there are too many such answers already it must end, and retry says when the puller may come back for the rest. One
+// of which a part is of no use goes on in its place.
+func (p *place) yield(inParts bool) (goOn bool, retry time.Duration) {
 	g := p.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -126,6 +127,9 @@ func (p *place) yield() (goOn bool, retry time.Duration) {
 		return true, 0
 	}
 	if g.slow >= slowMax {
+		if !inParts {
+			return true, 0
+		}
 		return false, g.book()
 	}
 	p.slow = true

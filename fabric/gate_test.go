@@ -100,7 +100,7 @@ func TestLongAnswersMakeRoom(t *testing.T) {
 				if l == nil {
 					continue
 				}
-				if goOn, retry := l.yield(); !goOn {
+				if goOn, retry := l.yield(true); !goOn {
 					if retry <= 0 {
 						t.Error("no time to come back")
 					}

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -105,7 +106,7 @@ func (g Register[T]) Set(ctx context.Context, v T) error {
 
 // Get reads the value that the last writer left. Errors: ErrNotFound, crdt.ErrWrongType, the codec's.
 func (g Register[T]) Get() (v T, err error) {
-	g.r.View(func(view *crdt.View) {
+	loading := g.r.View(func(view *crdt.View) {
 		b, ok, e := view.Get(g.key)
 		switch {
 		case e != nil:
@@ -116,13 +117,13 @@ func (g Register[T]) Get() (v T, err error) {
 			v, err = g.codec.Decode(b)
 		}
 	})
-	return v, g.wrap(err)
+	return v, g.wrap(cmp.Or(loading, err))
 }
 
 // All reads the concurrent values, the one that Get gives first (the multi-value reading). One value, or
 // none, means that there is no conflict.
 func (g Register[T]) All() (vs []T, err error) {
-	g.r.View(func(view *crdt.View) {
+	loading := g.r.View(func(view *crdt.View) {
 		for _, s := range view.Siblings(g.key) {
 			v, e := g.codec.Decode(s.Value)
 			if e != nil {
@@ -132,7 +133,7 @@ func (g Register[T]) All() (vs []T, err error) {
 			vs = append(vs, v)
 		}
 	})
-	return vs, g.wrap(err)
+	return vs, g.wrap(cmp.Or(loading, err))
 }
 
 // Counter is a sum of increments and decrements from anywhere.
@@ -150,8 +151,8 @@ func (c Counter) Add(ctx context.Context, n int64) (sum int64, err error) {
 
 // Value reads the sum; an absent counter is 0. Errors: crdt.ErrWrongType, crdt.ErrNotInteger.
 func (c Counter) Value() (sum int64, err error) {
-	c.r.View(func(v *crdt.View) { sum, err = v.Int(c.key) })
-	return sum, c.wrap(err)
+	loading := c.r.View(func(v *crdt.View) { sum, err = v.Int(c.key) })
+	return sum, c.wrap(cmp.Or(loading, err))
 }
 
 // Set is a set in which an add wins over a concurrent remove.
@@ -208,14 +209,14 @@ func (s Set[T]) Has(member T) (has bool, err error) {
 	if err != nil {
 		return false, s.wrap(err)
 	}
-	s.r.View(func(v *crdt.View) { has, err = v.SetHas(s.key, string(b)) })
-	return has, s.wrap(err)
+	loading := s.r.View(func(v *crdt.View) { has, err = v.SetHas(s.key, string(b)) })
+	return has, s.wrap(cmp.Or(loading, err))
 }
 
 // Len counts the members.
 func (s Set[T]) Len() (n int, err error) {
-	s.r.View(func(v *crdt.View) { n, err = v.SetLen(s.key) })
-	return n, s.wrap(err)
+	loading := s.r.View(func(v *crdt.View) { n, err = v.SetLen(s.key) })
+	return n, s.wrap(cmp.Or(loading, err))
 }
 
 // scanStep is how many entries, members or fields a scan reads under one lock.
@@ -226,13 +227,13 @@ const scanStep = 256
 func (s Set[T]) All() iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		scan(func(cursor uint64) (batch []pair[T], next uint64, err error) {
-			s.r.View(func(v *crdt.View) {
+			loading := s.r.View(func(v *crdt.View) {
 				next, err = v.SetScan(s.key, cursor, scanStep, func(m string) {
 					val, e := s.codec.Decode([]byte(m))
 					batch = append(batch, pair[T]{val, s.wrap(e)})
 				})
 			})
-			return batch, next, s.wrap(err)
+			return batch, next, s.wrap(cmp.Or(loading, err))
 		}, yield)
 	}
 }

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -40,7 +41,7 @@ func (m Map[V]) Add(ctx context.Context, field string, n int64) (sum int64, err 
 
 // Get reads one field. Errors: ErrNotFound, crdt.ErrWrongType, the codec's.
 func (m Map[V]) Get(field string) (val V, err error) {
-	m.r.View(func(v *crdt.View) {
+	loading := m.r.View(func(v *crdt.View) {
 		b, ok, e := v.MapGet(m.key, field)
 		switch {
 		case e != nil:
@@ -51,7 +52,7 @@ func (m Map[V]) Get(field string) (val V, err error) {
 			val, err = m.codec.Decode(b)
 		}
 	})
-	return val, m.wrap(err)
+	return val, m.wrap(cmp.Or(loading, err))
 }
 
 // Remove removes one field, as far as it was seen here. It reports whether there was one.
@@ -62,8 +63,8 @@ func (m Map[V]) Remove(ctx context.Context, field string) (removed bool, err err
 
 // Len counts the fields.
 func (m Map[V]) Len() (n int, err error) {
-	m.r.View(func(v *crdt.View) { n, err = v.MapLen(m.key) })
-	return n, m.wrap(err)
+	loading := m.r.View(func(v *crdt.View) { n, err = v.MapLen(m.key) })
+	return n, m.wrap(cmp.Or(loading, err))
 }
 
 // Field is one field of a map.
@@ -76,13 +77,13 @@ type Field[V any] struct {
 func (m Map[V]) All() iter.Seq2[Field[V], error] {
 	return func(yield func(Field[V], error) bool) {
 		scan(func(cursor uint64) (batch []pair[Field[V]], next uint64, err error) {
-			m.r.View(func(v *crdt.View) {
+			loading := m.r.View(func(v *crdt.View) {
 				next, err = v.MapScan(m.key, cursor, scanStep, func(field string, b []byte) {
 					val, e := m.codec.Decode(b)
 					batch = append(batch, pair[Field[V]]{Field[V]{field, val}, m.wrap(e)})
 				})
 			})
-			return batch, next, m.wrap(err)
+			return batch, next, m.wrap(cmp.Or(loading, err))
 		}, yield)
 	}
 }
@@ -94,16 +95,16 @@ type KeyInfo struct {
 }
 
 // Scan gives the keys of the region. It holds no lock while the loop's body runs, so it is not one instant: a
-// key that is there all the time comes at least once.
-func (r *Region) Scan() iter.Seq[KeyInfo] {
-	return func(yield func(KeyInfo) bool) {
+// key that is there all the time comes at least once. Error: ErrLoading, as the last.
+func (r *Region) Scan() iter.Seq2[KeyInfo, error] {
+	return func(yield func(KeyInfo, error) bool) {
 		scan(func(cursor uint64) (batch []pair[KeyInfo], next uint64, err error) {
-			r.View(func(v *crdt.View) {
+			loading := r.View(func(v *crdt.View) {
 				next = v.Scan(cursor, scanStep, func(key string, kind crdt.Kind) {
 					batch = append(batch, pair[KeyInfo]{KeyInfo{key, kind}, nil})
 				})
 			})
-			return batch, next, nil
-		}, func(k KeyInfo, _ error) bool { return yield(k) })
+			return batch, next, loading
+		}, yield)
 	}
 }

@@ -28,12 +28,13 @@ type mesh struct {
 	peers   map[crdt.NodeID]*peer
 	streams map[crdt.NodeID]int // pulls by each peer that are open here
 
-	news   chan struct{} // capacity 1: one signal stands for any number
-	turns  turns         // of our pulls
-	gate   gate          // for pulls from us
-	tasks  tasks         // regions that a pull is bringing
-	codecs codecs
-	scrubs scrubber
+	news    chan struct{} // capacity 1: one signal stands for any number
+	turns   turns         // of our pulls
+	gate    gate          // for pulls from us
+	tasks   tasks         // regions that a pull is bringing
+	codecs  codecs
+	staging atomic.Int32 // see stage
+	scrubs  scrubber
 
 	pulls, rounds, chunks, pulledBytes, savedBytes, servedBytes, failures, putOff atomic.Uint64
 	pulled                                                                        atomic.Int64 // when a pull ended well last, Unix ns by the machine's clock

@@ -124,6 +124,10 @@ func (p *prints) in(buckets *bucketSet) (out []*Region) {
 			out = append(out, list...)
 		}
 	}
+	// What regions are like comes before what is in them.
+	if i := slices.Index(out, p.m.f.catalogue); i > 0 {
+		out[0], out[i] = out[i], out[0]
+	}
 	return out
 }
 

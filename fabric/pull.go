@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -25,20 +26,24 @@ type PullReport struct {
 
 // puller is the asking side of one session.
 type puller struct {
-	m       *mesh
-	p       *peer
-	l       *link
-	why     reason
-	c       *conn
-	self    crdt.Origin    // ours when the session began
-	after   map[*peer]bool // put off because this pull brings what they were asked for; of mesh.tasks
-	open    map[crdt.RegionID]*crdt.Receiver
-	named   map[crdt.RegionID]*Region
-	told    crdt.RegionID // the region that the peer named last,
-	newName string        // and its name, if it is new here
-	raw     []byte        // the last chunk that came compressed
-	replies [][]byte      // what the peer waits for, a message a region
-	report  PullReport
+	m          *mesh
+	p          *peer
+	l          *link
+	why        reason
+	c          *conn
+	self       crdt.Origin    // ours when the session began
+	after      map[*peer]bool // put off because this pull brings what they were asked for; of mesh.tasks
+	open       map[crdt.RegionID]*crdt.Receiver
+	named      map[crdt.RegionID]*Region
+	told       crdt.RegionID // the region that the peer named last,
+	newName    string        // and its name, if it is new here
+	together   int           // messages to come that are to be merged together,
+	staged     [][]byte      // and those that came,
+	stagedOf   crdt.RegionID // of a region,
+	stagedSize int           // bytes
+	raw        []byte        // the last chunk that came compressed
+	replies    [][]byte      // what the peer waits for, a message a region
+	report     PullReport
 }
 
 // busyError says that the peer answers too many pulls, and when to ask again.
@@ -133,6 +138,8 @@ func (x *puller) run() error {
 			err = x.chunk(b)
 		case frameZstd:
 			err = x.zstd(b)
+		case frameWhole:
+			err = x.whole(b)
 		case frameWant:
 			err = x.answer(b)
 		case frameTurn:
@@ -299,6 +306,20 @@ func (x *puller) zstd(b []byte) (err error) {
 	return x.chunk(x.raw)
 }
 
+// whole announces messages that are to be merged together.
+func (x *puller) whole(b []byte) error {
+	n, k := binary.Uvarint(b)
+	if k <= 0 || n > wholeMax {
+		return fmt.Errorf("%w: %d messages to be merged together, limit %d", errProtocol, n, wholeMax)
+	}
+	x.together = int(n)
+	return nil
+}
+
+// wholeMax bounds the messages that are to be merged together. MaxStaged bounds what is kept back of them.
+const wholeMax = 1 << 20
+
+// chunk takes a message of a region's pull: it is merged at once, or kept back with those that belong to it.
 func (x *puller) chunk(b []byte) error {
 	id, err := crdt.ChunkRegion(b)
 	if err != nil {
@@ -312,34 +333,63 @@ func (x *puller) chunk(b []byte) error {
 			return err
 		}
 	}
-	rc, r := x.open[id], x.named[id]
-	if rc == nil {
+	if x.open[id] == nil {
 		return fmt.Errorf("%w: a chunk of region %v, which was not asked for", errProtocol, id)
 	}
+	x.report.Chunks++
+	x.m.chunks.Add(1)
+	if x.together == 0 || !x.named[id].causal.Load() {
+		x.together = 0
+		return x.merge(id, b)
+	}
+	if len(x.staged) > 0 && id != x.stagedOf {
+		return fmt.Errorf("%w: chunks of regions %v and %v to be merged together", errProtocol, x.stagedOf, id)
+	}
+	x.staged, x.stagedOf, x.stagedSize = append(x.staged, slices.Clone(b)), id, x.stagedSize+len(b)
+	if x.together--; x.together > 0 && x.stagedSize <= x.m.f.cfg.MaxStaged {
+		return nil
+	}
+	x.together = 0 // what is too much is merged as it comes
+	msgs := x.staged
+	x.staged, x.stagedSize = nil, 0
+	return x.merge(id, msgs...)
+}
+
+// merge merges messages under one lock.
+func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
+	rc, r := x.open[id], x.named[id]
 	commit, late := r.changed(func(now int64) {
 		if err = x.sameLife(r); err != nil {
 			return
 		}
-		before := r.core.Seen()
-		err = rc.Merge(b, now)
-		x.report.News += r.core.Seen() - before
-		if err == nil {
-			x.m.tasks.moved(x, r, len(b), rc.Cut())
-		}
-		if reply := rc.TakeReply(); reply != nil {
-			x.replies = append(x.replies, reply)
+		for _, b := range msgs {
+			if err = x.mergeOne(r, rc, b, now); err != nil {
+				return
+			}
 		}
 	})
 	if late { // the peer sends no faster than the disk takes
 		_ = commit.Sync(x.m.f.ctx)
 	}
-	x.report.Chunks++
-	x.m.chunks.Add(1)
 	if rc.Done() {
 		x.m.tasks.done(x, id)
 	}
 	if err == nil && rc.Done() { // before that a cut may hold what the peer has in a part of the region only
 		x.p.learn(id, rc.Cut(), x.m.f.cfg.Now())
+	}
+	return err
+}
+
+// mergeOne merges one message. The caller holds the region's lock.
+func (x *puller) mergeOne(r *Region, rc *crdt.Receiver, b []byte, now int64) error {
+	before := r.core.Seen()
+	err := rc.Merge(b, now)
+	x.report.News += r.core.Seen() - before
+	if err == nil {
+		x.m.tasks.moved(x, r, len(b), rc.Cut())
+	}
+	if reply := rc.TakeReply(); reply != nil {
+		x.replies = append(x.replies, reply)
 	}
 	return err
 }

@@ -24,6 +24,7 @@ type Region struct {
 	watchers []*watcher
 
 	ack      atomic.Int32
+	causal   atomic.Bool  // as core knows it
 	declared atomic.Bool  // in the catalogue
 	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
 	pushed   time.Time    // of the pusher: when a push left last
@@ -83,11 +84,12 @@ func (r *Region) Ack() Ack {
 	return AckMemory
 }
 
-// configure takes over what the catalogue says; "" means that the region is not in it. What a newer version
+// configure takes over what the catalogue says; no acknowledgement means that the region is not in it. What a newer version
 // may say asks for more than memory: the most that is known here is disk.
-func (r *Region) configure(ack string) {
-	r.declared.Store(ack != "")
-	if ack == "" || Ack(ack) == AckMemory {
+func (r *Region) configure(d declaration) {
+	r.declared.Store(d.ack != "")
+	r.setConsistency(d.consistency)
+	if d.ack == "" || Ack(d.ack) == AckMemory {
 		r.ack.Store(ackMemory)
 		return
 	}
@@ -95,14 +97,18 @@ func (r *Region) configure(ack string) {
 }
 
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
-// it reads is valid only until it returns.
-func (r *Region) View(fn func(v *crdt.View)) {
+// it reads is valid only until it returns. Error: ErrLoading, of causal regions only; then fn was not called.
+func (r *Region) View(fn func(v *crdt.View)) error {
 	now := r.f.now()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	if err := r.loading(); err != nil {
+		return err
+	}
 	v := r.core.View(now)
 	fn(v)
 	r.noteRead(v.Touched())
+	return nil
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote

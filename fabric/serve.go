@@ -25,7 +25,7 @@ type server struct {
 
 	hellos  []*crdt.Seen // of this turn,
 	replies [][]byte     // and its replies
-	waiting []answer     // what waits for the next turn
+	waiting []*answer    // what waits for the next turn
 	differ  []*Region
 
 	squeezer squeezer
@@ -33,8 +33,10 @@ type server struct {
 
 // answer is what is being sent of one region.
 type answer struct {
-	r    *Region
-	pull *crdt.Pull
+	r       *Region
+	pull    *crdt.Pull
+	spilled bool // there is more than may be made at once
+	staged  bool // what was made at once is being sent
 }
 
 // serve answers a peer's pull.
@@ -299,7 +301,7 @@ func (x *server) answerReplies() error {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(waited, func(a answer) bool { return a.r.id == id })
+		i := slices.IndexFunc(waited, func(a *answer) bool { return a.r.id == id })
 		if i < 0 {
 			return fmt.Errorf("%w: a reply for region %v, which does not wait", errProtocol, id)
 		}
@@ -375,35 +377,108 @@ func (x *server) send(r *Region, peer *crdt.Seen) error {
 	r.mu.RLock()
 	pull := r.core.NewPull(peer)
 	r.mu.RUnlock()
-	return x.goOn(answer{r, pull})
+	return x.goOn(&answer{r: r, pull: pull})
 }
 
 // goOn sends what there is to send of a region before the puller must reply, or all of it.
-func (x *server) goOn(a answer) error {
-	msg := a.next()
-	if msg == nil {
-		return nil
-	}
-	if err := x.c.send(frameName, []byte(a.r.name)); err != nil {
-		return err
-	}
-	for ; msg != nil; msg = a.next() {
-		if len(msg) >= frameMax { // the other regions must not wait for this one
-			x.m.f.cfg.Logger.Error("a key holds too many concurrent large values to be sent; write to it once to settle them",
-				"region", a.r.name, "bytes", len(msg), "limit", frameMax)
-			return nil
+func (x *server) goOn(a *answer) error {
+	for named := false; ; named = true {
+		msgs, whole, err := x.next(a)
+		if len(msgs) == 0 || err != nil {
+			x.unstage(a)
+			return x.paused(a, err)
 		}
-		if err := x.sendChunk(msg); err != nil {
+		if !named {
+			if err := x.c.send(frameName, []byte(a.r.name)); err != nil {
+				return err
+			}
+		}
+		err = x.sendAll(msgs, whole)
+		x.unstage(a)
+		if err != nil {
 			return err
 		}
-		if goOn, retry := x.place.yield(); !goOn {
-			return &busyError{retry}
-		}
+	}
+}
+
+// unstage says that what was made at once is sent, or will not be.
+func (x *server) unstage(a *answer) {
+	if a.staged {
+		a.staged = false
+		x.m.stage(-1)
+	}
+}
+
+// paused notes that a region waits for the puller, if it does.
+func (x *server) paused(a *answer, err error) error {
+	if err != nil { // the other regions must not wait for this one
+		x.m.f.cfg.Logger.Error("a region cannot be sent", "region", a.r.name, "err", err)
+		return nil
 	}
 	if a.pull.Waiting() && x.can&canReply != 0 {
 		x.waiting = append(x.waiting, a)
 	}
 	return x.c.flush()
+}
+
+// next makes the next message, or, of a causal region, all there are at this moment, if they are not too many: then they are
+// to be merged as a whole.
+func (x *server) next(a *answer) (msgs [][]byte, whole bool, err error) {
+	limit := 0
+	whole = a.r.causal.Load() && !a.spilled && x.can&canWhole != 0 && x.m.stage(1)
+	if a.staged = whole; whole {
+		limit = x.m.f.cfg.MaxStaged
+	}
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	for size := 0; ; {
+		var msg []byte
+		if !a.r.mending { // then it is for another pull
+			msg = a.pull.Next(chunkBytes)
+		}
+		if msg == nil {
+			return msgs, whole && len(msgs) > 1, nil
+		}
+		if len(msg) >= frameMax {
+			return nil, false, fmt.Errorf("%w: a key holds concurrent values of %d bytes, limit %d; write to it once to settle them",
+				ErrTooLarge, len(msg), frameMax)
+		}
+		msgs = append(msgs, msg)
+		if size += len(msg); size > limit {
+			a.spilled = true
+			return msgs, false, nil
+		}
+	}
+}
+
+// stagingMax bounds the sessions that make a causal region's chunks all at once, each up to MaxStaged bytes. Further ones make
+// them one by one.
+const stagingMax = 4
+
+// stage counts them, and reports whether one more may.
+func (m *mesh) stage(change int32) bool {
+	if n := m.staging.Add(change); n > stagingMax && change > 0 {
+		m.staging.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (x *server) sendAll(msgs [][]byte, whole bool) error {
+	if whole {
+		if err := x.c.send(frameWhole, binary.AppendUvarint(nil, uint64(len(msgs)))); err != nil {
+			return err
+		}
+	}
+	for _, msg := range msgs {
+		if err := x.sendChunk(msg); err != nil {
+			return err
+		}
+		if goOn, retry := x.place.yield(!whole); !goOn {
+			return &busyError{retry}
+		}
+	}
+	return nil
 }
 
 func (x *server) sendChunk(msg []byte) error {
@@ -416,13 +491,4 @@ func (x *server) sendChunk(msg []byte) error {
 		}
 	}
 	return x.c.send(frameChunk, msg)
-}
-
-func (a answer) next() []byte {
-	a.r.mu.Lock()
-	defer a.r.mu.Unlock()
-	if a.r.mending {
-		return nil // it is for another pull
-	}
-	return a.pull.Next(chunkBytes)
 }

@@ -25,6 +25,9 @@ import (
 //	         REPLY …                               (where the puller is below the peer's floors, the two find out what
 //	         OVER                                   differs; the first messages of the answer are offers, not chunks)
 //
+// Of a causal region, WHOLE n before the chunks says that the next n were made at one moment and are to be merged together; it
+// is left out where they are too many.
+//
 // All regions share the turns: a pull takes as many round trips as the region that needs the most.
 //
 // In place of its answer, or in the middle of it, a peer that answers too many pulls says
@@ -55,6 +58,7 @@ const (
 	frameTurn   = 13
 	frameReply  = 14
 	frameZstd   = 15 // a CHUNK, compressed
+	frameWhole  = 16
 )
 
 // abilities say what a side of a session understands beyond the first version of the protocol. Unknown bits are for later
@@ -65,9 +69,10 @@ const (
 	canScope abilities = 1 << iota // SCOPE
 	canReply                       // TURN and REPLY
 	canZstd                        // compressed chunks
+	canWhole                       // WHOLE
 )
 
-const ourAbilities = canScope | canReply | canZstd
+const ourAbilities = canScope | canReply | canZstd | canWhole
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

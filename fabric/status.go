@@ -9,21 +9,23 @@ import (
 
 // RegionStatus is what one replica holds and how far its peers are.
 type RegionStatus struct {
-	At       time.Time              `json:"at"`
-	Name     string                 `json:"name"`
-	Ack      Ack                    `json:"ack"`
-	Entries  int                    `json:"entries"`
-	Bytes    int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
-	Ghosts   int                    `json:"ghosts"`
-	Digest   string                 `json:"digest"` // equal on replicas with equal contexts
-	Context  crdt.Context           `json:"context"`
-	Writers  []Writer               `json:"writers"` // the origins in Context that are of running incarnations,
-	Ended    Ended                  `json:"ended"`   // and the others
-	Gaps     bool                   `json:"gaps"`    // writes are known to be missing here
-	Lag      map[crdt.NodeID]Lag    `json:"lag"`     // without retired members that are away
-	Complete Completeness           `json:"complete"`
-	Floors   map[crdt.Origin]uint64 `json:"floors,omitempty"`
-	Stats    crdt.Stats             `json:"stats"`
+	At          time.Time              `json:"at"`
+	Name        string                 `json:"name"`
+	Ack         Ack                    `json:"ack"`
+	Consistency Consistency            `json:"consistency"`
+	Loading     bool                   `json:"loading,omitempty"` // reads are refused until a large pull is complete
+	Entries     int                    `json:"entries"`
+	Bytes       int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
+	Ghosts      int                    `json:"ghosts"`
+	Digest      string                 `json:"digest"` // equal on replicas with equal contexts
+	Context     crdt.Context           `json:"context"`
+	Writers     []Writer               `json:"writers"` // the origins in Context that are of running incarnations,
+	Ended       Ended                  `json:"ended"`   // and the others
+	Gaps        bool                   `json:"gaps"`    // writes are known to be missing here
+	Lag         map[crdt.NodeID]Lag    `json:"lag"`     // without retired members that are away
+	Complete    Completeness           `json:"complete"`
+	Floors      map[crdt.Origin]uint64 `json:"floors,omitempty"`
+	Stats       crdt.Stats             `json:"stats"`
 }
 
 // Lag is how far a peer was behind, and ahead, when it was last heard of.
@@ -79,7 +81,7 @@ func (r *Region) statusAt(o *outlook) RegionStatus {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s := RegionStatus{
-		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Ghosts: r.core.Ghosts(),
+		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),
 	}

@@ -32,29 +32,38 @@ others come into being by 'region create', or when first written to.`,
 func regionCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Create a region, or change what its writes wait for",
+		Short: "Create a region, or change what its writes wait for and how they show",
 		Long: `Create a region on every node. --ack says what its writes wait for before they are
 acknowledged: memory (applied here, on disk soon after) or disk (synced: no crash
-loses them). On a region that exists it changes that, for writes from then on.`,
-		Example: "  edgemem region create orders --ack disk",
-		Args:    args(1, 1, "one NAME"),
+loses them). --consistency says when other nodes show them: eventual (as they come) or
+causal (never before all that their writer had seen of the region; reads answer LOADING
+while a pull of more than 64 MiB, or 8 MiB on a device, comes in). On a region that exists it changes
+that, for writes from then on; without --consistency that stays as it is.`,
+		Example: `  edgemem region create orders --ack disk
+  edgemem region create chat --consistency causal`,
+		Args: args(1, 1, "one NAME"),
 	}
 	addClient(cmd)
 	o := outputFlag(cmd)
 	ack := cmd.Flags().String("ack", "memory", "what writes wait `FOR`: memory or disk")
 	_ = cmd.RegisterFlagCompletionFunc("ack", cobra.FixedCompletions([]string{"memory", "disk"}, cobra.ShellCompDirectiveNoFileComp)) // only fails for a flag that does not exist
+	consistency := cmd.Flags().String("consistency", "", "when other nodes show writes, `HOW`: eventual or causal (default: as it is, and eventual where it is new)")
+	_ = cmd.RegisterFlagCompletionFunc("consistency", cobra.FixedCompletions([]string{"eventual", "causal"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error {
+		if *consistency != "" && *consistency != "eventual" && *consistency != "causal" {
+			return usagef("--consistency %q: want eventual or causal", *consistency)
+		}
 		if *ack != "memory" && *ack != "disk" {
 			return usagef("--ack %q: want memory or disk", *ack)
 		}
-		r, err := c.CreateRegion(ctx, args[0], *ack)
+		r, err := c.CreateRegion(ctx, args[0], *ack, *consistency)
 		if err != nil {
 			return err
 		}
 		if o.json() {
 			return printJSON(cmd.OutOrStdout(), r)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s\n", r.Name, r.Ack)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s, %s consistency\n", r.Name, r.Ack, r.Consistency)
 		return err
 	})
 	return cmd
@@ -154,9 +163,9 @@ func nameOf(id string, names map[string]string) string {
 
 func printRegions(w io.Writer, regions []control.Region, names map[string]string) error {
 	t := newTable(w)
-	t.row("REGION", "ACK", "ENTRIES", "SIZE", "DIGEST", "COMPLETE", "LAG")
+	t.row("REGION", "ACK", "CONSISTENCY", "ENTRIES", "SIZE", "DIGEST", "COMPLETE", "LAG")
 	for _, r := range regions {
-		t.row(r.Name, string(r.Ack), formatCount(r.Entries), formatBytes(r.Bytes), short(r.Digest, 12), completeSummary(r), lagSummary(r, names))
+		t.row(r.Name, string(r.Ack), consistencyOf(r), formatCount(r.Entries), formatBytes(r.Bytes), short(r.Digest, 12), completeSummary(r), lagSummary(r, names))
 	}
 	return t.Flush()
 }
@@ -265,10 +274,18 @@ func completeLines(r control.Region, names map[string]string) string {
 	return first
 }
 
+func consistencyOf(r control.Region) string {
+	if r.Loading {
+		return string(r.Consistency) + ", loading"
+	}
+	return string(r.Consistency)
+}
+
 func printRegion(w io.Writer, r control.Region, names map[string]string, all bool) error {
 	t := newTable(w)
 	t.row("region", r.Name)
 	t.row("ack", string(r.Ack))
+	t.row("consistency", consistencyOf(r))
 	t.row("entries", formatCount(r.Entries))
 	t.row("size", formatBytes(r.Bytes)+" of keys and values")
 	t.row("ghosts", formatCount(r.Ghosts))

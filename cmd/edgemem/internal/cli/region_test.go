@@ -14,7 +14,7 @@ func TestRegionsAreShownWithWhoIsBehind(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := control.RegionOf(fabric.RegionStatus{
-		At: at, Name: "default", Ack: "memory", Entries: 1234567, Bytes: 5 << 20, Digest: "0123456789abcdef",
+		At: at, Name: "default", Ack: "memory", Consistency: "causal", Loading: true, Entries: 1234567, Bytes: 5 << 20, Digest: "0123456789abcdef",
 		Context: crdt.Context{crdt.Origin{1}: crdt.Runs{Base: 1000, Above: []crdt.Span{{Lo: 1002, Hi: 2003}}}, crdt.Origin{2}: crdt.Runs{Base: 7}},
 		Writers: []fabric.Writer{{Origin: "01000000000000000000000000000000", Node: "p1", Writes: 2002}}, Ended: fabric.Ended{Origins: 1, Writes: 7},
 		Complete: fabric.Completeness{UpTo: at.Add(-3 * time.Second), Of: []crdt.NodeID{"p1", "p2"}, Through: []crdt.NodeID{"p3"}, Dark: []crdt.NodeID{"p4"}},
@@ -33,11 +33,11 @@ func TestRegionsAreShownWithWhoIsBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ in, want string }{
-		{list.String(), "default  memory  1,234,567  5.0 MiB  0123456789ab…  3s ago, 1 through others, 1 dark  cloud lacked 2,000 (3.0 MiB, 1m1s) 12s ago, edge had 3 more just now, new not heard of yet\n"},
+		{list.String(), "default  memory  causal, loading  1,234,567  5.0 MiB  0123456789ab…  3s ago, 1 through others, 1 dark  cloud lacked 2,000 (3.0 MiB, 1m1s) 12s ago, edge had 3 more just now, new not heard of yet\n"},
 		{one.String(), "010000000000…  cloud  1,000       1 ranges up to 2,003\n"},
 		{one.String(), "1 ended        –      7 writes    –\n"},
 		{every.String(), "020000000000…  ended  7           –\n"},
-		{one.String(), "complete  up to 2026-01-02T03:04:02Z (3s ago) for cloud, edge\n          only what others pass on of new\n          dark: even\n"},
+		{one.String(), "complete     up to 2026-01-02T03:04:02Z (3s ago) for cloud, edge\n             only what others pass on of new\n             dark: even\n"},
 		{one.String(), "cloud  2,000   3.0 MiB  1m1s    0         12s ago\n"},
 		{one.String(), "new    0       –        –       0         never\n"},
 	} {

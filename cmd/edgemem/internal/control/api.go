@@ -163,7 +163,7 @@ type Backend interface {
 	RetireNode(ctx context.Context, node string, how Retire) (id string, err error)
 	Scrub(ctx context.Context, region string) (ScrubReport, error)
 	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
-	CreateRegion(ctx context.Context, name, ack string) (Region, error)
+	CreateRegion(ctx context.Context, name, ack, consistency string) (Region, error)
 	ShowRegion(name string) (Region, error)
 	DeleteRegion(ctx context.Context, name string) error
 	Get(region, key string) (Entry, error)

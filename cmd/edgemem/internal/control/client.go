@@ -97,9 +97,10 @@ func (c *Client) Scrub(ctx context.Context, region string) (rep ScrubReport, err
 	return rep, c.call(ctx, http.MethodPost, "/v1/scrub?"+q.Encode(), nil, &rep)
 }
 
-// CreateRegion makes a region; ack is "memory", "disk" or "" for the default.
-func (c *Client) CreateRegion(ctx context.Context, name, ack string) (r Region, err error) {
-	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, ack}, &r)
+// CreateRegion makes a region; ack is "memory", "disk" or "" for the default, consistency "eventual", "causal" or "" for what it
+// has.
+func (c *Client) CreateRegion(ctx context.Context, name, ack, consistency string) (r Region, err error) {
+	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, ack, consistency}, &r)
 }
 
 // ShowRegion describes one region.

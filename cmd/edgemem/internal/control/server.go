@@ -168,8 +168,9 @@ func (s *Server) scrub(w http.ResponseWriter, r *http.Request) {
 }
 
 type createRequest struct {
-	Name string `json:"name"`
-	Ack  string `json:"ack"`
+	Name        string `json:"name"`
+	Ack         string `json:"ack"`
+	Consistency string `json:"consistency,omitempty"`
 }
 
 func (s *Server) createRegion(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +178,7 @@ func (s *Server) createRegion(w http.ResponseWriter, r *http.Request) {
 	if !readJSON(w, r, &req) {
 		return
 	}
-	region, err := s.backend.CreateRegion(r.Context(), req.Name, req.Ack)
+	region, err := s.backend.CreateRegion(r.Context(), req.Name, req.Ack, req.Consistency)
 	reply(w, region, err)
 }
 

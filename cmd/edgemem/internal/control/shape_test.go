@@ -79,6 +79,7 @@ const statusShape = `
 .regions[].complete.of[] string
 .regions[].complete.through[] string
 .regions[].complete.up_to string
+.regions[].consistency string
 .regions[].context.*.above[][] number
 .regions[].context.*.base number
 .regions[].digest string

@@ -47,8 +47,9 @@ func (b backend) ClearAlarms(ctx context.Context, kind, node string) (int, error
 	return n, explain(err)
 }
 
-func (b backend) CreateRegion(ctx context.Context, name, ack string) (control.Region, error) {
-	if _, err := b.fabric.CreateRegion(ctx, name, fabric.RegionConfig{Ack: fabric.Ack(ack)}); err != nil {
+func (b backend) CreateRegion(ctx context.Context, name, ack, consistency string) (control.Region, error) {
+	rc := fabric.RegionConfig{Ack: fabric.Ack(ack), Consistency: fabric.Consistency(consistency)}
+	if _, err := b.fabric.CreateRegion(ctx, name, rc); err != nil {
 		return control.Region{}, explain(err)
 	}
 	return b.ShowRegion(name)
@@ -78,7 +79,8 @@ func (b backend) Get(region, key string) (control.Entry, error) {
 		return control.Entry{}, err
 	}
 	e := control.Entry{Region: region, Key: key}
-	r.View(func(v *crdt.View) { err = read(v, &e) })
+	loading := r.View(func(v *crdt.View) { err = read(v, &e) })
+	err = errors.Join(loading, err)
 	if err == nil && e.Kind == crdt.KindNone.String() {
 		err = fmt.Errorf("%w: region %s has no key %q", control.ErrNotFound, region, key)
 	}

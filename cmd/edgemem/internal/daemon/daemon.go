@@ -225,6 +225,14 @@ func backlog(tier string) int {
 	return 0
 }
 
+// staged keeps what a device holds back of a pull small enough for its memory; 0 is the fabric's default.
+func staged(tier string) int {
+	if tier == "device" {
+		return 8 << 20
+	}
+	return 0
+}
+
 func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	limit, err := d.cfg.LimitRateBytes()
 	if err != nil {
@@ -236,7 +244,7 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	}
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
-		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit,
+		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit, MaxStaged: staged(d.cfg.Tier),
 		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -114,7 +115,9 @@ func (c *client) dispatch() {
 	case err != nil:
 		c.failWrite(err)
 	case c.cmd.read != nil:
-		region.View(c.viewFn)
+		if err := region.View(c.viewFn); err != nil {
+			c.failWrite(err)
+		}
 	default:
 		c.apply(region)
 	}
@@ -178,7 +181,11 @@ func (c *client) apply(region *fabric.Region) {
 // looks the region up again: it may have been deleted meanwhile.
 func (c *client) failWrite(err error) {
 	c.ready, c.region = false, nil
-	c.fail("ERR " + err.Error())
+	word := "ERR "
+	if errors.Is(err, fabric.ErrLoading) {
+		word = "LOADING " // clients of Redis know it, and try again
+	}
+	c.fail(word + err.Error())
 	c.finish()
 }
 

@@ -1,0 +1,84 @@
+package fabric
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// ErrLoading answers reads of a causal region while a pull that is too large to be merged at once comes in: what is there
+// may show writes before those that they come after. Writes go on.
+var ErrLoading = errors.New("fabric: causal region is loading")
+
+// Consistency says in which order a region's writes become visible on other nodes.
+type Consistency string
+
+// The consistencies of a region.
+const (
+	// Eventual shows a write as soon as it is there.
+	Eventual Consistency = "eventual"
+	// Causal never shows a write before all that its writer had seen of the region.
+	Causal Consistency = "causal"
+)
+
+// ParseConsistency reads a Consistency.
+func ParseConsistency(s string) (Consistency, error) {
+	if c := Consistency(s); c == Eventual || c == Causal {
+		return c, nil
+	}
+	return "", fmt.Errorf("fabric: consistency %q: want eventual or causal", s)
+}
+
+// declaration is what the catalogue says of a region; empty strings where it says nothing.
+type declaration struct{ ack, consistency string }
+
+// declare writes a region's configuration into the catalogue. What rc leaves open stays as it is.
+func (rc RegionConfig) declare(tx *crdt.Tx, name string) error {
+	if _, err := tx.MapSet(name, "ack", []byte(rc.Ack)); err != nil || rc.Consistency == "" {
+		return err
+	}
+	_, err := tx.MapSet(name, "consistency", []byte(rc.Consistency))
+	return err
+}
+
+func readDeclaration(v *crdt.View, name string) declaration {
+	ack, _, _ := v.MapGet(name, "ack")
+	consistency, _, _ := v.MapGet(name, "consistency")
+	return declaration{string(ack), string(consistency)}
+}
+
+// Consistency is the order in which the region's writes become visible.
+func (r *Region) Consistency() Consistency {
+	if r.causal.Load() {
+		return Causal
+	}
+	return Eventual
+}
+
+// setConsistency takes over what the catalogue says. What a newer version may say asks for more: the most that is known here
+// is causal.
+func (r *Region) setConsistency(c string) {
+	causal := c != "" && Consistency(c) != Eventual
+	if r.causal.Swap(causal) == causal {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.core.SetCausal(causal)
+}
+
+// Loading reports that reads are answered with ErrLoading.
+func (r *Region) Loading() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.core.Loading()
+}
+
+// loading is the error that says so, or nil. The caller holds the region's lock.
+func (r *Region) loading() error {
+	if r.core.Loading() {
+		return fmt.Errorf("%w: region %q; status tells how far it is", ErrLoading, r.name)
+	}
+	return nil
+}
