@@ -20,7 +20,7 @@ import (
 func BenchmarkIdle(b *testing.B) {
 	for name, listen := range map[string][]string{"tcp": loopbackTCP, "quic": loopbackQUIC} {
 		b.Run(name, func(b *testing.B) {
-			hosts := benchMesh(b, 3, listen, func(int, []byte) {})
+			hosts := benchMesh(b, 3, listen, fewMax, func(int, []byte) {})
 			second := time.NewTicker(time.Second)
 			defer second.Stop()
 			<-second.C // the mesh settles
@@ -49,10 +49,15 @@ func wireBytes(hosts []*Host) (n int64) {
 //
 //	go test -run xxx -bench Load -benchtime 5000x ./p2p
 func BenchmarkLoad(b *testing.B) {
+	b.Run("direct", func(b *testing.B) { benchLoad(b, fewMax) })
+	b.Run("topic", func(b *testing.B) { benchLoad(b, -1) })
+}
+
+func benchLoad(b *testing.B, few int) {
 	const frameBytes, every = 2300, 2 * time.Millisecond
 	arrived := make(chan time.Duration, 1<<16)
 	var wanted atomic.Bool
-	hosts := benchMesh(b, 3, loopbackTCP, func(_ int, frame []byte) {
+	hosts := benchMesh(b, 3, loopbackTCP, few, func(_ int, frame []byte) {
 		if wanted.Load() {
 			arrived <- time.Duration(time.Now().UnixNano()) - time.Duration(stampOf(frame))
 		}
@@ -87,6 +92,40 @@ func BenchmarkLoad(b *testing.B) {
 	b.ReportMetric(float64(in)/float64(2*b.N*frameBytes), "copies")
 }
 
+// A burst of 20,000 small frames, published one by one as fast as possible: the part of them that arrives as frames.
+// The rest is for pulls.
+//
+//	go test -run xxx -bench Burst -benchtime 5x ./p2p
+func BenchmarkBurst(b *testing.B) {
+	const frames = 20_000
+	for name, few := range map[string]int{"direct": fewMax, "topic": -1} {
+		b.Run(name, func(b *testing.B) {
+			arrived := make(chan time.Duration, 2*frames)
+			hosts := benchMesh(b, 2, loopbackTCP, few, func(int, []byte) { arrived <- 0 })
+			frame, got := make([]byte, 128), 0
+			for range 200 { // the mesh settles
+				if err := hosts[0].Publish(b.Context(), frame); err != nil {
+					b.Fatal(err)
+				}
+				<-time.After(10 * time.Millisecond)
+			}
+			drainTimes(arrived)
+			b.ResetTimer()
+			for range b.N {
+				for range frames {
+					if err := hosts[0].Publish(b.Context(), frame); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				got += len(drainTimes(arrived))
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(got)/float64(frames*b.N), "arrived")
+		})
+	}
+}
+
 func stampNow(frame []byte) []byte {
 	for i, t := 0, time.Now().UnixNano(); i < 8; i++ {
 		frame[i] = byte(t >> (8 * i))
@@ -114,11 +153,11 @@ func drainTimes(ch chan time.Duration) (all []time.Duration) {
 }
 
 // benchMesh opens n hosts that are all connected to each other.
-func benchMesh(b *testing.B, n int, listen []string, onGossip func(i int, frame []byte)) (hosts []*Host) {
+func benchMesh(b *testing.B, n int, listen []string, few int, onGossip func(i int, frame []byte)) (hosts []*Host) {
 	b.Helper()
 	up := make(chan struct{}, n*n)
 	for i := range n {
-		c := Config{Dir: b.TempDir(), Name: fmt.Sprintf("n%d", i), Tier: "edge", Listen: listen, Logger: slog.New(slog.DiscardHandler)}
+		c := Config{Dir: b.TempDir(), Name: fmt.Sprintf("n%d", i), Tier: "edge", Listen: listen, Logger: slog.New(slog.DiscardHandler), few: few}
 		if i > 0 {
 			ticket, err := hosts[0].Invite(InviteOptions{})
 			if err != nil {

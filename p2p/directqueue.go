@@ -10,7 +10,7 @@ import (
 // Bounds of what may wait for one peer. When either is reached further frames for that peer are dropped and it is told
 // to pull, while all other peers have theirs. Frames are shared between the queues of all peers.
 const (
-	pushQueueFrames = 256
+	pushQueueFrames = 4096
 	pushQueueBytes  = 2 << 20
 
 	// pushBatchBytes is what is written at once, if that much waits; a single frame may be longer.

@@ -87,7 +87,7 @@
 //
 // # Frames get lost, on purpose
 //
-// Publish promises nothing and waits for no peer. What may wait for one peer is bounded: 256 frames or 2 MiB on a push
+// Publish promises nothing and waits for no peer. What may wait for one peer is bounded: 4096 frames or 2 MiB on a push
 // stream, 128 messages in gossipsub. Beyond that frames for that peer are dropped, all others have theirs, and when
 // the queue has drained, or a second later, the peer is told that it missed something. OnMissed hears that word, and
 // likewise when the topic overran this node (256 messages wait for onGossip), when a push stream broke, and when a
@@ -101,6 +101,8 @@
 // Measured on loopback, on a machine that was busy with other work.
 //
 //	one hop of an idle link       0.4 × gossipsub as libp2p sets it up, 0.7 × the same without signatures (medians)
+//	500 frames a second           0.1 ms each in a mesh of three (median; 1 ms for one in 100); by the topic 0.2 and 4 ms
+//	20,000 frames at once         two thirds arrive as frames, published at 220,000 a second; pulls bring the rest
 //	copies of a frame             1 with few neighbours and for a device; in the topic 3.1 a server, 2.6 from 1 KiB on
 //	overhead of a frame           about 6 bytes of stamp, 3 of kind and length (in the topic 30), 12 of yamux, 22 of TLS
 //	a proof of membership         1.5 round trips after the handshake
