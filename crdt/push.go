@@ -48,6 +48,7 @@ func (o *outbox) add(c *cell, op outOp) {
 		}
 		op.folded = joinFolded(op.folded, appendSpan(p.folded, Span{p.seq, p.seq}))
 		op.after = append(op.after, p.after...)
+		op.absent = op.absent || p.absent
 		o.inherited = append(o.inherited, p.deps...)
 		o.bytes -= p.size()
 		*p = outOp{tip: p.tip}

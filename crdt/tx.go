@@ -19,6 +19,8 @@ type Tx struct {
 	View
 	err   error // of a write that could not return it
 	stamp HLC   // of writes that are written again; 0: now
+
+	pullOnly bool // a push cannot tell what the next write goes after
 }
 
 // Update runs fn with a transaction at now, Unix milliseconds. What fn wrote before it returned an error
@@ -56,7 +58,7 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	r := t.r
 	self := &r.origins[r.self]
 	dot := tip{r.self, self.runs.Top() + 1}
-	op := outOp{tip: dot, tag: tag, val: val, hlc: t.stamp}
+	op := outOp{tip: dot, tag: tag, val: val, hlc: t.stamp, absent: t.pullOnly}
 	if op.hlc == 0 {
 		op.hlc = r.clock.Next(t.now)
 	}
@@ -306,6 +308,8 @@ func (t *Tx) ours(c *cell) (k contribution) {
 // assignContribution replaces our contribution, and takes out the resets that it has absorbed.
 func (t *Tx) assignContribution(c *cell, k contribution) {
 	r := t.r
+	t.pullOnly = t.endForgotten(c)
+	defer func() { t.pullOnly = false }()
 	t.write(c, TagCount, k.encode(), func(s *sibling) bool {
 		return s.tag == TagCount && s.org == r.self || s.tag == TagReset && r.resetsUs(s)
 	}, t.endOfChain(c)...)
@@ -331,6 +335,20 @@ func (t *Tx) endOfChain(c *cell) (after []tip) {
 	return after
 }
 
+// endForgotten reports whether what ended the chain of resets of ours in c may be a ghost that was forgotten. A push cannot
+// tell then what a write goes after that takes the resets out; a pull can.
+func (t *Tx) endForgotten(c *cell) bool {
+	resets := false
+	for i := range c.sibs {
+		s := &c.sibs[i]
+		if s.tag == TagCount && s.org == t.r.self {
+			return false
+		}
+		resets = resets || s.tag == TagReset && t.r.resetsUs(s)
+	}
+	return resets && slices.ContainsFunc(t.r.origins, func(o originState) bool { return o.floor > 0 })
+}
+
 // absorbResets rewrites our contributions that others have reset meanwhile, so that the resets can go.
 func (r *Region) absorbResets(now int64) {
 	for len(r.settle) > 0 {
@@ -354,6 +372,8 @@ func (t *Tx) absorb(c *cell) {
 	case theirs && ours:
 		t.assignContribution(c, t.ours(c))
 	case theirs:
+		t.pullOnly = t.endForgotten(c)
+		defer func() { t.pullOnly = false }()
 		t.write(c, TagRemove, nil, func(s *sibling) bool { return s.tag == TagReset && t.r.resetsUs(s) }, t.endOfChain(c)...)
 	}
 }
