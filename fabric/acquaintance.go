@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"maps"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -19,14 +20,28 @@ type met interface {
 	Met(fn func(id crdt.NodeID, name, tier string, last time.Time))
 }
 
-// acquaintances lists all members that were ever connected, as far as is known. Now and then is often enough: it takes
-// time in proportion to them.
-func (f *Fabric) acquaintances() map[crdt.NodeID]acquaintance {
-	out := map[crdt.NodeID]acquaintance{}
-	if t, ok := f.cfg.Transport.(met); ok {
+// metFor is how long what the Transport told of members is taken for true. Those that come meanwhile are known by themselves.
+const metFor = time.Minute
+
+// metBefore gives what the Transport remembers.
+func (f *Fabric) metBefore() map[crdt.NodeID]acquaintance {
+	f.metMu.Lock()
+	defer f.metMu.Unlock()
+	now := f.cfg.Now()
+	if t, ok := f.cfg.Transport.(met); ok && (f.met == nil || now.Sub(f.metAt) >= metFor || now.Before(f.metAt)) {
+		f.met, f.metAt = map[crdt.NodeID]acquaintance{}, now
 		t.Met(func(id crdt.NodeID, name, tier string, last time.Time) {
-			out[id] = acquaintance{name: name, tier: tier, heard: last}
+			f.met[id] = acquaintance{name: name, tier: tier, heard: last}
 		})
+	}
+	return maps.Clone(f.met)
+}
+
+// acquaintances lists all members that were ever connected, as far as is known. It takes time in proportion to them.
+func (f *Fabric) acquaintances() map[crdt.NodeID]acquaintance {
+	out := f.metBefore()
+	if out == nil {
+		out = map[crdt.NodeID]acquaintance{}
 	}
 	m := f.mesh
 	m.mu.Lock()

@@ -100,7 +100,7 @@ func (n *roster) returned(id crdt.NodeID, rec *nodeRecord) (note alarmNote, back
 	}
 	by := n.record(rec.retired.By).name
 	detail := fmt.Sprintf("it was retired on %s by %s and is back", rec.retired.At.UTC().Format(time.RFC3339), cmp.Or(by, string(rec.retired.By)))
-	if c, ok := rec.origin(); ok && c.since.After(rec.retired.At) {
+	if c, ok := rec.origin(); ok && c.origin != rec.retired.last {
 		return alarmNote{since: c.since, detail: detail}, true
 	}
 	if at, here := n.f.presence(id); here {

@@ -39,6 +39,10 @@ type Fabric struct {
 	wg     sync.WaitGroup // every goroutine of the fabric
 	closed atomic.Bool
 
+	metMu sync.Mutex
+	met   map[crdt.NodeID]acquaintance // by the Transport's memory, as of metAt
+	metAt time.Time
+
 	cursor   int  // of stabilise: the region that it looked at last
 	measured bool // the metrics are registered
 	once     sync.Once

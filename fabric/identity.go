@@ -17,6 +17,9 @@ import (
 //   - One that was covered and comes back was made by a process that is alive: two have the same key. Both find
 //     out, both say so in the record, where every member sees it, and go on: no dot is shared, so nothing is lost.
 //
+// A member holds one connection to a key: the process that connected last has it, and the other is back when its backoff
+// is over. So both get their turn, and what both write gets through; neither ever reaches the other itself.
+//
 // While the alarm stands each process repeats its claim now and then. It ends when no other has answered for a while.
 const (
 	reclaimEvery = 10 * time.Minute // how often a claim is repeated while the alarm for a clone stands

@@ -1,7 +1,6 @@
 package fabric
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ import (
 //
 //	origin       hexadecimal origin of the running incarnation, and when it started, Unix ms
 //	name, tier   as in the certificate
-//	retired      when, Unix ms, and by which node
+//	retired      when, Unix ms, which origin was the last, and by which node
 //	alarm.KIND   since when, Unix ms, and what was found
 //
 // A node writes its own record when its incarnation first writes to any region: a restart that only reads adds no writer
@@ -52,22 +51,30 @@ func (c claim) encode() []byte {
 // parseClaim reads what encode wrote; false for anything else.
 func parseClaim(b []byte) (c claim, ok bool) {
 	digits, ms, _ := strings.Cut(string(b), " ")
-	id, err := hex.DecodeString(digits)
-	if err != nil || len(id) != len(c.origin) {
-		return c, false
-	}
-	copy(c.origin[:], id)
 	c.since, _ = parseInstant(ms)
-	return c, true
+	return c, c.origin.UnmarshalText([]byte(digits)) == nil
 }
 
 // Retirement says that a node will not come back.
 type Retirement struct {
 	At time.Time   `json:"at"`
 	By crdt.NodeID `json:"by"`
+
+	last crdt.Origin // what the node wrote as until then; zero: nothing was known
 }
 
-func (t Retirement) encode() []byte { return encodeNote(t.At, string(t.By)) }
+func (t Retirement) encode() []byte { return encodeNote(t.At, fmt.Sprintf("%x %s", t.last[:], t.By)) }
+
+// parseRetirement reads what encode wrote, or nil.
+func parseRetirement(b []byte) *Retirement {
+	at, rest, ok := parseNote(b)
+	digits, by, _ := strings.Cut(rest, " ")
+	t := &Retirement{At: at, By: crdt.NodeID(by)}
+	if !ok || t.last.UnmarshalText([]byte(digits)) != nil {
+		return nil
+	}
+	return t
+}
 
 // encodeNote writes an instant and a text.
 func encodeNote(at time.Time, text string) []byte {
@@ -125,9 +132,7 @@ func readRecord(v *crdt.View, id string) *nodeRecord {
 			n.claims = append(n.claims, c)
 		}
 	}
-	if at, by, ok := parseNote(text(fieldRetired)); ok {
-		n.retired = &Retirement{At: at, By: crdt.NodeID(by)}
-	}
+	n.retired = parseRetirement(text(fieldRetired))
 	for _, kind := range alarmKinds {
 		if at, detail, ok := parseNote(text(fieldAlarm + kind)); ok {
 			if n.alarms == nil {

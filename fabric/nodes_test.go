@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -412,4 +413,70 @@ func TestMetricsOfMembers(t *testing.T) {
 	if n := len(ch); n != 4*peersInMetrics+4 {
 		t.Errorf("%d series of members", n)
 	}
+}
+
+// memory is a transport that remembers a member from before this process.
+type memory struct {
+	*MeshNode
+	last time.Time
+}
+
+func (m memory) Met(fn func(id crdt.NodeID, name, tier string, last time.Time)) {
+	fn("core", "the core", "cloud", m.last)
+	fn("stranger", "never seen", "edge", time.Time{})
+}
+
+// A core member that was connected before a restart holds ghosts after it, and is dark until it is heard of.
+func TestMembersAreRememberedOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		last := time.Now().Add(-time.Hour)
+		f, err := Open(t.Context(), Config{Name: "a", Tier: "edge", Transport: memory{m.Node("a"), last}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		r := region(t, f, "default")
+		churn(t, r, 10)
+		time.Sleep(2 * DarkAfter)
+		if n := r.status().Ghosts; n != 10 {
+			t.Errorf("%d ghosts", n)
+		}
+		if c := r.status().Complete; !slices.Equal(c.Dark, []crdt.NodeID{"core", "stranger"}) || !c.UpTo.IsZero() {
+			t.Errorf("complete: %+v", c)
+		}
+		nodes := f.Nodes()
+		if len(nodes) != 3 || nodes[1].Name != "never seen" || nodes[2].Name != "the core" || !nodes[2].LastHeard.Equal(last) || !nodes[2].Dark {
+			t.Errorf("nodes: %+v", nodes)
+		}
+		if _, err := f.RetireNode(t.Context(), "the core", false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if n := r.status().Ghosts; n != 0 {
+			t.Errorf("%d ghosts after the core was retired", n)
+		}
+	})
+}
+
+// What stands in records comes from elsewhere.
+func FuzzRecords(f *testing.F) {
+	f.Add(claim{crdt.Origin{1}, time.UnixMilli(5)}.encode())
+	f.Add(Retirement{At: time.UnixMilli(7), By: "me", last: crdt.Origin{2}}.encode())
+	f.Add(encodeNote(time.UnixMilli(9), "a\x1b[31m detail"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, ok := parseClaim(b); ok {
+			if again, ok := parseClaim(c.encode()); !ok || again.origin != c.origin || !again.since.Equal(c.since) {
+				t.Errorf("claim %+v is read as %+v", c, again)
+			}
+		}
+		if r := parseRetirement(b); r != nil {
+			if again := parseRetirement(r.encode()); again == nil || again.last != r.last || again.By != r.By {
+				t.Errorf("retirement %+v is read as %+v", r, again)
+			}
+		}
+		if _, text, _ := parseNote(b); len(text) > nodeTextMax || strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+			t.Errorf("%q is shown", text)
+		}
+	})
 }

@@ -31,7 +31,13 @@ func (f *Fabric) RetireNode(ctx context.Context, node string, force bool) (crdt.
 	if _, here := f.presence(id); here && !force {
 		return id, fmt.Errorf("%w: %s: stop it first, or retire it all the same with force", ErrNodeConnected, node)
 	}
-	return id, f.setRetired(ctx, id, &Retirement{At: f.cfg.Now(), By: f.cfg.Node})
+	t := &Retirement{At: f.cfg.Now(), By: f.cfg.Node}
+	f.roster.mu.Lock()
+	if c, ok := f.roster.record(id).origin(); ok {
+		t.last = c.origin
+	}
+	f.roster.mu.Unlock()
+	return id, f.setRetired(ctx, id, t)
 }
 
 // ReinstateNode takes a retirement back. It may be called for a node that was not retired. Errors: as RetireNode.
