@@ -56,6 +56,13 @@ type Transport interface {
 	Close() error
 }
 
+// Confessor is a Transport that may know when it did not deliver pushed frames.
+type Confessor interface {
+	// OnMissed installs, before Serve, what is to be called when frames that peer was to hand over did not come. It
+	// returns at once.
+	OnMissed(missed func(peer crdt.NodeID))
+}
+
 // Ack says what a write waits for.
 type Ack string
 

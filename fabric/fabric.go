@@ -104,6 +104,9 @@ func (f *Fabric) start(ctx context.Context) error {
 	}
 	f.goDo(f.pushes.run)
 	f.goDo(f.mesh.herald)
+	if t, ok := f.cfg.Transport.(Confessor); ok {
+		t.OnMissed(f.mesh.onMissed)
+	}
 	return f.cfg.Transport.Serve(f.mesh.onPeer, f.mesh.onGossip, f.mesh.onStream)
 }
 

@@ -36,9 +36,9 @@ type mesh struct {
 	staging atomic.Int32 // see stage
 	scrubs  scrubber
 
-	pulls, rounds, chunks, pulledBytes, savedBytes, servedBytes, failures, putOff atomic.Uint64
-	pulled                                                                        atomic.Int64 // when a pull ended well last, Unix ns by the machine's clock
-	lastPull                                                                      atomic.Pointer[PullReport]
+	pulls, rounds, chunks, pulledBytes, savedBytes, servedBytes, failures, putOff, missed atomic.Uint64
+	pulled                                                                                atomic.Int64 // when a pull ended well last, Unix ns by the machine's clock
+	lastPull                                                                              atomic.Pointer[PullReport]
 }
 
 func newMesh(f *Fabric) *mesh {
@@ -321,6 +321,14 @@ func (why reason) delay() time.Duration {
 		return behindDelay
 	}
 	return 0
+}
+
+// onMissed turns pushes that a peer could not hand over into a pull from it.
+func (m *mesh) onMissed(from crdt.NodeID) {
+	m.missed.Add(1)
+	if p := m.peer(from); p != nil {
+		p.ask(becauseBehind)
+	}
 }
 
 // onGossip merges a pushed frame. A gap is for a pull from the neighbour that handed the frame over: it has

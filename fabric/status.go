@@ -106,6 +106,7 @@ type SyncStats struct {
 	SavedBytes   uint64      `json:"pull_saved_bytes"` // that compression kept from the links, of our pulls
 	ServedBytes  uint64      `json:"served_bytes"`
 	PullFailures uint64      `json:"pull_failures"`
+	PushesMissed uint64      `json:"pushes_missed"`       // times that a peer could not hand over all of its frames: left to a pull
 	PullsPutOff  uint64      `json:"pulls_put_off"`       // told by a busy peer to come back later
 	Gate         GateStats   `json:"gate"`                // pulls by peers
 	LastPull     *PullReport `json:"last_pull,omitempty"` // the last one that brought something
@@ -119,7 +120,7 @@ func (f *Fabric) SyncStats() SyncStats {
 	return SyncStats{
 		PeersUp: int(m.up.Load()), PushFrames: p.frames.Load(), PushBytes: p.bytes.Load(), PushSkipped: p.skipped.Load(),
 		Pulls: m.pulls.Load(), PullRounds: m.rounds.Load(), PullChunks: m.chunks.Load(), PullBytes: m.pulledBytes.Load(),
-		SavedBytes: m.savedBytes.Load(), ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), PullsPutOff: m.putOff.Load(), Gate: m.gate.stats(), LastPull: m.lastPull.Load(),
+		SavedBytes: m.savedBytes.Load(), ServedBytes: m.servedBytes.Load(), PullFailures: m.failures.Load(), PushesMissed: m.missed.Load(), PullsPutOff: m.putOff.Load(), Gate: m.gate.stats(), LastPull: m.lastPull.Load(),
 		Pulling: m.tasks.running(f.cfg.Now()),
 	}
 }
