@@ -24,6 +24,9 @@
 // Where bytes on the wire count, the two replicas talk through a TCP proxy of this process that counts
 // what passes, with libp2p's own overhead and without TCP's headers.
 //
+// Fabrics of a thousand nodes are those of the simulator in test/sim, in virtual time; each fails its row when it does
+// not come out as its scenario file expects.
+//
 // Keys have 16 bytes and values 100 random ones, unless the row says otherwise; payload is the sum of
 // both. Everything stays on 127.0.0.1, every loop ends by count or by time, and every child dies with
 // this process.

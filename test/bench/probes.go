@@ -14,6 +14,10 @@ func allProbes() map[string]probe {
 		"catchup":       probeCatchup,
 		"partition":     probePartition,
 		"pruned":        probePruned,
+		"scenario":      probeScenario,
+		"load":          probeLoad,
+		"load-gossip":   probeLoadGossipsub,
+		"regions":       probeRegions,
 		"disk":          probeDisk,
 		"bare":          probeBare,
 	}

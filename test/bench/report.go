@@ -31,6 +31,7 @@ var (
 	bytesRate    = unit{"B/s", func(v float64) string { return fmt.Sprintf("%.1f B/s", v) }}
 	percent      = unit{"%", func(v float64) string { return fmt.Sprintf("%.2f %%", v) }}
 	times        = unit{"×", func(v float64) string { return fmt.Sprintf("%.2f ×", v) }}
+	count        = unit{"", func(v float64) string { return fmt.Sprintf("%.4g", v) }}
 	trips        = unit{"RTT", func(v float64) string { return fmt.Sprintf("%.1f RTT", v) }}
 )
 

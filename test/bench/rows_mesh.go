@@ -24,6 +24,17 @@ func meshRows() []row {
 			},
 		},
 		{
+			name: "load", rounds: 3, open: openLoad,
+			figures: []figure{
+				{key: "p99_ms", title: "one hop under 10,000 writes/s, 99th percentile", unit: milliseconds,
+					refs: []string{gossipName, dsName}, reach: "≤ 20 ms", met: atMost(20)},
+				{key: "p50_ms", title: "the same, median", unit: milliseconds, refs: []string{gossipName, dsName}},
+				{key: "lost", title: "the same, writes that did not arrive", unit: percent,
+					refs: []string{gossipName, dsName}, reach: "none", met: atMost(0)},
+				{key: "ops", title: "the same, rate that was reached", unit: opsPerSecond, refs: []string{gossipName, dsName}},
+			},
+		},
+		{
 			name: "catchup", rounds: 3, open: openCatchup,
 			figures: []figure{
 				{key: "seconds", title: "catch-up of an empty replica, 50 k × 100 B", unit: seconds,
@@ -65,6 +76,16 @@ func openHop(_ context.Context, e *env) ([]side, func(), error) {
 		e.probeSide(gossipSignedName, nil, "hop-gossipsub", "-signed", "-n", n),
 		e.referenceSide(dsName, nil, "hop", "-n", fmt.Sprint(e.size(100, 5))),
 		e.probeSide(edgemem, nil, "hop", "-n", n),
+	}, nil, nil
+}
+
+// openLoad writes the same to all. Gossipsub alone drops what its queues do not hold; go-ds-crdt writes in batches.
+func openLoad(_ context.Context, e *env) ([]side, func(), error) {
+	span := e.span(10*time.Second, 500*time.Millisecond).String()
+	return []side{
+		e.probeSide(gossipName, nil, "load-gossip", "-for", span),
+		e.referenceSide(dsName, nil, "load", "-for", span),
+		e.probeSide(edgemem, nil, "load", "-for", span),
 	}, nil, nil
 }
 

@@ -29,6 +29,8 @@ var probes = map[string]probe{
 	"write":   probeWrite,
 	"hop":     probeHop,
 	"catchup": probeCatchup,
+	"load":    probeLoad,
+	"regions": probeRegions,
 	"disk":    probeDisk,
 }
 

@@ -106,11 +106,11 @@ func tcpMultiaddr(addr string) (multiaddr.Multiaddr, error) {
 
 // options are the defaults, with heads announced often, so that catching up does not wait a minute
 // for the first announcement.
-func options(put func()) *crdt.Options {
+func options(put func(ds.Key)) *crdt.Options {
 	opts := crdt.DefaultOptions()
 	opts.RebroadcastInterval = 100 * time.Millisecond
 	if put != nil {
-		opts.PutHook = func(ds.Key, []byte) { put() }
+		opts.PutHook = func(k ds.Key, _ []byte) { put(k) }
 	}
 	return opts
 }

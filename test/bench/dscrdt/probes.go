@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	ds "github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 )
 
@@ -36,7 +37,7 @@ func probeHop(fs *flag.FlagSet) func(context.Context) (figures, error) {
 	gap := fs.Duration("gap", 20*time.Millisecond, "rest between two writes")
 	return func(ctx context.Context) (figures, error) {
 		arrived := make(chan time.Time, 1) // one write is on its way at a time
-		a, b, err := openPair(ctx, func() { arrived <- time.Now() })
+		a, b, err := openPair(ctx, func(ds.Key) { arrived <- time.Now() })
 		if err != nil {
 			return nil, err
 		}
@@ -62,15 +63,15 @@ func probeHop(fs *flag.FlagSet) func(context.Context) (figures, error) {
 }
 
 // openPair connects two nodes and waits until a write gets from the first to the second.
-func openPair(ctx context.Context, arrived func()) (a, b *node, err error) {
+func openPair(ctx context.Context, arrived func(ds.Key)) (a, b *node, err error) {
 	var ready atomic.Bool
 	first := make(chan struct{}, 1) // only the first arrival counts
 	if a, err = openNode(ctx, "127.0.0.1:0", options(nil)); err != nil {
 		return nil, nil, err
 	}
-	b, err = openNode(ctx, "127.0.0.1:0", options(func() {
+	b, err = openNode(ctx, "127.0.0.1:0", options(func(k ds.Key) {
 		if ready.Load() {
-			arrived()
+			arrived(k)
 			return
 		}
 		select {
@@ -113,7 +114,7 @@ func probeCatchup(fs *flag.FlagSet) func(context.Context) (figures, error) {
 		if err := a.putAll(ctx, *count, *count, *batch); err != nil {
 			return nil, err
 		}
-		b, err := openNode(ctx, "127.0.0.1:0", options(func() {
+		b, err := openNode(ctx, "127.0.0.1:0", options(func(ds.Key) {
 			if arrived.Add(1) == int64(*count) {
 				all <- struct{}{}
 			}
