@@ -82,8 +82,8 @@ type Config struct {
 	Relay Relay
 
 	// Directory says whether this node takes part in the fabric's directory of members: "on", "off" or "auto": on at
-	// edge, regional and cloud nodes. It costs such a node about 1 KB for each member whose record it keeps, and next
-	// to no traffic. Devices that need it ask their neighbours. Default "auto".
+	// edge, regional and cloud nodes. Nothing moves in it while nobody asks, and fabrics of up to 128 members do not
+	// use it. Devices that need it ask their neighbours. Default "auto".
 	Directory string
 
 	// Logger receives what an operator should know. Default: discard.
@@ -105,6 +105,9 @@ type Config struct {
 	// limited tells whether a relay bounds what a connection carries. Default: what libp2p says; tests say
 	// otherwise.
 	limited func(network.Conn) bool
+
+	// bucket is how many servers a record of the directory is on. Default directoryBucket; fewer in tests.
+	bucket int
 
 	// seekEvery is how often a neighbour may ask for members. Default seekEvery; shorter in tests.
 	seekEvery time.Duration
@@ -179,6 +182,9 @@ func (c *Config) setDefaults() {
 		c.PingInterval = 5 * time.Minute
 	}
 	c.Relay.setDefaults(c.Tier)
+	if c.bucket == 0 {
+		c.bucket = directoryBucket
+	}
 	if c.seekEvery == 0 {
 		c.seekEvery = seekEvery
 	}

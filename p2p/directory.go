@@ -11,6 +11,7 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
@@ -20,7 +21,8 @@ import (
 // though nobody's own table may have them all. Only members hear of it: its protocol carries the fabric's short id and
 // runs behind the door. Devices neither keep it nor ask it themselves; they ask their neighbours (seek.go).
 //
-// It costs nothing while nobody asks: nothing is refreshed by the clock but each member's record, twice a day.
+// It costs nothing while nobody asks: nothing is refreshed by the clock but each member's record, twice a day; and in a
+// fabric so small that one list tells all of it, it is not used at all.
 const (
 	directoryBucket = 8 // k of Kademlia: a record is on so many servers
 	directoryAlpha  = 3 // asked at once
@@ -38,9 +40,10 @@ const (
 
 // directory is this node's part in it.
 type directory struct {
-	h   *Host
-	dht *dht.IpfsDHT
-	put map[peer.ID]putRecord // what was put, and when; of the loop alone, bounded by the neighbours
+	h     *Host
+	dht   *dht.IpfsDHT
+	worth int                   // members known from which on it is used: memberListMax, but in tests
+	put   map[peer.ID]putRecord // what was put, and when; of the loop alone, bounded by the neighbours
 }
 
 type putRecord struct {
@@ -61,20 +64,45 @@ func (h *Host) startDirectory() error {
 	if !h.cfg.servesDirectory() {
 		return nil
 	}
-	table, err := dht.New(h.ctx, h.services,
+	table, err := dht.New(h.ctx, directoryHost{h.services},
 		dht.ProtocolPrefix(protocol.ID("/edgemem/"+h.fabric.short())),
 		dht.Mode(dht.ModeServer),
 		dht.DisableAutoRefresh(),
 		dht.DisableProviders(), dht.ProviderStore(noProviders{}),
 		dht.Validator(record.NamespacedValidator{memberNamespace: memberRecords{h}}),
-		dht.BucketSize(directoryBucket), dht.Concurrency(directoryAlpha), dht.Resiliency(directoryBeta),
+		dht.BucketSize(h.cfg.bucket), dht.Concurrency(directoryAlpha), dht.Resiliency(directoryBeta),
 		dht.MaxRecordAge(directoryAge),
 	)
 	if err != nil {
 		return fmt.Errorf("p2p: start the directory: %w", err)
 	}
-	h.directory = &directory{h: h, dht: table, put: map[peer.ID]putRecord{}}
+	h.directory = &directory{h: h, dht: table, worth: memberListMax, put: map[peer.ID]putRecord{}}
 	return nil
+}
+
+// directoryHost is the host as the table sees it: it does not list whom it is connected to. The table hears of its
+// peers one by one (meet). Left to list them itself, it would, without the refreshes that it does by default, put them in
+// each other's places without end as soon as there are more than a bucket takes, and ask each of them every time.
+type directoryHost struct{ *memberHost }
+
+// Network implements host.Host.
+func (d directoryHost) Network() network.Network { return unlistedNet{d.net} }
+
+type unlistedNet struct{ *memberNet }
+
+// Peers implements network.Network.
+func (unlistedNet) Peers() []peer.ID { return nil }
+
+// meetAll tells the table of all neighbours that take part, if it has lost everybody.
+func (d *directory) meetAll() {
+	if d.dht.RoutingTable().Size() > 0 {
+		return
+	}
+	for _, l := range d.h.spans.links() {
+		if l.serves.Load() {
+			d.h.meet(l)
+		}
+	}
 }
 
 // meet tells the directory that a neighbour takes part in it.
@@ -88,6 +116,9 @@ func (h *Host) meet(l *link) {
 	}
 	h.services.arrived.Emit(event.EvtPeerIdentificationCompleted{Peer: l.peer, Conn: l.conn})
 }
+
+// inUse tells whether there is anything to be had from it. It may be called on nil.
+func (d *directory) inUse() bool { return d != nil && d.h.members.count() >= d.worth }
 
 // find looks a member up and learns what it signed.
 func (d *directory) find(ctx context.Context, id peer.ID) error {
@@ -113,13 +144,14 @@ func (d *directory) loop() {
 		case <-d.h.ctx.Done():
 			return
 		case <-ticker.C:
+			d.meetAll()
 			d.putDue(time.Now())
 		}
 	}
 }
 
 func (d *directory) putDue(now time.Time) (puts int) {
-	if d.dht.RoutingTable().Size() == 0 {
+	if !d.inUse() || d.dht.RoutingTable().Size() == 0 {
 		return 0
 	}
 	for id, m := range d.charges() {

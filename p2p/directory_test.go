@@ -65,6 +65,10 @@ func TestDirectory(t *testing.T) {
 	a := start(t, serverConfig(t, "alpha"))
 	b, c := a.joined(serverConfig(t, "beta")), a.joined(serverConfig(t, "gamma"))
 	for _, n := range []*node{a, b, c} {
+		if n.directory.inUse() {
+			t.Error("a directory of three is used")
+		}
+		n.directory.worth = 0
 		waitUntil(t, n.Name()+" has met the others in the directory", func() bool { return n.directory.dht.RoutingTable().Size() == 2 })
 	}
 	cert, where := stray(t, a.Host, "away", 7, "/ip4/127.0.0.1/tcp/9")
@@ -93,6 +97,39 @@ func TestDirectory(t *testing.T) {
 	waitUntil(t, "the device knows where the member is", func() bool {
 		m, ok := device.members.get(cert.Peer)
 		return ok && m.contact.seq == 7
+	})
+}
+
+// More servers than a bucket of the directory takes leave each other in peace: once they have met, nothing moves.
+func TestDirectoryIsQuiet(t *testing.T) {
+	t.Parallel()
+	nodes := []*node{}
+	for i := range 7 {
+		c := serverConfig(t, fmt.Sprintf("s%d", i))
+		c.bucket = 1
+		if i == 0 {
+			nodes = append(nodes, start(t, c))
+			continue
+		}
+		nodes = append(nodes, nodes[0].joined(c))
+	}
+	for _, n := range nodes {
+		waitUntil(t, n.Name()+" has met somebody", func() bool { return n.spans.count() == 6 && n.directory.dht.RoutingTable().Size() > 0 })
+	}
+	moved := func() (sum int64) {
+		for _, n := range nodes {
+			sum += n.traffic.of(n.directoryProtocol()).bytes().Out
+		}
+		return sum
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	before := moved()
+	waitUntil(t, "a second passes in which nothing moves", func() bool {
+		<-tick.C
+		was := before
+		before = moved()
+		return before == was
 	})
 }
 

@@ -59,6 +59,7 @@ type link struct {
 	since    time.Time
 	hush     hush        // of maintain alone
 	relays   atomic.Bool // the peer has said that it is a relay
+	serves   atomic.Bool // and that it takes part in the directory
 	// When the peer last asked to be dialled, and for members, counted from since; of the control stream's reader alone.
 	dialMe, sought time.Duration
 	gossips        chan struct{} // closed when gossipsub has its stream on this connection

@@ -222,6 +222,12 @@ func (ms *members) ids() []peer.ID {
 	return slices.Sorted(maps.Keys(ms.m))
 }
 
+func (ms *members) count() int {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return len(ms.m)
+}
+
 // describe names a peer for people: its name, if it is known, and its id.
 func (ms *members) describe(id peer.ID) string {
 	if m, ok := ms.get(id); ok {

@@ -27,7 +27,7 @@ func newHostMetrics(h *Host) *hostMetrics {
 	m.all = []prometheus.Collector{
 		m.proofsFailed, m.gossipDropped,
 		gauge("edgemem_p2p_peers_connected", "Members connected now.", func() float64 { return float64(h.spans.count()) }),
-		gauge("edgemem_p2p_members_known", "Other members of the fabric known to this node.", func() float64 { return float64(len(h.members.ids())) }),
+		gauge("edgemem_p2p_members_known", "Other members of the fabric known to this node.", func() float64 { return float64(h.members.count()) }),
 		bytesTotal(h, "tcp", "in", func(b Bandwidth) int64 { return b.TCP.In }),
 		bytesTotal(h, "tcp", "out", func(b Bandwidth) int64 { return b.TCP.Out }),
 		bytesTotal(h, "quic", "in", func(b Bandwidth) int64 { return b.QUIC.In }),

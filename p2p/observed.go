@@ -140,6 +140,7 @@ func (h *Host) onAbout(l *link, payload []byte) error {
 	}
 	l.relays.Store(payload[0]&aboutRelays != 0)
 	if payload[0]&aboutDirectory != 0 {
+		l.serves.Store(true)
 		h.meet(l)
 	}
 	defer h.reserve.kick()

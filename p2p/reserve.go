@@ -3,12 +3,12 @@ package p2p
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	ma "github.com/multiformats/go-multiaddr"
@@ -163,7 +163,7 @@ func (r *reservations) wants(l *link, now time.Time) bool {
 func (r *reservations) ask(l *link) (until time.Time, err error) {
 	ctx, cancel := context.WithTimeout(r.h.ctx, reserveTimeout)
 	defer cancel()
-	got, err := client.Reserve(ctx, r.h.services, peer.AddrInfo{ID: l.peer})
+	got, err := client.Reserve(network.WithNoDial(ctx, "the relay has gone"), r.h.services, peer.AddrInfo{ID: l.peer})
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -173,11 +173,12 @@ func (r *reservations) ask(l *link) (until time.Time, err error) {
 func (r *reservations) note(l *link, now, until time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if l.isOver() || r.h.ctx.Err() != nil {
+		return
+	}
 	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			r.refused[l.peer] = now.Add(reserveRest)
-			r.h.log.Info("p2p: a relay refused a reservation", "relay", l.peer, "name", l.cert.Name, "again", reserveRest, "err", err)
-		}
+		r.refused[l.peer] = now.Add(reserveRest)
+		r.h.log.Info("p2p: a relay refused a reservation", "relay", l.peer, "name", l.cert.Name, "again", reserveRest, "err", err)
 		return
 	}
 	if _, renewed := r.held[l]; !renewed {

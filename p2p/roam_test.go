@@ -47,8 +47,8 @@ func TestPulledCable(t *testing.T) {
 // settling is how long handshakes and QUIC's search for the path's packet size may go on;
 // idleFor is how long idle traffic is measured; idleBudget what it may be, everything on the wire and both ways.
 const (
-	settling   = 20 * time.Second
-	idleFor    = 48 * time.Second
+	settling   = 10 * time.Second
+	idleFor    = 30 * time.Second
 	idleBudget = 40.0
 )
 

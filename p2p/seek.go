@@ -60,16 +60,13 @@ func (s *seeker) take() (ids []peer.ID) {
 	return ids
 }
 
-// ask sends what has gathered to a few neighbours, or looks it up itself.
+// ask sends what has gathered to a few neighbours, and looks it up itself if it can.
 func (s *seeker) ask() {
 	ids := slices.DeleteFunc(s.take(), s.h.spans.connected)
 	if len(ids) == 0 {
 		return
 	}
-	if s.h.directory != nil {
-		s.lookUp(ids, func(peer.ID) {})
-		return
-	}
+	s.lookUp(ids, func(peer.ID) {})
 	links := s.h.spans.links()
 	rand.Shuffle(len(links), func(i, j int) { links[i], links[j] = links[j], links[i] })
 	slices.SortStableFunc(links, func(a, b *link) int { return serversFirst(a) - serversFirst(b) })
@@ -188,7 +185,7 @@ func (s *seeker) answer(l *link, d *decoder) error {
 
 // lookUp asks the directory for members, if this node takes part in it; what is found is learnt, then told.
 func (s *seeker) lookUp(ids []peer.ID, tell func(peer.ID)) {
-	if s.h.directory == nil || len(ids) == 0 {
+	if !s.h.directory.inUse() || len(ids) == 0 {
 		return
 	}
 	select {
