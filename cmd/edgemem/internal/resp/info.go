@@ -183,6 +183,7 @@ func (s *Server) infoKeyspace(w *infoWriter) {
 // infoCRDT tells how far replication is, region by region and peer by peer.
 func (s *Server) infoCRDT(w *infoWriter) {
 	w.line("regions", len(w.regions))
+	w.line("alarms", len(s.cfg.Fabric.Alarms()))
 	for _, r := range w.regions {
 		ranges := 0
 		for _, origin := range r.Context {
@@ -192,11 +193,22 @@ func (s *Server) infoCRDT(w *infoWriter) {
 			r.Ack, r.Entries, r.Bytes, r.Ghosts, len(r.Context), ranges, zeroOne(r.Gaps), r.Digest))
 		w.line("merges_"+r.Name, fmt.Sprintf("local_writes=%d,pushed=%d,pushed_twice=%d,left_for_pull=%d,chunks=%d,pulled=%d,ghosts_pruned=%d,clock_skewed=%d",
 			r.Stats.LocalWrites, r.Stats.PushApplied, r.Stats.PushOld, r.Stats.PushDropped, r.Stats.ChunksMerged, r.Stats.TipsMerged, r.Stats.GhostsPruned, r.Stats.ClockSkewed))
+		w.line("complete_"+r.Name, fmt.Sprintf("age_ms=%d,nodes=%d,through_others=%d,dark=%d",
+			completeAge(r), len(r.Complete.Of), len(r.Complete.Through), len(r.Complete.Dark)))
 		for _, peer := range slices.Sorted(maps.Keys(r.Lag)) {
 			lag := r.Lag[peer]
-			w.line("lag_"+r.Name+"_"+string(peer), fmt.Sprintf("connected=%d,writes=%d,missing=%d,age_ms=%d", zeroOne(lag.Up), lag.Writes, lag.Missing, lag.AgeMS))
+			w.line("lag_"+r.Name+"_"+string(peer), fmt.Sprintf("connected=%d,writes=%d,bytes=%d,behind_ms=%d,missing=%d,age_ms=%d",
+				zeroOne(lag.Up), lag.Writes, lag.Bytes, lag.BehindMS, lag.Missing, lag.AgeMS))
 		}
 	}
+}
+
+// completeAge is since when everything is here that the members heard of had, in ms; -1 where nothing can be said.
+func completeAge(r fabric.RegionStatus) int64 {
+	if r.Complete.UpTo.IsZero() {
+		return -1
+	}
+	return r.At.Sub(r.Complete.UpTo).Milliseconds()
 }
 
 // durable says whether a write to the default region is acknowledged from disk.

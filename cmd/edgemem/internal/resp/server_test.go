@@ -235,7 +235,7 @@ func TestInfo(t *testing.T) {
 	text := p.do("INFO").text
 	for _, line := range []string{
 		"# Server\r\nredis_version:7.0.15\r\n", "edgemem_version:test\r\n", "edgemem_node:test node\r\n", "loading:0\r\n", "role:master\r\n",
-		"connected_clients:1\r\n", "db0:keys=1,", "# CRDT\r\n", "region_default:ack=memory,entries=1,",
+		"connected_clients:1\r\n", "db0:keys=1,", "# CRDT\r\n", "alarms:0\r\n", "region_default:ack=memory,entries=1,", "complete_default:age_ms=0,nodes=0,",
 	} {
 		if !strings.Contains(text, line) {
 			t.Errorf("INFO lacks %q:\n%s", line, text)
