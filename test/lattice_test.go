@@ -42,6 +42,8 @@ var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewSource", "NewZipf", "Ra
 const (
 	goleak  = "go.uber.org/goleak"
 	sys     = "golang.org/x/sys"
+	rate    = "golang.org/x/time"             // token buckets
+	zstd    = "github.com/klauspost/compress" // what goes over a link
 	metrics = "github.com/prometheus/client_golang"
 )
 
@@ -88,6 +90,7 @@ var lattice = []layer{
 			"github.com/libp2p", "github.com/multiformats", "github.com/ipfs/go-ds-badger",
 			"github.com/ipfs/go-datastore", "github.com/ipfs/go-log/v2", metrics,
 			"github.com/quic-go/quic-go", "github.com/dgraph-io/badger/options", // settings of libp2p and go-ds-badger
+			sys, // dead links, and addresses that come and go
 		},
 		testOwn:   []string{"fabric"},
 		testThird: []string{goleak},
@@ -95,7 +98,7 @@ var lattice = []layer{
 	{
 		dir:       "fabric",
 		own:       []string{"crdt", "tiers"},
-		third:     []string{metrics},
+		third:     []string{metrics, rate, zstd},
 		noStd:     []string{"os"},
 		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory
 		testOwn:   []string{"persist/storetest"},
@@ -168,10 +171,8 @@ func TestMainModuleIsFreeOfTheReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mod := range []string{"github.com/ipfs/go-ds-crdt", "github.com/ipfs/boxo"} {
-		if strings.Contains(string(text), mod+" ") {
-			t.Errorf("go.mod requires %s: it belongs in test/bench/dscrdt/go.mod alone", mod)
-		}
+	if mod := "github.com/ipfs/go-ds-crdt"; strings.Contains(string(text), mod+" ") {
+		t.Errorf("go.mod requires %s: it belongs in test/bench/dscrdt/go.mod alone", mod)
 	}
 }
 
