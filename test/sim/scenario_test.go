@@ -22,6 +22,7 @@ func TestScenario(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".toml"), func(t *testing.T) {
+			t.Parallel()
 			s, err := scenario.LoadFile(file)
 			if err != nil {
 				t.Fatal(err)
