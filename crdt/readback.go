@@ -7,50 +7,9 @@ import (
 	"slices"
 )
 
-// A replica is in memory and on disk, and either may lose a bit without a word. Rehash says whether the memory holds what it
-// was given; ReadBack whether a record does. A dot names one write for ever, so two that tell of the same dots with
-// other contents cannot both be right.
-
-// Rehash recomputes the digest from the entries, a part at a time: a region of any size may be checked while it is in use.
-type Rehash struct {
-	r       *Region
-	at      pos
-	sum     uint64
-	version uint64
-	digest  uint64
-	over    bool
-}
-
-// NewRehash begins a walk over the region.
-func (r *Region) NewRehash() *Rehash {
-	return &Rehash{r: r, at: posMin, version: r.version, digest: r.digest}
-}
-
-// Step hashes about n values and reports whether that was the last part. It only reads.
-func (h *Rehash) Step(n int) (done bool) {
-	last, more := pos{}, false
-	h.r.eachCell(h.at, posMax, func(c *cell) bool {
-		if n <= 0 && c.pos() != last {
-			h.at, more = c.pos(), true
-			return false
-		}
-		last = c.pos()
-		for i := range c.sibs {
-			h.sum ^= h.r.siblingHash(c, &c.sibs[i])
-		}
-		n -= max(1, len(c.sibs))
-		return true
-	})
-	h.over = !more
-	return h.over
-}
-
-// Right reports whether the entries give the digest that the region keeps. known is false if the region changed meanwhile, or
-// the walk is not over: then nothing can be said.
-func (h *Rehash) Right() (right, known bool) {
-	known = h.over && h.version == h.r.version && h.digest == h.r.digest
-	return known && h.sum == h.digest, known
-}
+// A replica is in memory and on disk, and either may lose a bit without a word. Check says whether the memory holds what it was
+// given; ReadBack whether a record does. A dot names one write for ever, so two that tell of the same dots with other
+// contents cannot both be right.
 
 // ReadBack is what a durable record says beside the replica.
 type ReadBack uint8
@@ -182,7 +141,7 @@ func (r *Region) Rewrite(key []byte) error {
 	return nil
 }
 
-// Restore takes contents over from a record that ReadBack calls rotten, where a Rehash has shown that the memory is wrong. It gives
+// Restore takes contents over from a record that ReadBack calls rotten, where a Check has shown that the memory is wrong. It gives
 // how many values it replaced. The digest stays: it is that of what was written.
 func (r *Region) Restore(rec Record) (restored int, err error) {
 	if len(rec.Key) > 16 && rec.Key[16] != recCell {

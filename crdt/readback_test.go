@@ -40,40 +40,14 @@ func take(r *Region, disk map[string][]byte) (n int) {
 	return n
 }
 
-func rehash(r *Region, step int) (right, known bool, steps int) {
-	h := r.NewRehash()
-	for !h.Step(step) {
-		steps++
-	}
-	right, known = h.Right()
-	return right, known, steps
-}
-
-func TestRehashInSteps(t *testing.T) {
-	t.Parallel()
-	r, _ := stored(t, 500)
-	for _, step := range []int{1, 7, 1 << 20} {
-		if right, known, n := rehash(r, step); !right || !known || step == 1 && n < 500 {
-			t.Errorf("steps of %d: %v, %v, %d", step, right, known, n)
+// right reports whether the memory holds what it was given.
+func right(t *testing.T, r *Region) bool {
+	t.Helper()
+	c := r.NewCheck()
+	for {
+		if done, err := c.Step(50); done {
+			return err == nil
 		}
-	}
-	h := r.NewRehash()
-	h.Step(10)
-	if _, known := h.Right(); known {
-		t.Error("a verdict before the end")
-	}
-	err := r.Update(2000, func(tx *Tx) error { tx.Set("passing", nil, false); tx.Del("passing"); return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for !h.Step(10) {
-	}
-	if _, known := h.Right(); known {
-		t.Error("a verdict although the region changed")
-	}
-	flip(t, r, "k1")
-	if right, known, _ := rehash(r, 100); right || !known {
-		t.Errorf("a flipped bit: %v, %v", right, known)
 	}
 }
 
@@ -121,7 +95,7 @@ func TestRecordsAreReadBack(t *testing.T) {
 
 	flip(t, r, "k13")
 	check(map[ReadBack]int{ReadRotten: 1})
-	if right, _, _ := rehash(r, 50); right {
+	if right(t, r) {
 		t.Fatal("the memory is not right")
 	}
 	for k, v := range disk {
@@ -131,7 +105,7 @@ func TestRecordsAreReadBack(t *testing.T) {
 			t.Errorf("restored %d, %v", n, err)
 		}
 	}
-	if right, known, _ := rehash(r, 50); !right || !known {
+	if !right(t, r) {
 		t.Error("not restored")
 	}
 	take(r, disk)

@@ -28,11 +28,10 @@ type scrubber struct {
 }
 
 const (
-	scrubsMax = 2       // comparisons that are answered at once; a further one is told to come back
-	auditMax  = 1 << 12 // values of a region of which all figures are recomputed, under one lock: 12 ms here;
-	auditStep = 1 << 12 // of larger ones the digest alone, so many values under one lock,
-	auditRest = time.Millisecond
-	auditTry  = 3 // so often, while the region changes
+	scrubsMax = 2                // comparisons that are answered at once; a further one is told to come back
+	auditMax  = 1 << 12          // values of a region of which all figures are recomputed, under one lock: 12 ms here;
+	auditStep = 1 << 12          // of larger ones the digest alone, so many values under one lock,
+	auditRest = time.Millisecond // and a rest between two
 
 	findingsMax = 256 // of one scrub that are listed; all are counted
 )
@@ -68,7 +67,6 @@ type ScrubFinding struct {
 type ScrubReport struct {
 	Regions  int            `json:"regions"`  // looked at
 	Audited  int            `json:"audited"`  // whose digest was recomputed
-	Busy     int            `json:"busy"`     // that changed too fast for that
 	Records  int            `json:"records"`  // read back from disk
 	Peers    int            `json:"peers"`    // compared with
 	Compared int            `json:"compared"` // regions that a peer had seen exactly as this node, summed over peers
@@ -128,18 +126,13 @@ func (s *scrubber) audit(ctx context.Context, r *Region, rep *ScrubReport) {
 		return
 	}
 	rep.Regions++
-	right, known := s.rehash(ctx, r)
-	if !known {
-		rep.Busy++
+	done, err := s.recompute(ctx, r)
+	if !done {
 		return
 	}
 	rep.Audited++
 	s.audited.Add(1)
-	var err error
-	switch {
-	case !right:
-		err = fmt.Errorf("region %s: its entries do not give the digest that it keeps", r.name)
-	case small:
+	if err == nil && small {
 		r.mu.Lock()
 		err = r.core.Audit()
 		r.mu.Unlock()
@@ -151,27 +144,20 @@ func (s *scrubber) audit(ctx context.Context, r *Region, rep *ScrubReport) {
 	s.m.f.raise(AlarmDamaged, "in memory, %v; what is on disk is read back next", err)
 }
 
-// rehash recomputes a region's digest, a part under each lock. known is false if it changes too fast.
-func (s *scrubber) rehash(ctx context.Context, r *Region) (right, known bool) {
-	for range auditTry {
-		r.mu.RLock()
-		h := r.core.NewRehash()
-		r.mu.RUnlock()
-		for done := false; !done; {
-			r.mu.RLock()
-			if done = h.Step(auditStep); done {
-				right, known = h.Right()
-			}
-			r.mu.RUnlock()
-			if !done && !sleep(ctx, auditRest) {
-				return false, false
-			}
-		}
-		if known {
-			break
+// recompute recomputes a region's digest, a part under each lock. done is false if ctx ended first.
+func (s *scrubber) recompute(ctx context.Context, r *Region) (done bool, err error) {
+	r.mu.Lock()
+	check := r.core.NewCheck()
+	r.mu.Unlock()
+	for !done {
+		r.mu.Lock()
+		done, err = check.Step(auditStep)
+		r.mu.Unlock()
+		if !done && !sleep(ctx, auditRest) {
+			return false, nil
 		}
 	}
-	return right, known
+	return true, err
 }
 
 // found takes over what a comparison found.

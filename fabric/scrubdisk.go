@@ -154,19 +154,18 @@ func (x *reading) found(r *Region, format string, args ...any) {
 
 // mend settles what is rotten: memory or disk.
 func (x *reading) mend() {
-	right := map[crdt.RegionID]bool{}
+	right := map[crdt.RegionID]bool{} // of the memory
 	for _, rec := range x.rotten {
 		id, _ := crdt.RecordRegion(rec.Key)
 		r := x.regions[id]
-		memory, known := right[id]
-		if !known {
-			memory, known = x.s.rehash(x.ctx, r)
-			if !known {
-				continue // it changes too fast to tell: the next pass tries again
+		if _, known := right[id]; !known {
+			done, err := x.s.recompute(x.ctx, r)
+			if !done {
+				return
 			}
-			right[id] = memory
+			right[id] = err == nil
 		}
-		if memory {
+		if right[id] {
 			x.rewrite(r, rec.Key, "it tells of the same writes with other contents")
 			continue
 		}

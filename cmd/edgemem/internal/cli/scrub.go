@@ -59,7 +59,7 @@ Exits with 1 if something was found or a node could not be compared with.`,
 func printScrub(w io.Writer, rep control.ScrubReport) error {
 	t := newTable(w)
 	t.row("regions", formatCount(rep.Regions))
-	t.row("recomputed", fmt.Sprintf("%s, %s changed too fast", formatCount(rep.Audited), formatCount(rep.Busy)))
+	t.row("recomputed", formatCount(rep.Audited))
 	t.row("read back", formatCount(rep.Records)+" records from disk")
 	t.row("compared", fmt.Sprintf("%s regions with %s nodes, %s moving", formatCount(rep.Compared), formatCount(rep.Peers), formatCount(rep.Moving)))
 	t.row("found", formatCount(len(rep.Findings)))
