@@ -12,9 +12,11 @@ import (
 // and asking costs traffic on every idle link. So the cheapest asks: on TCP the kernel, whose probe is an empty
 // segment; on QUIC libp2p, which pings after 15 s of silence. Nobody asks while data flows.
 const (
-	// silenceMax is how long the other end may be silent although it was asked. Both ways of asking have asked
-	// several times by then.
-	silenceMax = 22 * time.Second
+	// silenceMax is how long the other end of a TCP connection may be silent although it was asked, five times by then;
+	// silenceQUIC is the same of QUIC, which repeats its ping as fast as the round trip allows. It is noticed within two
+	// rounds of maintain.
+	silenceMax  = 22 * time.Second
+	silenceQUIC = 20 * time.Second
 
 	// Of TCP: the first probe after so long, then one more every probeEvery.
 	probeAfter = 12 * time.Second
@@ -57,7 +59,7 @@ type hush struct {
 	since    time.Time
 }
 
-// dropSilent closes the QUIC connections that have received nothing for silenceMax. Left to itself QUIC waits for 30 s.
+// dropSilent closes the QUIC connections that have received nothing for silenceQUIC. Left to itself QUIC waits for 30 s.
 func (h *Host) dropSilent(now time.Time) {
 	for _, l := range h.links.all() {
 		q := quicConn(l.conn)
@@ -66,7 +68,7 @@ func (h *Host) dropSilent(now time.Time) {
 		}
 		if received := q.ConnectionStats().BytesReceived; received != l.hush.received || l.hush.since.IsZero() {
 			l.hush = hush{received, now}
-		} else if now.Sub(l.hush.since) >= silenceMax {
+		} else if now.Sub(l.hush.since) >= silenceQUIC {
 			h.log.Info("p2p: a peer is silent; connection closed", "peer", l.peer, "for", now.Sub(l.hush.since).Round(time.Second))
 			l.conn.Close()
 		}

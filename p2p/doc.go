@@ -57,7 +57,7 @@
 //	              each connection of ours leaves from a port of its own
 //	roam.go       changed addresses and default routes, from the kernel: sign and tell the new ones, close links whose
 //	              address is gone, ask for a sign of life on the others, dial everyone that is missing
-//	alive.go      dead links: the kernel probes TCP after 12 s of silence, QUIC pings after 15 s; 22 s end it
+//	alive.go      dead links: the kernel probes TCP after 12 s of silence, QUIC pings after 15 s; 20 to 26 s end it
 //	seek.go       members that cannot be reached, or were not told: neighbours are asked, from their tables
 //	directory.go  … and, in fabrics of more than 128, from a Kademlia table of the servers, of signed records
 //
@@ -133,7 +133,7 @@
 //	joining and connecting        5.5 KB each way on TCP, 13 KB on QUIC, two handshakes included
 //	an idle connection            11 B/s each way on TCP, 19 B/s on QUIC, headers of IP and Ethernet included
 //	an idle host                  0.05 % of one processor; 4 MB of resident memory over the bare process
-//	a pulled cable                missed after 13 to 16 s on TCP, 15 to 22 s on QUIC; the peer is back 1 s after the cable
+//	a pulled cable                missed after 11 to 22 s; the peer is back 1 s after the cable
 //	a changed address             back, with all neighbours told, after 0.3 to 0.4 s, TCP and QUIC alike
 //	two nodes behind translators  connected through a relay after 0.03 to 0.2 s; punched, on QUIC, after 0.3 s
 //	a record of the directory     24 to 41 KB to put, 20 to 39 KB to find, among 24 servers; nothing while nobody asks
@@ -143,7 +143,7 @@
 // # Limits
 //
 //   - A peer that vanishes without a word (a cable pulled) is missed after at most 22 s on TCP, where the kernel has
-//     RFC 5482 (Linux), 27 s on QUIC; a link so bad that five probes in a row are lost is taken for dead.
+//     RFC 5482 (Linux), 26 s on QUIC; a link so bad that five probes in a row are lost is taken for dead.
 //   - A node joins by dialling the issuer: no relay leads a stranger to it. Between two nodes that cannot be dialled,
 //     someone must relay; where there is no regional or cloud node, set Relay.Mode at another one.
 //   - Hole punching needs QUIC, and translators that keep the port of one socket whoever it sends to.
@@ -154,7 +154,7 @@
 //   - Certificates are judged by each node's own clock, and only for their expiry: a clock in the past, as on
 //     a device without a battery, does not keep a node out; one decades ahead does.
 //   - At most 4096 members are remembered, 128 of them told to a new neighbour, of whom a server reads the rest in
-//     pages of as many, one in 5 s; 1024 tickets outstanding.
+//     pages of as many, one in 3 s; 1024 tickets outstanding.
 //   - A member can flood, forge others' gossip while relaying it, and tell strangers about members. Membership
 //     is trust in these respects.
 package p2p

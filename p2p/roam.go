@@ -20,7 +20,7 @@ const (
 	// settleTime is how long a burst of changes may take: an interface comes up with several addresses and routes.
 	settleTime = 300 * time.Millisecond
 	// maintainEvery is how often silence on links is looked at.
-	maintainEvery = 5 * time.Second
+	maintainEvery = 3 * time.Second
 	// expireEvery is how often certificates are looked at.
 	expireEvery = time.Minute
 	// probeRest is the least time between two rounds of probes: a route that flaps must not become traffic.
