@@ -19,6 +19,27 @@
 // Writes go to memory first; the region's acknowledgement (memory or disk) says what Update waits for. A push
 // may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.
 //
+// # Pulls
+//
+// A pull is one exchange on one stream (session.go). Two nodes compare one fingerprint, then one for each of 256 buckets of
+// regions, and list the regions of the buckets that differ (prints.go). Of those that differ the puller says what it has seen,
+// and which entries were read lately here, to come first (reads.go); the peer answers with chunks, compressed where that
+// pays (squeeze.go). Where ghosts were forgotten the two find out first what differs; all regions share those turns.
+//
+//	puller   CHECK ─▶ SAME                                          in step: the end
+//	               ─▶ DIFFER ─▶ ASK, HELLO… ─▶ CHUNK…, END           one or two round trips
+//	                                        ─▶ offer, TURN ─▶ REPLY ─▶ CHUNK…, END        two or three below a floor
+//	                                        ─▶ BUSY                  later, or from another peer
+//
+// What was merged stays when a session breaks off, and the next one goes on there, with any peer. SyncStats.Pulling tells how far
+// a pull is (progress.go). A node answers at most 8 pulls at once and 24 more that take long; 64 wait for a second; the rest
+// are told when to come back (gate.go). It pulls from one peer at a time: what is urgent, not asked yet and near first; a pull
+// that takes more than 5 s goes on beside others, which do not ask for what it brings (turns.go, tasks.go). LimitRate caps
+// what pulls move over a link (limit.go).
+//
+// In a causal region a pull is made at one moment and merged at one, up to MaxStaged bytes; a larger one is merged as it
+// comes, and reads answer ErrLoading until it is complete (consistency.go).
+//
 // # Who is there, and is everything here
 //
 // Each start of a node that writes is an origin of its own, and claims the node's record in a region of the fabric's own
@@ -39,11 +60,15 @@
 //
 // A write takes one lock, one map-free lookup and one allocation for its value; a read takes a shared lock.
 // A quiet peer costs a fingerprint of eight bytes every 30 s, backing off to 5 min. Idle regions cost no
-// traffic while all are idle; a check that finds a difference is followed by a list of all regions, 24 bytes each. A
-// pull costs what differs, plus about 20 bytes an origin. A scrub of nodes in step costs 2 KiB an hour. Status takes time in
+// traffic, no timer and no time in a check: fingerprints are kept as regions change. Finding the one that changed among
+// 10,000 takes 5 KB and two round trips. A pull costs what differs, plus about 20 bytes an origin. A region that is large and read
+// remembers 256 of its readers' entries, 2 KiB. A scrub of nodes in step costs 2 KiB an hour. Status takes time in
 // proportion to regions times peers.
 //
 // # Limits
+//
+// LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
+// node takes over at most 131,072 regions, and passes over the rest.
 //
 // Every node holds every region, in memory. Keys, members and field names have at most 64 KiB, values at most
 // 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they

@@ -2,9 +2,12 @@ package fabric
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
 // What two nodes in step say to each other does not grow with the number of their regions.
@@ -71,4 +74,62 @@ func BenchmarkHello(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkIdleRegions is what 10,000 regions of one key each cost a node that is in step with a peer: heap bytes a region,
+// and the time of a check that finds no difference, on both sides together.
+func BenchmarkIdleRegions(b *testing.B) {
+	const regions = 10_000
+	m := NewMesh(1)
+	open := func(id crdt.NodeID) *Fabric {
+		f, err := Open(b.Context(), Config{Name: string(id), Transport: m.Node(id), Seed: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = f.Close() })
+		return f
+	}
+	x, y := open("x"), open("y")
+	before := heap()
+	for i := range regions {
+		r, err := x.Region(fmt.Sprint("vehicle:", i))
+		if err == nil {
+			err = RegisterOf[string](r, "position").Set(b.Context(), "48.2082,16.3738")
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	p, l := y.mesh.peer("x"), newLink()
+	inStep := func() bool {
+		ours, _ := x.mesh.prints.snapshot(nil)
+		theirs, _ := y.mesh.prints.snapshot(nil)
+		return ours.all == theirs.all
+	}
+	for deadline := time.Now().Add(time.Minute); !inStep(); {
+		if _, err := y.mesh.pullFrom(b.Context(), p, l, becauseConnected); err != nil && time.Now().After(deadline) {
+			b.Fatal("not in step: ", err)
+		}
+	}
+	perRegion := float64(heap()-before) / regions / 2
+	for b.Loop() {
+		if _, err := y.mesh.pullFrom(b.Context(), p, l, becauseTime); err != nil {
+			b.Fatal(err)
+		}
+		for busy := true; busy; runtime.Gosched() { // the other side ends a little later
+			x.mesh.mu.Lock()
+			busy = len(x.mesh.streams) > 0
+			x.mesh.mu.Unlock()
+		}
+	}
+	b.ReportMetric(perRegion, "B/region")
+}
+
+// heap gives the bytes that are in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.HeapAlloc
 }
