@@ -26,8 +26,7 @@ var tierDevice = tiers.Device.String()
 
 const (
 	regionsARound = 512  // regions in which one round looks for stable ghosts; the next goes on from there
-	pruneStepMin  = 4096 // writes of an origin that are looked through under one lock,
-	pruneSteps    = 16   // or that part of all, if it is more
+	pruneStep     = 4096 // writes of an origin that are looked through under one lock
 	ageMarks      = 8    // marks that are kept for the age of ghosts: they go up to an eighth too late
 )
 
@@ -128,10 +127,8 @@ func (r *Region) aged(now time.Time, ours map[crdt.Origin]crdt.Seq) (old map[crd
 
 // prune forgets the ghosts of one origin in a range, a part under each lock.
 func (r *Region) prune(id crdt.Origin, from, upto crdt.Seq) {
-	step := max(pruneStepMin, (upto-from)/pruneSteps)
-	for at := from; at < upto && r.ghosts.Load() > 0 && r.f.ctx.Err() == nil; {
-		at = min(at+step, upto)
-		if c, late := r.changed(func(int64) { r.core.Prune(id, at) }); late {
+	for at := from; at < upto && r.ghosts.Load() > 0 && r.f.ctx.Err() == nil; at += pruneStep {
+		if c, late := r.changed(func(int64) { r.core.PruneRange(id, at, min(at+pruneStep, upto)) }); late {
 			_ = c.Sync(r.f.ctx)
 		}
 	}

@@ -143,9 +143,9 @@ func TestStableGhostsGoInParts(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		ra := region(t, a, "default")
-		churn(t, ra, 3*pruneStepMin)
-		ra.prune(a.Origin(), 0, pruneStepMin)
-		if n, want := int(ra.ghosts.Load()), 3*pruneStepMin-pruneStepMin/2; n != want {
+		churn(t, ra, 3*pruneStep)
+		ra.prune(a.Origin(), 0, pruneStep)
+		if n, want := int(ra.ghosts.Load()), 3*pruneStep-pruneStep/2; n != want {
 			t.Errorf("%d ghosts after one part, want %d", n, want)
 		}
 		time.Sleep(11 * time.Second)
