@@ -50,10 +50,11 @@ func meshRows() []row {
 					refs: []string{dsName}, reach: "≤ 2 RTT", met: atMost(2)},
 				{key: "excess", title: "the same, bytes less 4 KiB, to changed bytes", unit: times,
 					refs: []string{dsName}, reach: "≤ 1.20 ×", met: atMost(1.2)},
+				{key: "cpu_ms", title: "the same, processor time, both replicas", unit: milliseconds},
 			},
 		},
 		{
-			name: "pruned", rounds: 1, open: openPruned,
+			name: "pruned", rounds: 3, open: openPruned,
 			figures: []figure{
 				{key: "trips", title: "the same, half of them removes, forgotten there", unit: trips,
 					refs: []string{dsName}, reach: "≤ 3 RTT", met: atMost(3)},
@@ -103,8 +104,7 @@ func openCatchup(_ context.Context, e *env) ([]side, func(), error) {
 	return []side{reference, e.probeSide(edgemem, nil, "catchup", "-n", fmt.Sprint(n))}, nil, nil
 }
 
-// partitionTrip is the round trip of the link in the partition row: long enough that computing does not
-// count as a trip.
+// partitionTrip is the round trip of the link in the rows about partitions.
 const partitionTrip = 100 * time.Millisecond
 
 // differing is how many entries differ after a partition.
