@@ -94,7 +94,7 @@ func TestDirectReplacesCircuit(t *testing.T) {
 	}
 	ctx := network.WithForceDirectDial(within(t), "test")
 	if err := a.services.Connect(ctx, b.addrInfo()); err != nil {
-		t.Fatal(err)
+		t.Log("b came first:", err) // then its connection is the one that is kept
 	}
 	a.awaitPeer(b.Self(), false)
 	b.awaitPeer(a.Self(), false)
