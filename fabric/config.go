@@ -28,7 +28,11 @@ var (
 	ErrTooMany    = errors.New("fabric: too many regions")
 )
 
-// Storage keeps the durable image. persist.Store is one.
+// Storage keeps the durable image. persist.Store is one. It may have more:
+//
+//	PastNonces() ([]crdt.Nonce, error)  // of all incarnations, so that a crash is not taken for a backup that was put back
+//
+// and an error of Load may have DamagedKey() []byte, the record that cannot be read: a scrub writes it anew.
 type Storage interface {
 	// Load gives every record in ascending key order. The slices are valid only during the call.
 	Load(fn func(key, value []byte) error) error
@@ -39,7 +43,12 @@ type Storage interface {
 	Close() error
 }
 
-// Transport reaches the other members. p2p.Host is one, and Mesh makes others for tests.
+// Transport reaches the other members. p2p.Host is one, and Mesh makes others for tests. It may have
+//
+//	Met(fn func(id crdt.NodeID, name, tier string, last time.Time))
+//
+// which gives the members that it knows and when each was connected last, zero for never. Without it members that were
+// connected before this process began are known by their records only.
 type Transport interface {
 	Self() crdt.NodeID
 	// Serve begins to deliver. onPeer tells when a member becomes reachable and when it is lost.

@@ -118,6 +118,9 @@ func TestLargePullOfACausalRegionLoads(t *testing.T) {
 			}
 			set(t, rb, "of b", "v")
 			time.Sleep(15 * time.Second)
+			if n := a.mesh.staging.Load() + b.mesh.keeping.Load(); n != 0 {
+				t.Errorf("%d sessions still hold chunks", n)
+			}
 			if get(t, rb, "499") == "" || get(t, rb, "of b") != "v" {
 				t.Error("it does not read what it has")
 			}

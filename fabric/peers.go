@@ -33,7 +33,8 @@ type mesh struct {
 	gate    gate          // for pulls from us
 	tasks   tasks         // regions that a pull is bringing
 	codecs  codecs
-	staging atomic.Int32 // see stage
+	staging atomic.Int32 // sessions that make a causal region's chunks at once,
+	keeping atomic.Int32 // and that keep them back; stagingMax each
 	scrubs  scrubber
 
 	pulls, rounds, chunks, pulledBytes, savedBytes, servedBytes, failures, putOff, missed atomic.Uint64

@@ -88,6 +88,7 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	stop()
 	c.close(err)
 	m.tasks.end(x)
+	x.letGo()
 	m.pulledBytes.Add(c.in)
 	m.rounds.Add(uint64(x.report.Rounds))
 	m.pulls.Add(1)
@@ -338,7 +339,7 @@ func (x *puller) chunk(b []byte) error {
 	}
 	x.report.Chunks++
 	x.m.chunks.Add(1)
-	if x.together == 0 || !x.named[id].causal.Load() {
+	if x.together == 0 || !x.named[id].causal.Load() || len(x.staged) == 0 && !x.keep() {
 		x.together = 0
 		return x.merge(id, b)
 	}
@@ -351,8 +352,25 @@ func (x *puller) chunk(b []byte) error {
 	}
 	x.together = 0 // what is too much is merged as it comes
 	msgs := x.staged
-	x.staged, x.stagedSize = nil, 0
+	defer x.letGo()
 	return x.merge(id, msgs...)
+}
+
+// keep reports whether one more session may keep chunks back, and counts it.
+func (x *puller) keep() bool {
+	if x.m.keeping.Add(1) > stagingMax {
+		x.m.keeping.Add(-1)
+		return false
+	}
+	return true
+}
+
+// letGo forgets what was kept back.
+func (x *puller) letGo() {
+	if len(x.staged) > 0 {
+		x.staged, x.stagedSize = nil, 0
+		x.m.keeping.Add(-1)
+	}
 }
 
 // merge merges messages under one lock.

@@ -451,8 +451,8 @@ func (x *server) next(a *answer) (msgs [][]byte, whole bool, err error) {
 	}
 }
 
-// stagingMax bounds the sessions that make a causal region's chunks all at once, each up to MaxStaged bytes. Further ones make
-// them one by one.
+// stagingMax bounds the sessions that make a causal region's chunks all at once, each up to MaxStaged bytes, and those that keep
+// them back at the other end. Further ones make and merge them one by one.
 const stagingMax = 4
 
 // stage counts them, and reports whether one more may.

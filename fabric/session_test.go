@@ -135,6 +135,7 @@ func FuzzPull(f *testing.F) {
 	f.Add(answered)
 	f.Add([]byte{1, frameEnd})
 	f.Add([]byte{4, frameName, 'a', 'b', 'c', 1, frameChunk})
+	f.Add([]byte{2, frameWhole, 200, 4, frameChunk, 1, 2, 3, 3, frameZstd, 0x28, 0xb5, 1, frameTurn, 2, frameBusy, 9})
 	tr := &taped{MeshNode: NewMesh(1).Node("a")}
 	node := filled(f, tr)
 	p := newPeer("x", 0)

@@ -24,3 +24,14 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParse wants whatever is taken to be a condition that a link takes too.
+func FuzzParse(f *testing.F) {
+	f.Add("mobile,loss=10%")
+	f.Add("delay=20ms,jitter=5ms,loss=2%,duplicate=0.01,reorder=1%,rate=250000")
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := Parse(text); err == nil && c.validate() != nil {
+			t.Errorf("%q was taken for %+v, which no link takes", text, c)
+		}
+	})
+}
