@@ -69,7 +69,7 @@ bench: ## the figures to reach, with the references measured beside them (BENCH_
 
 .PHONY: sim
 sim: ## seeded schedules of loss, partition and crash on the real replication core
-	$(GO) test -count 1 -timeout 30m -v -run Sim ./test/sim $(SIM_ARGS)
+	$(GO) test -count 1 -timeout 30m -v -run 'Sim|Scenario' ./test/sim $(SIM_ARGS)
 
 .PHONY: demo
 demo: ## three daemons, a partition, and the proof that nothing was lost

@@ -148,15 +148,15 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
-func (s *NodeStatus) describe(rec *nodeRecord) {
+func (n *NodeStatus) describe(rec *nodeRecord) {
 	if rec == nil {
 		return
 	}
 	if c, ok := rec.origin(); ok {
 		text, _ := c.origin.MarshalText() // never fails
-		s.Origin, s.Since = string(text), c.since.UTC()
+		n.Origin, n.Since = string(text), c.since.UTC()
 	}
-	s.Retired = rec.retired
+	n.Retired = rec.retired
 }
 
 func sumLags(regions []RegionStatus) map[crdt.NodeID]*NodeLag {

@@ -283,7 +283,7 @@ func TestStalledFeederIsReplaced(t *testing.T) {
 		if x.asked() != a {
 			t.Error("given up too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if x.asked() != b || !x.wantsFeedOf(b) || x.current().way != byTopic {
 			t.Error("the other one was not asked, or frames still wait for the first")
