@@ -149,7 +149,7 @@ func TestRejoinOfManyIsNoStorm(t *testing.T) {
 		}
 		r := region(t, hub, "default")
 		for k := range keys {
-			set(t, r, fmt.Sprint(k), string(make([]byte, size)))
+			set(t, r, fmt.Sprint(k), noise(k, size))
 		}
 		for i, f := range all {
 			set(t, region(t, f, "default"), fmt.Sprint("of ", i), "v")

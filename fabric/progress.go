@@ -13,11 +13,11 @@ type PullProgress struct {
 	Region string      `json:"region"`
 	Peer   crdt.NodeID `json:"peer"`
 	Since  time.Time   `json:"since"`
-	Bytes  uint64      `json:"bytes"` // so far, of this region
+	Bytes  uint64      `json:"bytes"` // so far, of this region, uncompressed
 	// Covered is the share of the hash space, 0 to 1, in which all is here that the peer had when the pull began. A pull
 	// that goes on where another broke off begins at what that one reached.
 	Covered float64 `json:"covered"`
-	// BytesLeft and ETAMillis are estimates: the rest of the space is taken to be as full as what came. -1 is unknown.
+	// BytesLeft, uncompressed too, and ETAMillis are estimates: the rest of the space is taken to be as full as what came. -1 is unknown.
 	BytesLeft int64 `json:"bytes_left"`
 	ETAMillis int64 `json:"eta_ms"`
 }
