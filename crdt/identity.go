@@ -36,8 +36,8 @@ func (r *Region) CheckHello(s *Seen) error {
 // origin that was certainly made before the replica was copied, such as the highest that any peer had told us to have
 // seen. Live writes above it were made in both of two lives under one dot: ours are written again under the new
 // origin, with their stamps, and the old dots are left to the other life; what that one wrote comes by pulls. It
-// reports how many were written again, and how many could not be: contributions to counters, which contain the sums
-// before, are left to the other life as well, and so are removals of a whole entry or region.
+// reports how many were written again, and how many could not be: removals of a whole entry or region are left to the
+// other life as well. A counter to which both lives added counts the sum from before twice.
 func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	old, had := r.self, r.hasSelf
 	r.out, r.settle = outbox{}, nil
@@ -73,7 +73,7 @@ func (r *Region) writeAgain(old uint32, above Seq, now int64) (again, left int) 
 	}
 	tx := r.begin(now)
 	for _, l := range all {
-		if tx.writeAgain(l.c, l.t) {
+		if tx.takeOver(l.c, l.t) || tx.writeAgain(l.c, l.t) {
 			again++
 			continue
 		}
@@ -82,6 +82,27 @@ func (r *Region) writeAgain(old uint32, above Seq, now int64) (again, left int) 
 		r.tidy(l.c)
 	}
 	return again, left
+}
+
+// takeOver moves a contribution to a counter, or a reset, from our earlier origin to ours. A contribution keeps what it adds,
+// the sum before the two lives parted included: where both lives added to a counter, that part counts twice.
+func (t *Tx) takeOver(c *cell, x tip) bool {
+	r, i := t.r, c.sibling(x)
+	if i < 0 {
+		return false
+	}
+	s := c.sibs[i]
+	switch s.tag {
+	case TagCount:
+		k := t.ours(c)
+		k.total = k.total.add(r.share(c, &s))
+		s.val = k.encode()
+	case TagReset:
+	default:
+		return false
+	}
+	t.write(c, s.tag, s.val, func(o *sibling) bool { return o.tip == x || s.tag == TagCount && o.tag == TagCount && o.org == r.self })
+	return true
 }
 
 // writeAgain replaces one sibling or ghost by a write of ours with the same content and stamp.

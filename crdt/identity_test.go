@@ -107,6 +107,44 @@ func TestRolledBackLeavesTheRestToPulls(t *testing.T) {
 	}
 }
 
+// TestRolledBackCounters: what the second life alone added to is right, and everyone agrees on it.
+func TestRolledBackCounters(t *testing.T) {
+	t.Parallel()
+	a, b := newTestRegion(1), newTestRegion(2)
+	incr := func(r *Region, key string, n int64) {
+		update(t, r, func(tx *Tx) error { _, err := tx.Incr(key, n); return err })
+	}
+	incr(a, "n", 10)
+	incr(b, "n", 3)
+	pullAll(t, b, a, 1<<20)
+	pullAll(t, a, b, 1<<20)
+	told := a.OwnTop()
+	d := disk{}
+	d.commit(a.TakeDirty())
+	old, err := d.load(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	incr(a, "other", 1)
+	incr(a, "other", 1)
+	incr(a, "other", 1)
+	pullAll(t, b, a, 1<<20)
+	incr(old, "n", 5)
+	incr(old, "n", 1)
+	if again, left := old.Reincarnate(testOrigin(9), told, testNow); again != 1 || left != 0 {
+		t.Errorf("%d written again, %d left", again, left)
+	}
+	incr(old, "n", 2)
+	for range 2 {
+		pullAll(t, old, b, 1<<20)
+		pullAll(t, b, old, 1<<20)
+	}
+	same(t, old, b)
+	if n, _, _ := b.View(testNow).Get("n"); string(n) != "21" {
+		t.Errorf("n is %s, want 21", n)
+	}
+}
+
 func TestForkIsNoticed(t *testing.T) {
 	t.Parallel()
 	a, b, c := newTestRegion(1), newTestRegion(1), newTestRegion(2)
