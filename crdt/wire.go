@@ -9,7 +9,7 @@ import (
 // Errors of decoders. What was wrong, and where, is in the text around them.
 var (
 	ErrMalformed = errors.New("crdt: malformed message")
-	ErrVersion   = errors.New("crdt: message of a newer version")
+	ErrVersion   = errors.New("crdt: another version")
 )
 
 // wireVersion is the first byte of every message. Version 2 brought reconciliation, columns and causal pushes.

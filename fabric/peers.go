@@ -55,6 +55,7 @@ type peer struct {
 	cancel     context.CancelFunc // ends its goroutine; nil while it is away
 	since      time.Time          // when it came
 	heard      atomic.Int64       // when something came from it last, Unix ms
+	blamed     atomic.Int64       // when the log heard of its bad messages last, Unix ms
 
 	limits limits
 	want   chan reason // capacity 1, see ask
@@ -276,6 +277,9 @@ func (m *mesh) follow(ctx context.Context, p *peer, name string, rush time.Durat
 		case err != nil:
 			m.failures.Add(1)
 			retry = min(max(2*retry, retryMin), retryMax)
+			if errors.Is(err, crdt.ErrVersion) || errors.Is(err, crdt.ErrMalformed) || errors.Is(err, errProtocol) {
+				m.complain(p.id, "a pull failed: the peer's messages are bad, or of another version", err)
+			}
 			m.f.cfg.Logger.Debug("pull failed", "peer", name, "id", p.id, "err", err, "again", retry)
 			idle.Reset(jitter(rnd, retry))
 			continue
@@ -337,11 +341,25 @@ func (m *mesh) onMissed(from crdt.NodeID) {
 func (m *mesh) onGossip(from crdt.NodeID, frame []byte) {
 	gap, err := m.f.onPush(frame)
 	if err != nil {
-		m.f.cfg.Logger.Warn("bad push", "peer", from, "err", err)
+		m.complain(from, "bad push", err)
 		return
 	}
 	if p := m.peer(from); gap && p != nil {
 		p.ask(becauseGap)
+	}
+}
+
+// complainEvery is how often the log hears that a peer's messages are bad: one of another version would fill it.
+const complainEvery = time.Minute
+
+func (m *mesh) complain(id crdt.NodeID, what string, err error) {
+	p, now := m.peer(id), m.f.now()
+	if p == nil {
+		m.f.cfg.Logger.Debug(what, "peer", id, "err", err)
+		return
+	}
+	if last := p.blamed.Load(); now-last >= complainEvery.Milliseconds() && p.blamed.CompareAndSwap(last, now) {
+		m.f.cfg.Logger.Warn(what, "peer", p.name, "id", id, "err", err)
 	}
 }
 
