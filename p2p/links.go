@@ -262,12 +262,16 @@ func (l *link) admit(h hello) error {
 	return nil
 }
 
-// glare tells whether this node and the peer dialled each other at the same moment, and ours is to be kept.
+// glare tells whether this node and the peer dialled each other at the same moment, and ours is to be kept. A direct
+// connection is no match for a circuit of ours: it takes its place.
 func (l *link) glare() bool {
 	if l.h.id > l.peer {
 		return false
 	}
 	now, since, ok := l.h.spans.current(l.peer)
+	if ok && isCircuit(now.conn.RemoteMultiaddr()) && !isCircuit(l.conn.RemoteMultiaddr()) {
+		ok = false
+	}
 	return l.h.keeper.isDialling(l.peer) || ok && now.outbound && time.Since(since) < glareWindow
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/edgemem/edgemem/test/e2e/harness"
 )
@@ -48,6 +49,9 @@ func missed(t *testing.T, writes int, device, edge, cloud *harness.Node) harness
 		}
 	}
 	pull := device.CLIStatus().Node.Sync.LastPull
+	for end := time.Now().Add(harness.Patience); (pull == nil || pull.News < uint64(writes)) && time.Now().Before(end); { // it is noted when the session ends
+		pull = device.CLIStatus().Node.Sync.LastPull
+	}
 	if pull == nil || pull.News < uint64(writes) {
 		t.Fatalf("the last pull is %+v, want one that brought all of %d writes", pull, writes)
 	}

@@ -82,6 +82,9 @@ func printNode(w io.Writer, n control.Node) error {
 	t.row("resp", n.RESP)
 	t.row("http", n.HTTP)
 	t.row("listen", strings.Join(n.Listen, "\n\t"))
+	if len(n.Relayed) > 0 {
+		t.row("relayed", strings.Join(n.Relayed, "\n\t"))
+	}
 	t.row("memory", memory(n))
 	t.row("mesh", fmt.Sprintf("%s in, %s out", formatBytes(n.Bandwidth.InBytes), formatBytes(n.Bandwidth.OutBytes)))
 	t.row("data", n.DataDir)

@@ -97,6 +97,7 @@ type Node struct {
 	RESP          string            `json:"resp"` // host:port, unix:PATH, or "off"
 	HTTP          string            `json:"http"` // host:port, unix:PATH, or "off"
 	Listen        []string          `json:"listen"`
+	Relayed       []string          `json:"relayed,omitempty"` // addresses through relays
 	Fabric        string            `json:"fabric"`
 	Origin        string            `json:"origin"` // of this incarnation, 32 hexadecimal digits
 	Version       string            `json:"version"`

@@ -24,6 +24,19 @@ func (b backend) Status() control.Status {
 	return s
 }
 
+// splitAddrs tells the addresses that this node listens on from those of relays that lead here.
+func splitAddrs(all []string) (own, relayed []string) {
+	own = []string{} // [] in JSON, not null
+	for _, a := range all {
+		if strings.Contains(a, "/p2p-circuit") {
+			relayed = append(relayed, a)
+		} else {
+			own = append(own, a)
+		}
+	}
+	return own, relayed
+}
+
 func (d *Daemon) node() control.Node {
 	dir, err := filepath.Abs(d.cfg.DataDir)
 	if err != nil {
@@ -32,9 +45,10 @@ func (d *Daemon) node() control.Node {
 	limit, _ := d.cfg.MemoryBytes()              // Validate has seen it
 	origin, _ := d.fabric.Origin().MarshalText() // never fails
 	wire := d.host.Bandwidth()
+	listen, relayed := splitAddrs(d.host.Addrs())
 	return control.Node{
 		ID: string(d.host.Self()), Name: d.host.Name(), Tier: d.host.Tier(),
-		RESP: address(d.respListener), HTTP: address(d.httpListener), Listen: d.host.Addrs(),
+		RESP: address(d.respListener), HTTP: address(d.httpListener), Listen: listen, Relayed: relayed,
 		Fabric: d.host.FabricID().String(), Origin: string(origin), Version: build.Get().Version, PID: os.Getpid(), DataDir: dir,
 		Ready: d.Ready() == nil, Offline: d.host.Offline(), UptimeSeconds: time.Since(d.began).Round(time.Millisecond).Seconds(),
 		MemoryLimit: limit, HeapBytes: heapBytes(),
