@@ -26,7 +26,7 @@ func (v *Check) Step(n int) (done bool, err error) {
 	looked, stopped := 0, false
 	r.eachCell(v.at, posMax, func(c *cell) bool {
 		at := c.pos()
-		if stopped = looked >= n && last.less(at) && (at.e != last.e || !r.shared(at.e)); stopped {
+		if stopped = looked >= n && last.less(at) && (at.e != last.e || !r.twins(at.e)); stopped {
 			return false
 		}
 		last = at

@@ -1,33 +1,39 @@
 package crdt
 
+import "sort"
+
 // Ghosts are remembered so that a pull by intervals carries removes. They may be forgotten at any time:
 // the floor rises with them, and a peer that has not seen the floor compares live dots instead.
 
 // Prune forgets the ghosts of origin up to number upto and raises its floor (rule 3).
-func (r *Region) Prune(origin Origin, upto Seq) {
+func (r *Region) Prune(origin Origin, upto Seq) { r.PruneRange(origin, 0, upto) }
+
+// PruneRange is Prune in parts: of the ghosts of origin it forgets those numbered above from and up to upto, and looks at no
+// others, so that a caller who goes on from where it stopped holds the region for a short time only. Ghosts below the
+// floor, which a reconciliation may have raised over them, go as well.
+func (r *Region) PruneRange(origin Origin, from, upto Seq) {
 	i, ok := r.byID[origin]
 	if !ok {
 		return
 	}
 	o := &r.origins[i]
 	upto = min(upto, o.runs.Base)
-	if upto <= o.floor {
-		return
-	}
 	o.index.sort()
+	ents := o.index.ents
+	first := sort.Search(len(ents), func(k int) bool { return ents[k].seq > from })
 	var cells []*cell
-	for _, e := range o.index.ents {
+	for _, e := range ents[first:] {
 		if e.seq > upto {
 			break
 		}
-		if !e.c.gone && e.c.sibling(tip{i, e.seq}) < 0 && e.c.hasTip(tip{i, e.seq}) {
+		if t := (tip{i, e.seq}); !e.c.gone && e.c.sibling(t) < 0 && e.c.hasTip(t) {
 			cells = append(cells, e.c)
 		}
 	}
 	for _, c := range cells {
 		r.dropGhosts(c, i, upto)
 	}
-	if len(cells) > 0 && r.cfg.Mutant != MutantSilentPrune {
+	if len(cells) > 0 && upto > o.floor && r.cfg.Mutant != MutantSilentPrune {
 		o.floor, o.dirty = upto, true
 		r.pruned++
 	}

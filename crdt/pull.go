@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -44,8 +45,12 @@ func (r *Region) seenNow() *Seen {
 func (r *Region) appendSeen(b []byte, t *originTable, base Context) []byte {
 	b = appendContext(b, t, base.changesTo(r.Context()))
 	n := min(len(r.pieces), helloPiecesMax)
-	b = binary.AppendUvarint(b, uint64(n))
-	for _, x := range r.pieces[:n] {
+	return appendPieces(b, t, r.pieces[:n])
+}
+
+func appendPieces(b []byte, t *originTable, ps []piece) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ps)))
+	for _, x := range ps {
 		b = appendPos(appendPos(b, x.lo), x.hi)
 		b = appendContext(b, t, x.extra)
 	}
@@ -393,23 +398,7 @@ func compareCells(a, b *cell) int {
 	if n := a.pos().compare(b.pos()); n != 0 {
 		return n
 	}
-	if a.e.key != b.e.key {
-		return compareStrings(a.e.key, b.e.key)
-	}
-	if a.kind != b.kind {
-		return int(a.kind) - int(b.kind)
-	}
-	return compareStrings(a.sub, b.sub)
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(a.e.key, b.e.key), cmp.Compare(a.kind, b.kind), cmp.Compare(a.sub, b.sub))
 }
 
 // cellsFrom lists the cells of [lo, hi] by position.

@@ -115,12 +115,7 @@ func (o *originState) encode() []byte {
 func (r *Region) encodeMeta() []byte {
 	var t originTable
 	body := appendBytes(nil, r.cfg.Name)
-	body = binary.AppendUvarint(body, uint64(len(r.pieces)))
-	for _, x := range r.pieces {
-		body = appendPos(appendPos(body, x.lo), x.hi)
-		body = appendContext(body, &t, x.extra)
-	}
-	return t.seal([]byte{recordVersion}, body)
+	return t.seal([]byte{recordVersion}, appendPieces(body, &t, r.pieces))
 }
 
 // RecordRegion tells which region a record key belongs to.

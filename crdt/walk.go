@@ -60,7 +60,7 @@ func (p *Pull) gatherWalking(maxBytes int) (cells []*cell, hi pos) {
 	size, looked, stopped := 0, 0, false
 	r.eachCell(p.at, p.end, func(c *cell) bool {
 		at := c.pos()
-		if stopped = (size >= maxBytes || looked >= walkCells) && last.less(at) && (at.e != last.e || !r.shared(at.e)); stopped {
+		if stopped = (size >= maxBytes || looked >= walkCells) && last.less(at) && (at.e != last.e || !r.twins(at.e)); stopped {
 			return false
 		}
 		last = at
@@ -82,8 +82,8 @@ func (p *Pull) gatherWalking(maxBytes int) (cells []*cell, hi pos) {
 	return cells, p.end
 }
 
-// shared reports whether several entries have the hash: their cells lie between each other.
-func (r *Region) shared(h uint64) bool {
+// twins reports whether several entries have the hash: their cells lie between each other.
+func (r *Region) twins(h uint64) bool {
 	n := 0
 	r.entries.ascend(h, func(x uint64, _ *entry) bool {
 		if x == h {

@@ -295,7 +295,12 @@ func (n *MeshNode) send(size int) {
 	n.free = n.free.Add(time.Duration(float64(size) / float64(rate) * float64(time.Second)))
 	wait := time.Until(n.free)
 	n.mu.Unlock()
-	time.Sleep(wait)
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-n.stop: // Close waits for who writes
+	}
 }
 
 func (s meshStream) Close() error {

@@ -90,3 +90,15 @@ func renamed(names map[string]string) func(values, error) (values, error) {
 		return got, err
 	}
 }
+
+// inFolder gives a probe a folder of its own, which goes when it ends.
+func inFolder(probe func(ctx context.Context, dir string) (values, error)) func(context.Context) (values, error) {
+	return func(ctx context.Context) (values, error) {
+		dir, err := os.MkdirTemp("", "edgemem-probe-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		return probe(ctx, dir)
+	}
+}

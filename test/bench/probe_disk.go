@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"os"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -17,12 +16,7 @@ import (
 func probeDisk(fs *flag.FlagSet) func(context.Context) (values, error) {
 	n := fs.Int("n", 1_000_000, "overwrites")
 	keys := fs.Int("keys", 1000, "distinct keys")
-	return func(ctx context.Context) (values, error) {
-		dir, err := os.MkdirTemp("", "edgemem-probe-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
+	return inFolder(func(ctx context.Context, dir string) (values, error) {
 		store, err := persist.Open(persist.Config{Dir: dir})
 		if err != nil {
 			return nil, err
@@ -40,7 +34,7 @@ func probeDisk(fs *flag.FlagSet) func(context.Context) (values, error) {
 		}
 		got["live_bytes"] = float64(*keys * (keyBytes + valueBytes))
 		return got, nil
-	}
+	})
 }
 
 func overwriteAndRemove(ctx context.Context, f *fabric.Fabric, dir string, n int, keys []string) (values, error) {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -142,12 +141,7 @@ func (m *marks) under(ctx context.Context, rate int, span time.Duration, write f
 // may be lost, writes may not.
 func probeLoad(fs *flag.FlagSet) func(context.Context) (values, error) {
 	rate, span := loadFlags(fs)
-	return func(ctx context.Context) (values, error) {
-		dir, err := os.MkdirTemp("", "edgemem-probe-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
+	return inFolder(func(ctx context.Context, dir string) (values, error) {
 		a, b, err := startPair(ctx, dir)
 		defer a.close()
 		defer b.close()
@@ -165,7 +159,7 @@ func probeLoad(fs *flag.FlagSet) func(context.Context) (values, error) {
 			err = fmt.Errorf("%.2f %% of the marked writes did not arrive within %v", got["lost"], loadPatient)
 		}
 		return got, err
-	}
+	})
 }
 
 func (m *marks) watch(events iter.Seq2[fabric.WatchEvent, error]) {

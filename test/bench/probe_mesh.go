@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"iter"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -70,12 +69,7 @@ func openMembers(ctx context.Context, dir string) (a *member, b *p2p.Host, err e
 func probeHop(fs *flag.FlagSet) func(context.Context) (values, error) {
 	samples := fs.Int("n", 500, "writes to time")
 	gap := fs.Duration("gap", 20*time.Millisecond, "rest between two writes")
-	return func(ctx context.Context) (values, error) {
-		dir, err := os.MkdirTemp("", "edgemem-probe-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
+	return inFolder(func(ctx context.Context, dir string) (values, error) {
 		a, hb, err := openMembers(ctx, dir)
 		defer a.close()
 		if err != nil {
@@ -94,7 +88,7 @@ func probeHop(fs *flag.FlagSet) func(context.Context) (values, error) {
 		}, func(i int) error {
 			return awaitKey(next, key(i))
 		})
-	}
+	})
 }
 
 // awaitKey takes events until one is about the key.
@@ -116,12 +110,7 @@ func awaitKey(next func() (fabric.WatchEvent, error, bool), want string) error {
 // its proof of membership, until it has everything; and the bytes that went over TCP meanwhile.
 func probeCatchup(fs *flag.FlagSet) func(context.Context) (values, error) {
 	n := fs.Int("n", 50_000, "entries")
-	return func(ctx context.Context) (values, error) {
-		dir, err := os.MkdirTemp("", "edgemem-probe-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
+	return inFolder(func(ctx context.Context, dir string) (values, error) {
 		a, hb, err := openMembers(ctx, dir)
 		defer a.close()
 		if err != nil {
@@ -143,7 +132,7 @@ func probeCatchup(fs *flag.FlagSet) func(context.Context) (values, error) {
 		payload := float64(*n * (keyBytes + valueBytes))
 		wire := float64(tcpBytes(hb) - before)
 		return values{"seconds": took, "payload_bytes": payload, "wire_bytes": wire, "wire_ratio": wire / payload}, nil
-	}
+	})
 }
 
 func tcpBytes(h *p2p.Host) int64 {

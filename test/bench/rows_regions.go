@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -41,12 +40,7 @@ func probeRegions(fs *flag.FlagSet) func(context.Context) (values, error) {
 	n := fs.Int("n", 10_000, "regions")
 	settle := fs.Duration("settle", 20*time.Second, "rest before the bytes are counted")
 	span := fs.Duration("for", 60*time.Second, "time to count them for")
-	return func(ctx context.Context) (values, error) {
-		dir, err := os.MkdirTemp("", "edgemem-probe-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
+	return inFolder(func(ctx context.Context, dir string) (values, error) {
 		a, hb, err := openMembers(ctx, dir)
 		defer a.close()
 		if err != nil {
@@ -75,7 +69,7 @@ func probeRegions(fs *flag.FlagSet) func(context.Context) (values, error) {
 		}
 		rate := float64(tcpBytes(hb)-before) / time.Since(began).Seconds()
 		return values{"bytes": each, "seconds": took.Seconds(), "rate": rate}, nil
-	}
+	})
 }
 
 func (m *member) rssPerRegion(ctx context.Context, n int) (float64, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -58,6 +59,21 @@ func dataDir(cmd *cobra.Command) (string, error) {
 
 // A call is the work of a command that asks its daemon something.
 type call func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error
+
+// showStatus makes the work of a command that prints a part of the node's status: that part as JSON, or as text.
+func showStatus(cmd *cobra.Command, part func(control.Status) any, text func(io.Writer, control.Status) error) func(*cobra.Command, []string) error {
+	o := outputFlag(cmd)
+	return withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, _ []string) error {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if o.json() {
+			return printJSON(cmd.OutOrStdout(), part(s))
+		}
+		return text(cmd.OutOrStdout(), s)
+	})
+}
 
 // withClient runs work with a client, for at most --timeout.
 func withClient(work call) func(*cobra.Command, []string) error {

@@ -38,16 +38,8 @@ the age of the oldest such write.`,
 		Args: args(0, 0, ""),
 	}
 	addClient(cmd)
-	o := outputFlag(cmd)
-	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, _ []string) error {
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), s.Nodes)
-		}
-		return printNodes(cmd.OutOrStdout(), s.Nodes, time.Now())
+	cmd.RunE = showStatus(cmd, func(s control.Status) any { return s.Nodes }, func(w io.Writer, s control.Status) error {
+		return printNodes(w, s.Nodes, time.Now())
 	})
 	return cmd
 }
@@ -169,20 +161,12 @@ heard. Alarms outlast restarts for as long as what they tell holds.
 		Args: args(0, 0, ""),
 	}
 	addClient(cmd)
-	o := outputFlag(cmd)
-	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, _ []string) error {
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), s.Alarms)
-		}
+	cmd.RunE = showStatus(cmd, func(s control.Status) any { return s.Alarms }, func(w io.Writer, s control.Status) error {
 		if len(s.Alarms) == 0 {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "no alarms")
+			_, err := fmt.Fprintln(w, "no alarms")
 			return err
 		}
-		return printAlarms(cmd.OutOrStdout(), s.Alarms)
+		return printAlarms(w, s.Alarms)
 	})
 	cmd.AddCommand(alarmsClearCommand())
 	return cmd

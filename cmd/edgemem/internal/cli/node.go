@@ -102,16 +102,8 @@ func peersCommand() *cobra.Command {
 		Args: args(0, 0, ""),
 	}
 	addClient(cmd)
-	o := outputFlag(cmd)
-	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, _ []string) error {
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), s.Peers)
-		}
-		return printPeers(cmd.OutOrStdout(), s.Peers)
+	cmd.RunE = showStatus(cmd, func(s control.Status) any { return s.Peers }, func(w io.Writer, s control.Status) error {
+		return printPeers(w, s.Peers)
 	})
 	return cmd
 }

@@ -77,16 +77,8 @@ func regionListCommand() *cobra.Command {
 		Args:    args(0, 0, ""),
 	}
 	addClient(cmd)
-	o := outputFlag(cmd)
-	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, _ []string) error {
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), s.Regions)
-		}
-		return printRegions(cmd.OutOrStdout(), s.Regions, namesIn(s))
+	cmd.RunE = showStatus(cmd, func(s control.Status) any { return s.Regions }, func(w io.Writer, s control.Status) error {
+		return printRegions(w, s.Regions, namesIn(s))
 	})
 	return cmd
 }

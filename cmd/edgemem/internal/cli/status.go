@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -23,16 +22,8 @@ func statusCommand() *cobra.Command {
 		Args: args(0, 0, ""),
 	}
 	addClient(cmd)
-	o := outputFlag(cmd)
-	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, _ []string) error {
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), s)
-		}
-		return printStatus(cmd.OutOrStdout(), s)
+	cmd.RunE = showStatus(cmd, func(s control.Status) any { return s }, func(w io.Writer, s control.Status) error {
+		return printStatus(w, s)
 	})
 	return cmd
 }
