@@ -63,7 +63,7 @@ func (p *Pull) newest() (lacks int, entries []uint64) {
 		o := &r.origins[i]
 		x := &o.index
 		x.sort()
-		runs := p.peer.Context[o.id]
+		runs := p.peer.Context.of(o.id)
 		from, _ := slices.BinarySearchFunc(x.ents, runs.Base+1, func(e dotEnt, s Seq) int { return cmp.Compare(e.seq, s) })
 		lacks += len(x.ents) - from
 		for _, e := range x.ents[max(from, len(x.ents)-recentMax):] {

@@ -324,7 +324,7 @@ func (r *Region) contextAt(at pos) Context {
 func (r *Region) reachesFloors(c Context) bool {
 	for i := range r.origins {
 		if o := &r.origins[i]; o.floor > 0 {
-			if runs := c[o.id]; !runs.Covers(Runs{Base: o.floor}) {
+			if runs := c.of(o.id); !runs.Covers(Runs{Base: o.floor}) {
 				return false
 			}
 		}
@@ -338,7 +338,7 @@ func (p *Pull) collect(seen Context) {
 	added := false
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(uint32(i), seen[o.id], func(s Seq, c *cell) {
+		o.index.missing(uint32(i), seen.of(o.id), func(s Seq, c *cell) {
 			p.enqueue(c, tip{uint32(i), s})
 			added = true
 		})

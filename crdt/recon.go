@@ -131,7 +131,7 @@ func (p *Pull) named() []uint64 {
 	var out []uint64
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(uint32(i), p.peer.Context[o.id], func(s Seq, c *cell) {
+		o.index.missing(uint32(i), p.peer.Context.of(o.id), func(s Seq, c *cell) {
 			if len(out) <= namedMax && !p.peer.has(c, Dot{o.id, s}) {
 				out = append(out, c.place())
 			}
@@ -287,7 +287,7 @@ type recon struct {
 	named  map[uint64]struct{} // places of cells that its chunks will name
 	peel   *peeler
 	got    int // symbols
-	drops  map[tip]*cell
+	drops  map[Dot]*cell
 	agreed bool
 }
 
@@ -391,11 +391,11 @@ func (rc *Receiver) wantMore() {
 // settleOn finds the dots behind the hashes of what only we hold.
 func (rc *Receiver) settleOn(gone []uint64) {
 	r, x := rc.r, rc.recon
-	x.drops = make(map[tip]*cell, len(gone))
+	x.drops = make(map[Dot]*cell, len(gone))
 	if want := placesOf(gone); len(gone) > 0 {
 		r.eachShared(rc.told, x.peer, func(c *cell, t tip) {
 			if _, ok := want[r.item(x.salt, t)]; ok && !c.in(x.named) {
-				x.drops[t] = c
+				x.drops[r.dot(t)] = c
 			}
 		})
 	}
@@ -419,10 +419,10 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 	if d.err != nil {
 		return
 	}
-	x.drops = map[tip]*cell{}
+	x.drops = map[Dot]*cell{}
 	r.eachShared(rc.told, x.peer, func(c *cell, t tip) { // in the order of the sets
 		if s := live[r.origins[t.org].id]; s == nil || !s.has(t.seq) {
-			x.drops[t] = c
+			x.drops[r.dot(t)] = c
 		}
 	})
 	x.peel, x.agreed = nil, true
@@ -434,7 +434,7 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 // Hello but what earlier chunks brought to other ranges.
 func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool, quiet bool) {
 	r := rc.r
-	drops := map[tip]*cell{}
+	drops := map[Dot]*cell{}
 	if rc.recon != nil {
 		drops = rc.recon.drops
 	}
@@ -455,10 +455,10 @@ func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool, quiet b
 			continue
 		}
 		gone := func(s *sibling) bool {
-			if _, ok := drops[s.tip]; ok {
+			d := r.dot(s.tip)
+			if _, ok := drops[d]; ok {
 				return true
 			}
-			d := r.dot(s.tip)
 			return !quiet && cut.Has(d) && !rc.told.has(x, d)
 		}
 		if slices.ContainsFunc(x.sibs, func(s sibling) bool { return gone(&s) }) {

@@ -23,7 +23,7 @@ func (r *Region) mostlyLacking(ctx Context) bool {
 	for i := range r.origins {
 		o := &r.origins[i]
 		o.index.sort()
-		runs := ctx[o.id]
+		runs := ctx.of(o.id)
 		from, _ := slices.BinarySearchFunc(o.index.ents, runs.Base+1, func(e dotEnt, s Seq) int { return cmp.Compare(e.seq, s) })
 		n += len(o.index.ents) - from - int(min(runs.Count()-uint64(runs.Base), uint64(len(o.index.ents)-from)))
 	}

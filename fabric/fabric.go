@@ -69,7 +69,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 }
 
 func (f *Fabric) start(ctx context.Context) error {
-	if err := f.incarnate(ctx); err != nil {
+	if err := f.incarnate(ctx, 0); err != nil {
 		return err
 	}
 	if err := f.load(); err != nil {
@@ -336,7 +336,9 @@ const roundTicks = 10
 // round does what need not be done every second: it takes time in proportion to the members, and to the regions that changed.
 func (f *Fabric) round(o *outlook) {
 	f.survey(o)
-	f.stabilise(o)
+	holders := o.holders(f.began, f.cfg.Lease)
+	f.collapse(o, holders)
+	f.stabilise(o, holders)
 	f.expel(o)
 }
 

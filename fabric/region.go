@@ -40,7 +40,7 @@ type Region struct {
 	news    spans // when it changed; belongs to mu
 	mending bool  // nothing of it may leave this node; see mend
 
-	ghosts atomic.Int64  // as of the last change
+	ghosts atomic.Int64  // as of the last change, with the origins that are below their lines
 	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away
 
 	// Of the rounds, which one goroutine runs.
@@ -48,6 +48,8 @@ type Region struct {
 	surveyedAt uint64
 	ages       []ageMark
 	tried      map[crdt.Origin]crdt.Seq // up to where ghosts were forgotten
+	starts     int                      // of this node that have an entry in the context, as of the last change that was looked at
+	allTold    uint64                   // one more than the version as of which others had seen all that this node wrote
 }
 
 const (
@@ -166,7 +168,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 
 // due notes when the region wants its next tick. The caller holds mu.
 func (r *Region) due() {
-	r.ghosts.Store(int64(r.core.Ghosts()))
+	r.ghosts.Store(int64(r.core.Ghosts() + r.core.Below()))
 	at, ok := r.core.NextExpiry()
 	if r.core.OverBudget() {
 		at, ok = 0, true
