@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -31,15 +32,17 @@ type Tip struct {
 
 // EachTip calls fn on every live sibling and every ghost, by position. fn must not keep Value.
 func (r *Region) EachTip(fn func(Tip)) {
-	for _, c := range r.cellsFrom(posMin, posMax) {
+	r.eachCell(posMin, posMax, func(c *cell) bool {
+		key, sub := string(c.key), string(c.sub)
 		for i := range c.sibs {
 			s := &c.sibs[i]
-			fn(Tip{c.e.key, c.sub, c.kind, s.tag, r.dot(s.tip), s.hlc, s.val})
+			fn(Tip{key, sub, c.kind, s.tag, r.dot(s.tip), s.hlc, s.val})
 		}
 		for _, g := range c.ghosts {
-			fn(Tip{Key: c.e.key, Sub: c.sub, Kind: c.kind, Dot: r.dot(g)})
+			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Dot: r.dot(g)})
 		}
-	}
+		return true
+	})
 }
 
 // Incorporated reports whether this replica has seen d in the cell's part of the hash space: everywhere, or
@@ -55,15 +58,18 @@ func (r *Region) Pieces() int { return len(r.pieces) }
 func (r *Region) Waiting() (writes, bytes int) { return len(r.waiting), r.waitLen }
 
 // Audit recomputes from the cells alone everything that the region keeps beside them, and reports the first
-// difference: digest, counts, bytes, dot index, expiry, pieces, and that every live dot was seen.
+// difference: digest, counts, bytes, tables, dot index, memory, expiry, pieces, and that every live dot was seen.
 func (r *Region) Audit() error {
-	a := audit{r: r, dots: map[Dot]*cell{}}
+	a := audit{r: r, dots: map[Dot]uint64{}}
 	a.entries()
 	if a.err == nil {
 		a.totals()
 	}
 	if a.err == nil {
 		a.index()
+	}
+	if a.err == nil {
+		a.memory()
 	}
 	if a.err == nil {
 		a.pieces()
@@ -79,14 +85,15 @@ func (r *Region) Audit() error {
 
 type audit struct {
 	r        *Region
-	dots     map[Dot]*cell
+	dots     map[Dot]uint64 // and the records that hold them
 	digest   uint64
 	visible  int
 	live     int
 	ghosts   int
 	bytes    int64
 	expiring int
-	scopes   int
+	flushes  int
+	use      [purposes]int64
 	err      error
 }
 
@@ -97,30 +104,52 @@ func (a *audit) want(ok bool, format string, args ...any) {
 }
 
 func (a *audit) entries() {
+	s := &a.r.store
 	last, n := uint64(0), 0
-	a.r.entries.ascend(0, func(h uint64, e *entry) bool {
-		a.want(n == 0 || h >= last, "entries out of order at %q", e.key)
-		a.want(h == e.hash, "entry %q is filed under another hash", e.key)
-		a.want(e.size() > 0, "entry %q has no cell", e.key)
-		last = h
+	a.table(&s.entries)
+	s.entries.ascend(0, func(ref uint64) bool {
+		e := s.entryAt(ref)
+		a.want(n == 0 || e.hash >= last, "entries out of order at %q", e.key())
+		a.want(s.find(e.hash, string(e.key())).ref == ref, "entry %q is not found, or there twice", e.key())
+		last = e.hash
 		n++
 		a.entry(e)
 		return a.err == nil
 	})
-	a.want(n == a.r.entries.n, "the table has %d entries and says %d", n, a.r.entries.n)
+	a.want(n == s.entries.n, "the table has %d entries and says %d", n, s.entries.n)
 }
 
-func (a *audit) entry(e *entry) {
-	a.bytes += int64(len(e.key))
-	var count [CellExpiry]int32
+// table adds up a table's slots.
+func (a *audit) table(t *table) {
+	if t.slots != 0 {
+		a.use[forIndex] += int64(len(a.r.store.mem.Bytes(t.slots)))
+	}
+	a.want((t.n == 0) == (t.slots == 0), "a table of %d has slots %d", t.n, t.slots)
+}
+
+// record adds up a record.
+func (a *audit) record(ref uint64) {
+	b := a.r.store.mem.Bytes(ref)
+	a.use[purposeOf(b)] += int64(len(b))
+}
+
+func (a *audit) entry(e entry) {
+	a.bytes += int64(len(e.key()))
+	if e.many() {
+		a.record(e.ref)
+		t := e.s.cellsOf(e.b)
+		a.table(&t)
+		a.want(t.n > 1, "entry %q of %d cells has a head", e.key(), t.n)
+	}
+	var count [CellExpiry]int
 	var exp int64
 	last, n := uint64(0), 0
 	e.each(0, func(c *cell) bool {
-		a.want(n == 0 || c.hash >= last, "cells of %q out of order", e.key)
-		a.want(c.e == e && !c.gone && !c.empty(), "a dead cell in %q", e.key)
-		a.want(c.pos() == a.r.key.pos(e.key, c.kind, c.sub), "cell %q %q is out of place", e.key, c.sub)
-		a.want(e.cell(c.kind, c.sub) == c, "cell %q %q is not found, or there twice", e.key, c.sub)
-		last = c.hash
+		a.want(n == 0 || c.at.c >= last, "cells of %q out of order", e.key())
+		a.want(c.in == e.ref && bytes.Equal(c.key, e.key()) && !c.empty(), "a dead cell in %q", e.key())
+		a.want(c.pos() == a.r.key.pos(string(e.key()), c.kind, string(c.sub)), "cell %q %q is out of place", e.key(), c.sub)
+		a.want(e.record(c.kind, string(c.sub)) == c.ref, "cell %q %q is not found, or there twice", e.key(), c.sub)
+		last = c.at.c
 		n++
 		a.cell(c)
 		if c.present() {
@@ -131,19 +160,23 @@ func (a *audit) entry(e *entry) {
 		}
 		return a.err == nil
 	})
-	a.want(count == e.count, "entry %q counts %v, has %v", e.key, e.count, count)
-	a.want(exp == e.exp, "entry %q expires at %d, its cell says %d", e.key, e.exp, exp)
+	a.want(n == e.size(), "entry %q has %d cells and says %d", e.key(), n, e.size())
+	for k := CellValue; k < CellExpiry; k++ {
+		a.want(count[k] == e.count(k), "entry %q counts %d of kind %d, has %d", e.key(), e.count(k), k, count[k])
+	}
+	a.want(exp == e.exp(), "entry %q expires at %d, its cell says %d", e.key(), e.exp(), exp)
 	if e.kind() != KindNone {
 		a.visible++
 	}
-	if e.exp != 0 {
+	if exp != 0 {
 		a.expiring++
-		a.want(slices.ContainsFunc(a.r.expiry, func(x expiryEnt) bool { return x.key == e.key && x.at == e.exp }),
-			"the expiry of %q is not in the heap", e.key)
+		a.want(slices.ContainsFunc(a.r.expiry, func(x expiryEnt) bool { return x.hash == e.hash && x.at == exp }),
+			"the expiry of %q is not in the heap", e.key())
 	}
 }
 
 func (a *audit) cell(c *cell) {
+	a.record(c.ref)
 	a.bytes += int64(len(c.sub))
 	for i := range c.sibs {
 		s := &c.sibs[i]
@@ -151,27 +184,27 @@ func (a *audit) cell(c *cell) {
 		a.bytes += int64(len(s.val))
 		a.digest ^= a.r.siblingHash(c, s)
 		a.tip(c, s.tip)
-		a.want(s.tag != TagRemove, "a remove is a sibling in %q", c.e.key)
+		a.want(s.tag != TagRemove, "a remove is a sibling in %q", c.key)
 	}
 	for _, g := range c.ghosts {
 		a.ghosts++
 		a.tip(c, g)
+		if c.kind == CellFlush {
+			a.flushes++
+		}
 	}
-	if c.kind == CellFlush && len(c.ghosts) > 0 {
-		a.scopes++
-		a.want(slices.Contains(a.r.scopes, c), "a scope is not listed")
-	}
+	a.want(!c.dirty || slices.Contains(a.r.dirty.at, c.at), "cell %q %q is dirty and not listed", c.key, c.sub)
 }
 
 func (a *audit) tip(c *cell, t tip) {
 	if int(t.org) >= len(a.r.origins) {
-		a.want(false, "cell %q has origin %d of %d", c.e.key, t.org, len(a.r.origins))
+		a.want(false, "cell %q has origin %d of %d", c.key, t.org, len(a.r.origins))
 		return
 	}
 	d := a.r.dot(t)
-	a.want(a.dots[d] == nil, "dot %v is twice in the region, at %q", d, c.e.key)
-	a.dots[d] = c
-	a.want(a.r.has(c.pos(), d), "dot %v lives in %q and was not seen there", d, c.e.key)
+	a.want(a.dots[d] == 0, "dot %v is twice in the region, at %q", d, c.key)
+	a.dots[d] = c.ref
+	a.want(a.r.has(c.pos(), d), "dot %v lives in %q and was not seen there", d, c.key)
 }
 
 func (a *audit) origins() {
@@ -205,7 +238,7 @@ func (a *audit) totals() {
 	a.want(a.ghosts == r.ghosts, "%d ghosts, recomputed %d", r.ghosts, a.ghosts)
 	a.want(a.bytes == r.bytes, "%d bytes, recomputed %d", r.bytes, a.bytes)
 	a.want(a.expiring == r.expiring, "%d entries expire, recomputed %d", r.expiring, a.expiring)
-	a.want(a.scopes == len(r.scopes), "%d scopes, recomputed %d", len(r.scopes), a.scopes)
+	a.want(a.flushes == r.flushes, "%d ghosts of the whole region, recomputed %d", r.flushes, a.flushes)
 	size := 0
 	for _, w := range r.waiting {
 		size += w.size
@@ -213,21 +246,33 @@ func (a *audit) totals() {
 	a.want(size == r.waitLen, "%d bytes wait, recomputed %d", r.waitLen, size)
 }
 
-// index asks each dot index for everything, which must be every live tip, once.
+// index asks each dot index for everything, which must be every live tip, once, in order.
 func (a *audit) index() {
 	r := a.r
 	found := 0
 	for i := range r.origins {
 		o := &r.origins[i]
-		n := 0
-		o.index.missing(uint32(i), Runs{}, func(s Seq, c *cell) {
+		n, last := 0, Seq(0)
+		o.index.missing(&r.store, Runs{}, func(s Seq, ref uint64) {
 			n++
-			a.want(a.dots[Dot{o.id, s}] == c, "the index has %v:%d in the wrong cell", o.id, s)
+			a.want(s >= last, "the index of %v has %d behind %d", o.id, s, last)
+			a.want(a.dots[Dot{o.id, s}] == ref, "the index has %v:%d in the wrong cell", o.id, s)
+			last = s
 		})
-		a.want(len(o.index.ents)-n <= o.index.dead, "the index of %v has %d dead entries and counts %d", o.id, len(o.index.ents)-n, o.index.dead)
+		a.want(n == o.index.n, "the index of %v has %d dots and counts %d", o.id, n, o.index.n)
+		a.want(n == o.index.from(&r.store, 0), "the leaves of %v do not add up to %d", o.id, n)
+		for _, l := range o.index.leaves {
+			a.use[forCausal] += int64(len(r.store.mem.Bytes(l.ref)))
+			a.want(l.n > 0, "an empty leaf of %v", o.id)
+		}
 		found += n
 	}
 	a.want(found == len(a.dots), "the index finds %d of %d dots", found, len(a.dots))
+}
+
+// memory compares what was allocated with what leads to it: a difference is a leak.
+func (a *audit) memory() {
+	a.want(a.use == a.r.store.use, "allocated by purpose %v, recomputed %v", a.r.store.use, a.use)
 }
 
 func (a *audit) pieces() {

@@ -89,41 +89,55 @@ type sibling struct {
 	tag Tag
 }
 
-// cell holds the live siblings and the ghosts of one position.
+// cell holds the live siblings and the ghosts of one position: a handle on a record, see store.go. It is written to by
+// Region.change and Region.write alone.
 type cell struct {
-	e      *entry
-	hash   uint64
-	sub    string
+	at     pos
+	key    []byte // these three are parts of the record, or of name
+	sub    []byte
 	sibs   []sibling
 	ghosts []tip
+	ref    uint64 // the record; 0: none yet
+	in     uint64 // the entry's record, ref itself where it is solo; 0: none yet
+	epoch  uint64 // of the store, when the handle was read
 	kind   CellKind
-	dirty  bool // listed in Region.dirty
-	gone   bool // taken out of its entry
+	dirty  bool
+	fresh  []tip  // added since, and not in the dot index yet
+	name   []byte // the key and name of a cell without a record
+	room   [1]sibling
+	first  [1]tip
 }
 
-func (c *cell) pos() pos { return pos{c.e.hash, c.hash} }
+func (c *cell) pos() pos { return c.at }
+
+// solo reports whether the cell is all of its entry.
+func (c *cell) solo() bool { return c.in == c.ref }
+
+// shows reports whether a sibling of tag in a cell of kind shows something to a reader.
+func shows(kind CellKind, tag Tag) bool {
+	switch kind {
+	case CellValue, CellField:
+		return tag == TagReg || tag == TagCount
+	case CellMember:
+		return tag == TagMember
+	}
+	return false
+}
 
 // present reports whether the cell shows something to a reader.
 func (c *cell) present() bool {
-	switch c.kind {
-	case CellValue, CellField:
-		for i := range c.sibs {
-			if t := c.sibs[i].tag; t == TagReg || t == TagCount {
-				return true
-			}
-		}
-	case CellMember:
-		for i := range c.sibs {
-			if c.sibs[i].tag == TagMember {
-				return true
-			}
+	for i := range c.sibs {
+		if shows(c.kind, c.sibs[i].tag) {
+			return true
 		}
 	}
 	return false
 }
 
 // scopes reports whether the cell holds ghosts of removals that reach beyond it.
-func (c *cell) scopes() bool { return c.kind == CellDrop || c.kind == CellFlush }
+func (c *cell) scopes() bool { return isScope(c.kind) }
+
+func isScope(kind CellKind) bool { return kind == CellDrop || kind == CellFlush }
 
 func (c *cell) hasTip(t tip) bool {
 	return c.sibling(t) >= 0 || slices.Contains(c.ghosts, t)
@@ -141,106 +155,26 @@ func (c *cell) sibling(t tip) int {
 
 func (c *cell) empty() bool { return len(c.sibs) == 0 && len(c.ghosts) == 0 }
 
-// entry is one key's cells. Most entries have one.
-type entry struct {
-	hash  uint64
-	key   string
-	cells []*cell    // up to fewCells, in the order of their hashes
-	many  *cellTable // beyond
-	count [CellExpiry]int32
-	exp   int64 // effective expiry, Unix ms; 0 none
+// copyFrom makes c a handle like o.
+func (c *cell) copyFrom(o *cell) {
+	sibs, ghosts := append(c.sibs[:0], o.sibs...), append(c.ghosts[:0], o.ghosts...)
+	c.at, c.key, c.sub, c.ref, c.in, c.epoch, c.kind, c.dirty = o.at, o.key, o.sub, o.ref, o.in, o.epoch, o.kind, o.dirty
+	c.sibs, c.ghosts, c.fresh = sibs, ghosts, c.fresh[:0]
 }
-
-// cellTable is the cells of a large entry, and how they are hashed.
-type cellTable struct {
-	table[cell]
-	key hashKey
-}
-
-// fewCells is where a sorted slice gives way to a table: a linear look through 16 pointers costs about a probe.
-const fewCells = 16
 
 func (k hashKey) cell(kind CellKind, sub string) uint64 {
-	if kind == CellDrop || kind == CellFlush {
+	if isScope(kind) {
 		return 0
 	}
 	return k.string(uint64(kind)*k1, sub)
 }
 
-func (e *entry) cell(kind CellKind, sub string) *cell {
-	if e == nil {
-		return nil
+// cellBytes is cell of a name in bytes.
+func (k hashKey) cellBytes(kind CellKind, sub []byte) uint64 {
+	if isScope(kind) {
+		return 0
 	}
-	if e.many == nil {
-		for _, c := range e.cells {
-			if c.kind == kind && c.sub == sub {
-				return c
-			}
-		}
-		return nil
-	}
-	return e.many.find(e.many.key.cell(kind, sub), func(c *cell) bool { return c.kind == kind && c.sub == sub })
-}
-
-func (e *entry) addCell(c *cell, key hashKey) {
-	if e.many != nil {
-		e.many.insert(c.hash, c)
-		return
-	}
-	if len(e.cells) < fewCells {
-		i, _ := slices.BinarySearchFunc(e.cells, c.hash, func(x *cell, h uint64) int {
-			if x.hash < h {
-				return -1
-			}
-			return 1
-		})
-		e.cells = slices.Insert(e.cells, i, c)
-		return
-	}
-	e.many = &cellTable{key: key}
-	for _, x := range append(e.cells, c) {
-		e.many.insert(x.hash, x)
-	}
-	e.cells = nil
-}
-
-func (e *entry) removeCell(c *cell) {
-	c.gone = true
-	if e.many != nil {
-		e.many.remove(c.hash, c)
-		return
-	}
-	if i := slices.Index(e.cells, c); i >= 0 {
-		e.cells = slices.Delete(e.cells, i, i+1)
-	}
-}
-
-func (e *entry) size() int {
-	if e.many != nil {
-		return e.many.n
-	}
-	return len(e.cells)
-}
-
-// each calls fn on the cells from hash from on, in order, until fn returns false. fn must not add or
-// remove cells.
-func (e *entry) each(from uint64, fn func(*cell) bool) {
-	if e.many != nil {
-		e.many.ascend(from, func(_ uint64, c *cell) bool { return fn(c) })
-		return
-	}
-	for _, c := range e.cells {
-		if c.hash >= from && !fn(c) {
-			return
-		}
-	}
-}
-
-// all collects the cells, for callers that change the entry on the way.
-func (e *entry) all() []*cell {
-	out := make([]*cell, 0, e.size())
-	e.each(0, func(c *cell) bool { out = append(out, c); return true })
-	return out
+	return k.bytes(uint64(kind)*k1, sub)
 }
 
 // Kind is what an entry shows to a reader.
@@ -266,19 +200,4 @@ func (k Kind) String() string {
 		return "hash"
 	}
 	return "none"
-}
-
-// kind is what the entry shows, expiry aside.
-func (e *entry) kind() Kind {
-	switch {
-	case e == nil:
-		return KindNone
-	case e.count[CellField] > 0:
-		return KindMap
-	case e.count[CellMember] > 0:
-		return KindSet
-	case e.count[CellValue] > 0:
-		return KindString
-	}
-	return KindNone
 }

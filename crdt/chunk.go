@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -271,24 +272,18 @@ func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 	if c.full {
 		r.raiseFloors(floors)
 	}
-	joined := make(map[*cell]bool, len(c.cells))
+	x := &r.hot
 	for i := range c.cells {
 		s := &c.cells[i]
-		x := r.upsert(s.key, s.kind, s.sub)
+		r.seek(x, s.key, s.kind, s.sub)
 		r.joinCell(x, s, cut, floors, now)
-		if len(c.scopes) > 0 || c.recon {
-			joined[x] = true
-		}
-		r.tidy(x)
 	}
 	for _, sc := range c.scopes {
-		for _, x := range r.cellsFrom(sc.lo, sc.hi) {
-			if !joined[x] {
-				joined[x] = true
+		r.store.rewriteCells(r.store.places(sc.lo, sc.hi), func(x *cell) {
+			if !c.names(x, r.key) {
 				r.joinCell(x, &cellState{}, cut, floors, now)
-				r.tidy(x)
 			}
-		}
+		})
 	}
 	quiet := fresh && before == rc.arrived
 	if fresh {
@@ -296,7 +291,7 @@ func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 	}
 	rc.reached = maxPos(rc.reached, c.hi)
 	if c.recon {
-		rc.settle(c, cut, joined, quiet)
+		rc.settle(c, cut, quiet)
 	}
 	if r.cfg.Mutant == MutantNoRangeCut {
 		r.claimBrought(c, cut)
@@ -307,6 +302,27 @@ func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 	r.retryWaiting(now)
 	r.trimPieces()
 	r.absorbResets(now)
+}
+
+// names reports whether a cell is one of the chunk's, which are in the order of their positions.
+func (c *chunk) names(x *cell, key hashKey) bool {
+	i, _ := slices.BinarySearchFunc(c.cells, x, func(s cellState, x *cell) int {
+		if n := s.pos(key).compare(x.at); n != 0 {
+			return n
+		}
+		return cmp.Or(cmp.Compare(s.key, string(x.key)), cmp.Compare(s.kind, x.kind), cmp.Compare(s.sub, string(x.sub)))
+	})
+	return i < len(c.cells) && c.cells[i].is(x)
+}
+
+// is reports whether the state is one of cell x.
+func (s *cellState) is(x *cell) bool {
+	return s.kind == x.kind && s.key == string(x.key) && s.sub == string(x.sub)
+}
+
+// joins reports whether the chunk says all of a cell, by naming it or by a scope.
+func (c *chunk) joins(x *cell, key hashKey) bool {
+	return slices.ContainsFunc(c.scopes, func(s span) bool { return s.holds(x.at) }) || c.names(x, key)
 }
 
 // joinCell is rule 2: what the sender has seen and does not have is gone, what we have not seen is new.

@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 )
@@ -151,7 +152,9 @@ type blockWriter struct {
 }
 
 // sameKey reports whether a row has the key of the one before.
-func (w *blockWriter) sameKey(i int) bool { return i > 0 && w.rows[i].c.e == w.rows[i-1].c.e }
+func (w *blockWriter) sameKey(i int) bool {
+	return i > 0 && bytes.Equal(w.rows[i].c.key, w.rows[i-1].c.key)
+}
 
 // put adds a row's numbers.
 func (w *blockWriter) put(i int, origin uint64) {
@@ -160,8 +163,8 @@ func (w *blockWriter) put(i int, origin uint64) {
 	if w.sameKey(i) {
 		head |= headSameKey
 	} else {
-		w.cols[colKey].add(uint64(len(x.c.e.key)))
-		w.keys += len(x.c.e.key)
+		w.cols[colKey].add(uint64(len(x.c.key)))
+		w.keys += len(x.c.key)
 	}
 	if x.c.kind == CellMember || x.c.kind == CellField {
 		w.cols[colSub].add(uint64(len(x.c.sub)))
@@ -183,7 +186,7 @@ func (w *blockWriter) appendBytes(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(w.keys))
 	for i := range w.rows {
 		if !w.sameKey(i) {
-			b = append(b, w.rows[i].c.e.key...)
+			b = append(b, w.rows[i].c.key...)
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(w.subs))

@@ -155,6 +155,17 @@ func (r *Region) scalar(c *cell) []byte {
 	return []byte(total.String())
 }
 
+// scalarOf is scalar of a cell that is there. A register alone is read where it is.
+func (r *Region) scalarOf(e entry, kind CellKind, sub string) []byte {
+	ref := e.record(kind, sub)
+	p := unpack(r.store.mem.Bytes(ref))
+	if p.flags&bodyMask == bodySibling && p.tag == TagReg {
+		x := p.sibling()
+		return x.val
+	}
+	return r.scalar(e.cell(kind, sub))
+}
+
 // integer is the view of a cell that INCR takes: a 64-bit integer. A register must be written as one, unless
 // contributions have made it a sum since.
 func (r *Region) integer(c *cell) (num, bool) {

@@ -59,18 +59,22 @@ func (p *Pull) newest() (lacks int, entries []uint64) {
 		e   uint64
 	}
 	var found []late
+	var c cell
 	for i := range r.origins {
 		o := &r.origins[i]
-		x := &o.index
-		x.sort()
-		runs := p.peer.Context.of(o.id)
-		from, _ := slices.BinarySearchFunc(x.ents, runs.Base+1, func(e dotEnt, s Seq) int { return cmp.Compare(e.seq, s) })
-		lacks += len(x.ents) - from
-		for _, e := range x.ents[max(from, len(x.ents)-recentMax):] {
-			if k := e.c.sibling(tip{uint32(i), e.seq}); !e.c.gone && k >= 0 {
-				found = append(found, late{e.c.sibs[k].hlc, e.c.e.hash})
+		from := p.peer.Context.of(o.id).Base + 1
+		lacks += o.index.from(&r.store, from)
+		n := 0
+		o.index.latest(&r.store, func(seq Seq, ref uint64) bool {
+			if n++; seq < from || n > recentMax {
+				return false
 			}
-		}
+			r.store.load(&c, ref)
+			if k := c.sibling(tip{uint32(i), seq}); k >= 0 {
+				found = append(found, late{c.sibs[k].hlc, c.at.e})
+			}
+			return true
+		})
 	}
 	slices.SortFunc(found, func(a, b late) int { return cmp.Or(cmp.Compare(b.hlc, a.hlc), cmp.Compare(a.e, b.e)) })
 	for _, f := range found[:min(len(found), recentMax)] {
@@ -83,7 +87,7 @@ func (p *Pull) newest() (lacks int, entries []uint64) {
 // whole region that the peer does not know: its ghost is before everything.
 func (p *Pull) earlyChunk() []byte {
 	r := p.r
-	for len(p.early) > 0 && !slices.ContainsFunc(r.scopes, func(c *cell) bool { return p.untold(c, nil) }) {
+	for len(p.early) > 0 && !p.flushUntold() {
 		at := span{pos{p.early[0], 0}, pos{p.early[0], ^uint64(0)}}
 		p.early = p.early[1:]
 		if _, end := p.peer.at(at.lo); end.less(at.hi) || r.pieceEnd(at.lo).less(at.hi) {
@@ -97,6 +101,11 @@ func (p *Pull) earlyChunk() []byte {
 	return nil
 }
 
+func (p *Pull) flushUntold() bool {
+	c := p.r.flushed()
+	return c != nil && p.untold(c, nil)
+}
+
 // openSpan opens one entry, and gives the cells that the peer must join. Of a large entry it gives none.
 func (p *Pull) openSpan(at span) []*cell {
 	r := p.r
@@ -105,8 +114,11 @@ func (p *Pull) openSpan(at span) []*cell {
 	p.full = !r.reachesFloors(theirs)
 	var all, lacking []*cell
 	size := 0
-	scoped := slices.ContainsFunc(r.scopes, func(c *cell) bool { return r.lacks(theirs, c) })
-	r.eachCell(at.lo, at.hi, func(c *cell) bool {
+	flush := r.flushed()
+	scoped := flush != nil && r.lacks(theirs, flush)
+	p.taken = 0
+	r.eachCell(at.lo, at.hi, func(x *cell) bool {
+		c := p.keep(x)
 		all = append(all, c)
 		if r.lacks(theirs, c) {
 			lacking = append(lacking, c)

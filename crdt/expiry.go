@@ -37,23 +37,23 @@ func latestInstant(c *cell) int64 {
 	return at
 }
 
-// updateExpiry recomputes the entry's effective instant.
-func (r *Region) updateExpiry(c *cell) {
+// updateExpiry notes the entry's effective instant, which was another before.
+func (r *Region) updateExpiry(c *cell, was int64) {
 	at := latestInstant(c)
-	if at == c.e.exp {
+	if at == was {
 		return
 	}
 	own := slices.ContainsFunc(c.sibs, func(s sibling) bool { return r.hasSelf && s.org == r.self })
-	if c.e.exp != 0 {
+	if was != 0 {
 		r.expiring--
 	}
-	if c.e.exp = at; at != 0 {
+	if at != 0 {
 		r.expiring++
 		due := at
 		if !own {
 			due += sweepGraceMillis
 		}
-		heap.Push(&r.expiry, expiryEnt{due, at, c.e.key})
+		heap.Push(&r.expiry, expiryEnt{due, at, c.at.e})
 		r.trimExpiry()
 	}
 }
@@ -64,16 +64,26 @@ func (r *Region) trimExpiry() {
 	if len(r.expiry) <= 2*r.expiring+64 {
 		return
 	}
-	kept, seen := r.expiry[:0], map[string]bool{}
+	kept, seen := r.expiry[:0], map[expiryEnt]bool{}
 	for _, x := range r.expiry {
-		if e := r.lookup(x.key); e != nil && e.exp == x.at && !seen[x.key] {
-			seen[x.key] = true
+		if of := (expiryEnt{at: x.at, hash: x.hash}); !seen[of] && len(r.expireAt(x)) > 0 {
+			seen[of] = true
 			kept = append(kept, x)
 		}
 	}
-	clear(r.expiry[len(kept):])
 	r.expiry = kept
 	heap.Init(&r.expiry)
+}
+
+// expireAt lists the keys that an instant is about, mostly one.
+func (r *Region) expireAt(x expiryEnt) (keys []string) {
+	r.store.entries.alike(x.hash, func(ref uint64) bool {
+		if e := r.store.entryAt(ref); e.hash == x.hash && e.exp() == x.at {
+			keys = append(keys, string(e.key()))
+		}
+		return true
+	})
+	return keys
 }
 
 // sweepGraceMillis is how long after the instant a replica that did not set the expiry waits before it
@@ -81,9 +91,10 @@ func (r *Region) trimExpiry() {
 // one the write.
 const sweepGraceMillis = 60_000
 
+// expiryEnt is an instant at which an entry, by its hash, expires.
 type expiryEnt struct {
 	due, at int64
-	key     string
+	hash    uint64
 }
 
 type expiryHeap []expiryEnt
@@ -108,13 +119,15 @@ func (r *Region) sweep(now int64) (more bool) {
 	removed := 0
 	for n := 0; n < sweepMax && len(r.expiry) > 0 && r.expiry[0].due <= now; n++ {
 		x := heap.Pop(&r.expiry).(expiryEnt)
-		e := r.lookup(x.key)
+		keys := r.expireAt(x)
 		switch {
-		case e == nil || e.exp != x.at:
+		case len(keys) == 0:
 		case x.due != x.at && !r.clockPlausible(now):
 			kept = append(kept, x)
 		default:
-			r.begin(now).drop(e)
+			for _, key := range keys {
+				r.begin(now).drop(key)
+			}
 			removed++
 		}
 	}

@@ -1,7 +1,5 @@
 package crdt
 
-import "sort"
-
 // Ghosts are remembered so that a pull by intervals carries removes. They may be forgotten at any time:
 // the floor rises with them, and a peer that has not seen the floor compares live dots instead.
 
@@ -17,28 +15,19 @@ func (r *Region) PruneRange(origin Origin, from, upto Seq) {
 		return
 	}
 	o := &r.origins[i]
-	o.index.sort()
-	ents := o.index.ents
 	if !o.below {
 		upto = min(upto, o.runs.Base)
-	} else if n := len(ents); n == 0 {
-		return
 	} else {
-		upto = min(upto, max(o.runs.Base, ents[n-1].seq))
+		upto = min(upto, max(o.runs.Base, o.index.last(&r.store)))
 	}
-	first := sort.Search(len(ents), func(k int) bool { return ents[k].seq > from })
-	var cells []*cell
-	for _, e := range ents[first:] {
-		if e.seq > upto {
-			break
+	var cells []pos
+	o.index.each(&r.store, from+1, func(seq Seq, ref uint64) bool {
+		if seq <= upto && r.store.isGhost(ref, tip{i, seq}) {
+			cells = append(cells, r.store.posOf(ref))
 		}
-		if t := (tip{i, e.seq}); !e.c.gone && e.c.sibling(t) < 0 && e.c.hasTip(t) {
-			cells = append(cells, e.c)
-		}
-	}
-	for _, c := range cells {
-		r.dropGhosts(c, i, upto)
-	}
+		return seq <= upto
+	})
+	r.store.rewriteCells(cells, func(c *cell) { r.dropGhosts(c, i, upto) })
 	if len(cells) > 0 && r.cfg.Mutant != MutantSilentPrune {
 		r.raiseFloor(i, upto)
 		r.pruned++ // also where the floor was there before: an offer may have named these cells for their ghosts
@@ -58,7 +47,6 @@ func (r *Region) dropGhosts(c *cell, org uint32, upto Seq) {
 		r.dropWhere(c, nil, func(g tip) bool { return g.org == org && g.seq <= upto })
 	})
 	r.stats.GhostsPruned += uint64(n - len(c.ghosts))
-	r.tidy(c)
 }
 
 // raiseFloors takes over the floors of a peer whose live dots we compare ours with: what it has pruned
@@ -103,15 +91,28 @@ func (r *Region) pruneToBudget() {
 
 // ghostSeqs lists the ghosts of one origin, oldest first.
 func (r *Region) ghostSeqs(org uint32) []Seq {
-	x := &r.origins[org].index
-	x.sort()
 	var out []Seq
-	for _, e := range x.ents {
-		if t := (tip{org, e.seq}); e.c.hasTip(t) && e.c.sibling(t) < 0 {
-			out = append(out, e.seq)
+	r.origins[org].index.each(&r.store, 0, func(seq Seq, ref uint64) bool {
+		if r.store.isGhost(ref, tip{org, seq}) {
+			out = append(out, seq)
 		}
-	}
+		return true
+	})
 	return out
+}
+
+// isGhost reports whether a dot of the record's cell is a ghost.
+func (s *store) isGhost(ref uint64, t tip) bool {
+	p := unpack(s.mem.Bytes(ref))
+	switch p.flags & bodyMask {
+	case bodySibling:
+		return false
+	case bodyGhost:
+		return true
+	}
+	var c cell
+	p.decode(&c)
+	return c.sibling(t) < 0
 }
 
 // Tick does what time makes due: it removes expired entries and forgets ghosts beyond the budget. It

@@ -11,7 +11,7 @@ import (
 const testNow = int64(1_800_000_000_000)
 
 func newTestRegion(i int) *Region {
-	return NewRegion(Config{Name: "t", Self: testOrigin(i), Push: true})
+	return NewRegion(Config{Name: "t", Self: testOrigin(i), Push: true, Memory: &slabs{poison: true}})
 }
 
 // testOrigin is of the time before lines, as the golden files are.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrRolledBack says that a peer knows writes of our own origin that we have not made: this process, or the machine
@@ -78,7 +79,6 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	// of this life covered. A pull says what is true.
 	r.out = outbox{}
 	x := &r.origins[old]
-	x.index.compact(old) // the same dots may come again, to other cells
 	x.runs, x.dirty = x.runs.Intersect(Runs{Base: told}), true
 	x.floor = min(x.floor, told)
 	return again, left
@@ -87,27 +87,27 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 // writeAgain moves what lives of an origin, but for what was told, to ours. What cannot be moved is left, or dropped.
 func (r *Region) writeAgain(old uint32, told Runs, now int64, drop bool) (again, left int) {
 	type live struct {
-		c *cell
-		t tip
+		at pos
+		t  tip
 	}
 	var all []live
-	x := &r.origins[old].index
-	x.sort()
-	for _, e := range x.ents {
-		if t := (tip{old, e.seq}); !told.Has(e.seq) && !e.c.gone && e.c.hasTip(t) {
-			all = append(all, live{e.c, t})
+	r.origins[old].index.each(&r.store, 1, func(seq Seq, ref uint64) bool {
+		if !told.Has(seq) {
+			all = append(all, live{r.store.posOf(ref), tip{old, seq}})
 		}
-	}
+		return true
+	})
 	tx := r.begin(now)
 	for _, l := range all {
-		if tx.takeOver(l.c, l.t) || tx.writeAgain(l.c, l.t) {
-			again++
-			continue
-		}
-		if left++; drop {
-			r.change(l.c, func() { r.dropTip(l.c, l.t) })
-			r.tidy(l.c)
-		}
+		r.store.rewriteCells([]pos{l.at}, func(c *cell) {
+			if tx.takeOver(c, l.t) || tx.writeAgain(c, l.t) {
+				again++
+				return
+			}
+			if left++; drop {
+				r.change(c, func() { r.dropTip(c, l.t) })
+			}
+		})
 	}
 	return again, left
 }
@@ -129,7 +129,7 @@ func (t *Tx) takeOver(c *cell, x tip) bool {
 	default:
 		return false
 	}
-	t.write(c, s.tag, s.val, func(o *sibling) bool { return o.tip == x || s.tag == TagCount && o.tag == TagCount && o.org == r.self })
+	t.write(c, s.tag, slices.Clone(s.val), func(o *sibling) bool { return o.tip == x || s.tag == TagCount && o.tag == TagCount && o.org == r.self })
 	return true
 }
 
@@ -148,7 +148,7 @@ func (t *Tx) writeAgain(c *cell, x tip) bool {
 		return false
 	}
 	t.stamp = s.hlc
-	t.write(c, s.tag, s.val, func(o *sibling) bool { return o.tip == x })
+	t.write(c, s.tag, slices.Clone(s.val), func(o *sibling) bool { return o.tip == x })
 	t.stamp = 0
 	return true
 }

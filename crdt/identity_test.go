@@ -241,7 +241,7 @@ func TestScrubFindsAFlippedBit(t *testing.T) {
 		for k := range n {
 			c := b.lookup(fmt.Sprint("k", k)).cell(CellValue, "")
 			b.digest ^= b.siblingHash(c, &c.sibs[0])
-			c.sibs[0].val = []byte("valve")
+			copy(c.sibs[0].val, "valve")
 			b.digest ^= b.siblingHash(c, &c.sibs[0])
 		}
 		if mended := scrub(t, b, a); mended != 2*n {

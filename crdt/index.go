@@ -1,80 +1,320 @@
 package crdt
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
-// dotIndex maps one origin's dots that are still live, or ghosts, to their cells. It answers "what has a
-// reader of this context not seen" in time proportional to the answer. Dots that were covered leave
-// dead entries behind, which compaction drops once they are the majority: the index costs memory
-// by live dot, never by history.
+// dotIndex maps one origin's dots that are live, or ghosts, to their records. It answers "what has a reader of
+// this context not seen" in time proportional to the answer, and holds nothing of dots that were covered: the
+// index costs memory by live dot, never by history. It is a list of leaves in the order of the numbers, each
+// of which is an allocation of Memory:
+//
+//	leaf   number − base of the leaf, 12 bits, and the record, 36 bits: 6 bytes a dot, sorted
 type dotIndex struct {
-	ents   []dotEnt
-	dead   int
-	jumbly bool // some entry is out of order: sort before use
+	leaves []leaf
+	n      int
 }
 
-type dotEnt struct {
-	seq Seq
-	c   *cell
+type leaf struct {
+	base Seq
+	ref  uint64
+	n    int32
 }
 
-const indexCompactMin = 64
+const (
+	dotBytes = 6
+	leafMax  = 256         // dots in a leaf
+	leafSpan = 1 << 12     // numbers that a leaf can tell
+	leafStep = 8           // a leaf grows by this many dots: what is allocated and not used is little
+	leafLow  = leafMax / 4 // neighbours that have no more than this join
+)
 
-func (x *dotIndex) add(seq Seq, c *cell) {
-	if n := len(x.ents); n > 0 && x.ents[n-1].seq >= seq {
-		x.jumbly = true
+func dotAt(b []byte, i int) uint64 {
+	b = b[i*dotBytes:]
+	_ = b[5]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40
+}
+
+func putDot(b []byte, i int, x uint64) {
+	b = b[i*dotBytes:]
+	_ = b[5]
+	binary.LittleEndian.PutUint32(b, uint32(x))
+	binary.LittleEndian.PutUint16(b[4:], uint16(x>>32))
+}
+
+// leafOf is the last leaf that begins at seq or before; -1 if none does.
+func (x *dotIndex) leafOf(seq Seq) int {
+	if n := len(x.leaves); n == 0 || x.leaves[n-1].base <= seq {
+		return n - 1
 	}
-	x.ents = append(x.ents, dotEnt{seq, c})
-}
-
-// drop notes that one dot left its cell.
-func (x *dotIndex) drop(org uint32) {
-	if x.dead++; x.dead > indexCompactMin && x.dead > len(x.ents)/2 {
-		x.compact(org)
-	}
-}
-
-func (x *dotIndex) compact(org uint32) {
-	live := x.ents[:0]
-	for _, e := range x.ents {
-		if e.c.hasTip(tip{org, e.seq}) {
-			live = append(live, e)
+	lo, hi := 0, len(x.leaves)-1
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); x.leaves[mid].base <= seq {
+			lo = mid + 1
+		} else {
+			hi = mid
 		}
 	}
-	clear(x.ents[len(live):])
-	if cap(x.ents) > 4*len(live)+indexCompactMin {
-		live = slices.Clone(live)
-	}
-	x.ents, x.dead = live, 0
+	return lo - 1
 }
 
-func (x *dotIndex) sort() {
-	if !x.jumbly {
+// lower is the first place in a leaf with at least the number, base + off.
+func lower(b []byte, n int, off uint64) int {
+	if g := int(off); g < n { // most leaves have no holes
+		if at := dotAt(b, g) >> refBits; at == off && (g == 0 || dotAt(b, g-1)>>refBits < off) {
+			return g
+		}
+	}
+	if n == 0 || dotAt(b, n-1)>>refBits < off {
+		return n
+	}
+	lo, hi := 0, n-1
+	for lo < hi {
+		if mid := int(uint(lo+hi) >> 1); dotAt(b, mid)>>refBits < off {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// add files a dot under a record.
+func (x *dotIndex) add(s *store, seq Seq, ref uint64) {
+	x.n++
+	k := x.leafOf(seq)
+	if k < 0 || seq-x.leaves[k].base >= leafSpan || x.leaves[k].n == leafMax && k == len(x.leaves)-1 && x.beyond(s, k, seq) {
+		if k++; k == len(x.leaves) || !x.leaves[k].lowerTo(s, seq) {
+			x.leaves = slices.Insert(x.leaves, k, leaf{base: seq})
+		}
+	}
+	if x.leaves[k].n == leafMax {
+		x.split(s, k)
+		k = x.leafOf(seq)
+	}
+	l := &x.leaves[k]
+	l.grow(s)
+	b := s.mem.Bytes(l.ref)
+	off := uint64(seq - l.base)
+	i := lower(b, int(l.n), off)
+	copy(b[(i+1)*dotBytes:], b[i*dotBytes:int(l.n)*dotBytes])
+	putDot(b, i, off<<refBits|ref)
+	l.n++
+}
+
+// beyond reports whether seq is beyond all of leaf k: mostly dots come in their order, and leaves stay full.
+func (x *dotIndex) beyond(s *store, k int, seq Seq) bool {
+	l := &x.leaves[k]
+	return l.base+Seq(dotAt(s.mem.Bytes(l.ref), int(l.n)-1)>>refBits) < seq
+}
+
+// lowerTo makes a leaf begin at an earlier number, if it can tell the others from there.
+func (l *leaf) lowerTo(s *store, seq Seq) bool {
+	b, shift := s.mem.Bytes(l.ref), uint64(l.base-seq)
+	if l.n == leafMax || shift+dotAt(b, int(l.n)-1)>>refBits >= leafSpan {
+		return false
+	}
+	for i := range int(l.n) {
+		putDot(b, i, dotAt(b, i)+shift<<refBits)
+	}
+	l.base = seq
+	return true
+}
+
+// grow makes room for one more dot.
+func (l *leaf) grow(s *store) {
+	if l.ref != 0 && (int(l.n)+1)*dotBytes <= len(s.mem.Bytes(l.ref)) {
 		return
 	}
-	slices.SortFunc(x.ents, func(a, b dotEnt) int {
-		switch {
-		case a.seq < b.seq:
-			return -1
-		case a.seq > b.seq:
-			return 1
-		}
-		return 0
-	})
-	x.jumbly = false
+	room := min((int(l.n)+leafStep)/leafStep*leafStep, leafMax)
+	if l.n == 0 {
+		room = 1
+	}
+	l.resize(s, room)
 }
 
-// missing calls fn on the cell of every dot that r has not seen.
-func (x *dotIndex) missing(org uint32, r Runs, fn func(seq Seq, c *cell)) {
-	x.sort()
-	from, _ := slices.BinarySearchFunc(x.ents, r.Base+1, func(e dotEnt, s Seq) int {
-		if e.seq < s {
-			return -1
+// resize moves a leaf to an allocation with room for so many dots.
+func (l *leaf) resize(s *store, room int) {
+	ref, b := s.alloc(forCausal, room*dotBytes)
+	if l.ref != 0 {
+		copy(b, s.mem.Bytes(l.ref)[:int(l.n)*dotBytes])
+		s.free(forCausal, l.ref)
+	}
+	l.ref = ref
+}
+
+// split moves the upper half of a full leaf to one of its own, and not between two of one number.
+func (x *dotIndex) split(s *store, k int) {
+	b := s.mem.Bytes(x.leaves[k].ref)
+	n := int(x.leaves[k].n)
+	at := n / 2
+	off := dotAt(b, at) >> refBits
+	if at = lower(b, n, off); at == 0 {
+		for at < n-1 && dotAt(b, at)>>refBits == off {
+			at++
 		}
-		return 1
-	})
-	for _, e := range x.ents[from:] {
-		if !r.Has(e.seq) && e.c.hasTip(tip{org, e.seq}) {
-			fn(e.seq, e.c)
+		off = dotAt(b, at) >> refBits
+	}
+	up := leaf{base: x.leaves[k].base + Seq(off), n: int32(n - at)}
+	ref, to := s.alloc(forCausal, max(n-at+leafStep, leafStep)*dotBytes)
+	up.ref = ref
+	for i := at; i < n; i++ {
+		putDot(to, i-at, dotAt(b, i)-off<<refBits)
+	}
+	x.leaves[k].n = int32(at)
+	x.leaves[k].resize(s, at+leafStep)
+	x.leaves = slices.Insert(x.leaves, k+1, up)
+}
+
+// find gives the place of a dot that is filed under a record. Several cells may hold one dot, where origins were cloned.
+func (x *dotIndex) find(s *store, seq Seq, ref uint64) (k, i int) {
+	for k = x.leafOf(seq); k >= 0; k-- {
+		l := &x.leaves[k]
+		b, off := s.mem.Bytes(l.ref), uint64(seq-l.base)
+		if off >= leafSpan {
+			break
+		}
+		want := off<<refBits | ref
+		for i = lower(b, int(l.n), off); i < int(l.n) && dotAt(b, i)>>refBits == off; i++ {
+			if dotAt(b, i) == want {
+				return k, i
+			}
+		}
+		if off > 0 {
+			break
 		}
 	}
+	panic("crdt: a dot is not in its index")
+}
+
+// drop takes a dot out.
+func (x *dotIndex) drop(s *store, seq Seq, ref uint64) {
+	k, i := x.find(s, seq, ref)
+	l := &x.leaves[k]
+	b := s.mem.Bytes(l.ref)
+	copy(b[i*dotBytes:], b[(i+1)*dotBytes:int(l.n)*dotBytes])
+	x.n--
+	if l.n--; l.n == 0 {
+		s.free(forCausal, l.ref)
+		x.leaves = slices.Delete(x.leaves, k, k+1)
+		if cap(x.leaves) > 4*len(x.leaves)+16 {
+			x.leaves = slices.Clone(x.leaves)
+		}
+		return
+	}
+	if l.n <= leafLow {
+		x.join(s, k)
+	}
+	if l := &x.leaves[min(k, len(x.leaves)-1)]; len(s.mem.Bytes(l.ref)) > (int(l.n)+4*leafStep)*dotBytes {
+		l.resize(s, int(l.n)+leafStep)
+	}
+}
+
+// join appends the leaf behind k to it, or k to the one before, where both have few dots.
+func (x *dotIndex) join(s *store, k int) {
+	for _, k := range []int{k, k - 1} {
+		if k < 0 || k+1 >= len(x.leaves) {
+			continue
+		}
+		l, up := &x.leaves[k], &x.leaves[k+1]
+		b, from := s.mem.Bytes(l.ref), s.mem.Bytes(up.ref)
+		shift := uint64(up.base - l.base)
+		if l.n > leafLow || up.n > leafLow || shift+dotAt(from, int(up.n)-1)>>refBits >= leafSpan {
+			continue
+		}
+		if n := int(l.n + up.n); n*dotBytes > len(b) {
+			l.resize(s, n)
+			b = s.mem.Bytes(l.ref)
+		}
+		for i := range int(up.n) {
+			putDot(b, int(l.n)+i, dotAt(from, i)+shift<<refBits)
+		}
+		l.n += up.n
+		s.free(forCausal, up.ref)
+		x.leaves = slices.Delete(x.leaves, k+1, k+2)
+		return
+	}
+}
+
+// move files a dot under another record: its cell has moved.
+func (x *dotIndex) move(s *store, seq Seq, from, to uint64) {
+	k, i := x.find(s, seq, from)
+	b := s.mem.Bytes(x.leaves[k].ref)
+	putDot(b, i, dotAt(b, i)&^refMask|to)
+}
+
+// each calls fn on the dots from number from on, in order, until it returns false. fn must not change the index.
+func (x *dotIndex) each(s *store, from Seq, fn func(seq Seq, ref uint64) bool) {
+	k := max(x.leafOf(from), 0)
+	for k > 0 && x.leaves[k].base == from {
+		k-- // one before may end with the same number
+	}
+	for ; k < len(x.leaves); k++ {
+		l := &x.leaves[k]
+		b, i := s.mem.Bytes(l.ref), 0
+		if l.base < from {
+			i = lower(b, int(l.n), min(uint64(from-l.base), leafSpan))
+		}
+		for ; i < int(l.n); i++ {
+			d := dotAt(b, i)
+			if !fn(l.base+Seq(d>>refBits), d&refMask) {
+				return
+			}
+		}
+	}
+}
+
+// missing calls fn on the record of every dot that r has not seen. fn must not change the index.
+func (x *dotIndex) missing(s *store, r Runs, fn func(seq Seq, ref uint64)) {
+	x.each(s, r.Base+1, func(seq Seq, ref uint64) bool {
+		if !r.Has(seq) {
+			fn(seq, ref)
+		}
+		return true
+	})
+}
+
+// from counts the dots from a number on.
+func (x *dotIndex) from(s *store, seq Seq) (n int) {
+	k := max(x.leafOf(seq), 0)
+	for _, l := range x.leaves[min(k+1, len(x.leaves)):] {
+		n += int(l.n)
+	}
+	if k < len(x.leaves) {
+		l := &x.leaves[k]
+		n += int(l.n)
+		if l.base < seq {
+			n -= lower(s.mem.Bytes(l.ref), int(l.n), min(uint64(seq-l.base), leafSpan))
+		}
+	}
+	return n
+}
+
+// latest calls fn on the last dots, the last first, until it returns false.
+func (x *dotIndex) latest(s *store, fn func(seq Seq, ref uint64) bool) {
+	for k := len(x.leaves) - 1; k >= 0; k-- {
+		l := &x.leaves[k]
+		b := s.mem.Bytes(l.ref)
+		for i := int(l.n) - 1; i >= 0; i-- {
+			d := dotAt(b, i)
+			if !fn(l.base+Seq(d>>refBits), d&refMask) {
+				return
+			}
+		}
+	}
+}
+
+// last is the highest number, 0 if there is none.
+func (x *dotIndex) last(s *store) (seq Seq) {
+	x.latest(s, func(last Seq, _ uint64) bool { seq = last; return false })
+	return seq
+}
+
+// free gives all leaves back.
+func (x *dotIndex) free(s *store) {
+	for i := range x.leaves {
+		s.free(forCausal, x.leaves[i].ref)
+	}
+	*x = dotIndex{}
 }

@@ -227,8 +227,7 @@ func (r *Region) ForgetBelow(line Origin, upto Seq) (forgotten int) {
 // release frees the slot of an origin that nothing here names any more.
 func (r *Region) release(i uint32) bool {
 	o := &r.origins[i]
-	o.index.compact(i)
-	if len(o.index.ents) > 0 || len(r.out.ops) > 0 { // what waits to be pushed may name it
+	if o.index.n > 0 || len(r.out.ops) > 0 { // what waits to be pushed may name it
 		return false
 	}
 	delete(r.byID, o.id)

@@ -17,12 +17,17 @@ func restarted(t testing.TB, r *Region, self Origin) *Region {
 
 // image is everything that a replica would have on its disk.
 func image(r *Region) []Record {
+	r.TakeDirty()
 	for i := range r.origins {
 		r.origins[i].dirty = true
 	}
 	r.metaDirty = true
-	r.eachCell(posMin, posMax, func(c *cell) bool { r.touch(c); return true })
-	return r.TakeDirty()
+	recs := r.TakeDirty()
+	r.store.eachCell(posMin, posMax, func(c *cell) bool {
+		recs = append(recs, r.cellRecord(c))
+		return true
+	})
+	return recs
 }
 
 func load(t testing.TB, r *Region, recs []Record) {
@@ -53,7 +58,7 @@ func del(t testing.TB, r *Region, key string) {
 	update(t, r, func(tx *Tx) error { tx.Del(key); return nil })
 }
 
-func shows(r *Region, key string) string {
+func showing(r *Region, key string) string {
 	v, _, _ := r.View(testNow).Get(key)
 	return string(v)
 }
@@ -135,8 +140,8 @@ func TestLineAfterAbsence(t *testing.T) {
 	reconcileAll(t, away, r)
 	mustAudit(t, r, away)
 	for _, x := range []*Region{r, away} {
-		if shows(x, "goes") != "" || shows(x, "stays") != "v" || shows(x, "alone") != "v" || shows(x, "new4") != "v" {
-			t.Errorf("goes %q stays %q alone %q new4 %q", shows(x, "goes"), shows(x, "stays"), shows(x, "alone"), shows(x, "new4"))
+		if showing(x, "goes") != "" || showing(x, "stays") != "v" || showing(x, "alone") != "v" || showing(x, "new4") != "v" {
+			t.Errorf("goes %q stays %q alone %q new4 %q", showing(x, "goes"), showing(x, "stays"), showing(x, "alone"), showing(x, "new4"))
 		}
 	}
 	if r.Digest() != away.Digest() || !r.Context().Equal(away.Context()) || r.ContextHash() != away.ContextHash() {
@@ -194,10 +199,10 @@ func TestLineOfAClone(t *testing.T) {
 	reconcileAll(t, r, peer)
 	mustAudit(t, clone, peer, r)
 	for name, x := range map[string]*Region{"clone": clone, "peer": peer, "node": r} {
-		if shows(x, "of the clone") != "v" || shows(x, "later") != "v" || shows(x, "hits") != "15" {
-			t.Errorf("%s lost something: of the clone %q, later %q, hits %s", name, shows(x, "of the clone"), shows(x, "later"), shows(x, "hits"))
+		if showing(x, "of the clone") != "v" || showing(x, "later") != "v" || showing(x, "hits") != "15" {
+			t.Errorf("%s lost something: of the clone %q, later %q, hits %s", name, showing(x, "of the clone"), showing(x, "later"), showing(x, "hits"))
 		}
-		if shows(x, "old") != "" {
+		if showing(x, "old") != "" {
 			t.Errorf("%s: what was removed is back", name)
 		}
 	}
@@ -226,8 +231,8 @@ func TestLineBeyondOurs(t *testing.T) {
 	pullAll(t, old, peer, 1<<16)
 	pullAll(t, peer, old, 1<<16)
 	mustAudit(t, old, peer)
-	if shows(peer, "c") != "v" || shows(old, "a") != "v" || old.Digest() != peer.Digest() {
-		t.Errorf("c at the peer %q, a at the node %q", shows(peer, "c"), shows(old, "a"))
+	if showing(peer, "c") != "v" || showing(old, "a") != "v" || old.Digest() != peer.Digest() {
+		t.Errorf("c at the peer %q, a at the node %q", showing(peer, "c"), showing(old, "a"))
 	}
 }
 

@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -144,7 +145,9 @@ type Pull struct {
 	theirs  Context // of the peer, in [at, end]
 	ours    Context // of us, in [at, end], when the queue was last brought up to date
 	buf     []byte  // the cells of one chunk
-	queue   []*cell // cells that the peer must join, by position
+	queue   []pos   // of cells that the peer must join
+	cells   []*cell // handles for the cells of a chunk
+	taken   int     // of them in use
 	scopes  []span  // ranges in which the peer must join every cell it has
 	version uint64
 	pruned  uint64
@@ -263,19 +266,18 @@ func (p *Pull) rewind() pos {
 	if p.at == posMin {
 		return p.at
 	}
-	for _, c := range p.r.scopes {
-		if p.untold(c, p.head) {
-			return posMin
-		}
+	if c := p.r.flushed(); c != nil && p.untold(c, p.head) {
+		return posMin
 	}
 	at := p.at
 	if at.c != 0 {
 		start := pos{at.e, 0}
-		for _, c := range p.r.cellsFrom(start, start) {
+		p.r.store.eachCell(start, start, func(c *cell) bool {
 			if c.kind == CellDrop && p.untold(c, p.inEntry) {
 				at = start
 			}
-		}
+			return true
+		})
 	}
 	return at
 }
@@ -338,8 +340,8 @@ func (p *Pull) collect(seen Context) {
 	added := false
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(uint32(i), seen.of(o.id), func(s Seq, c *cell) {
-			p.enqueue(c, tip{uint32(i), s})
+		o.index.missing(&r.store, seen.of(o.id), func(s Seq, ref uint64) {
+			p.enqueue(ref, tip{uint32(i), s})
 			added = true
 		})
 	}
@@ -348,22 +350,25 @@ func (p *Pull) collect(seen Context) {
 	}
 }
 
-func (p *Pull) enqueue(c *cell, t tip) {
-	if c.scopes() {
-		if slices.Contains(c.ghosts, t) {
-			p.scope(scopeOf(c))
-		}
+func (p *Pull) enqueue(ref uint64, t tip) {
+	st := &p.r.store
+	at, x := st.posOf(ref), unpack(st.mem.Bytes(ref))
+	if isScope(x.kind) && st.isGhost(ref, t) {
+		p.scope(scopeAt(at.e, x.kind))
 	}
-	if at := c.pos(); !at.less(p.at) && !p.end.less(at) {
-		p.queue = append(p.queue, c)
+	if !at.less(p.at) && !p.end.less(at) {
+		p.queue = append(p.queue, at)
 	}
 }
 
-func scopeOf(c *cell) span {
-	if c.kind == CellFlush {
+func scopeOf(c *cell) span { return scopeAt(c.at.e, c.kind) }
+
+// scopeAt is what removals reach whose ghosts are in a cell of kind in an entry.
+func scopeAt(entry uint64, kind CellKind) span {
+	if kind == CellFlush {
 		return span{posMin, posMax}
 	}
-	return span{pos{c.e.hash, 0}, pos{c.e.hash, ^uint64(0)}}
+	return span{pos{entry, 0}, pos{entry, ^uint64(0)}}
 }
 
 // scope makes the peer join every cell of a range: ours are queued, the rest is removed there.
@@ -381,15 +386,13 @@ func (p *Pull) scope(s span) {
 	if p.walk {
 		return
 	}
-	p.queue = append(p.queue, p.r.cellsFrom(s.lo, s.hi)...)
+	p.queue = append(p.queue, p.r.store.places(s.lo, s.hi)...)
 	p.sortQueue()
 }
 
-// sortQueue orders the queue and leaves each cell in it once. Cells that are gone leave it first: one that came back
-// has the same place as the one before.
+// sortQueue orders the queue and leaves each position in it once.
 func (p *Pull) sortQueue() {
-	p.queue = slices.DeleteFunc(p.queue, func(c *cell) bool { return c.gone })
-	slices.SortFunc(p.queue, compareCells)
+	slices.SortFunc(p.queue, pos.compare)
 	p.queue = slices.Compact(p.queue)
 }
 
@@ -398,37 +401,12 @@ func compareCells(a, b *cell) int {
 	if n := a.pos().compare(b.pos()); n != 0 {
 		return n
 	}
-	return cmp.Or(cmp.Compare(a.e.key, b.e.key), cmp.Compare(a.kind, b.kind), cmp.Compare(a.sub, b.sub))
+	return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.kind, b.kind), bytes.Compare(a.sub, b.sub))
 }
 
-// cellsFrom lists the cells of [lo, hi] by position.
-func (r *Region) cellsFrom(lo, hi pos) []*cell {
-	var out []*cell
-	r.eachCell(lo, hi, func(c *cell) bool { out = append(out, c); return true })
-	return out
-}
+func (r *Region) cellsFrom(lo, hi pos) []*cell { return r.store.cellsFrom(lo, hi) }
 
-// eachCell calls fn on the cells of [lo, hi] by position until it returns false. fn must not change the region.
-func (r *Region) eachCell(lo, hi pos, fn func(*cell) bool) {
-	more := true
-	r.entries.ascend(lo.e, func(h uint64, e *entry) bool {
-		if h > hi.e {
-			return false
-		}
-		from := uint64(0)
-		if h == lo.e {
-			from = lo.c
-		}
-		e.each(from, func(c *cell) bool {
-			if h == hi.e && c.hash > hi.c {
-				return false
-			}
-			more = fn(c)
-			return more
-		})
-		return more
-	})
-}
+func (r *Region) eachCell(lo, hi pos, fn func(*cell) bool) { r.store.eachCell(lo, hi, fn) }
 
 // Flags of a chunk.
 const (
@@ -454,27 +432,45 @@ func (p *Pull) gather(maxBytes int) (cells []*cell, hi pos) {
 	if p.walk {
 		return p.gatherWalking(maxBytes)
 	}
+	p.taken = 0
 	i, size := 0, 0
-	for ; i < len(p.queue); i++ {
-		if size >= maxBytes && p.queue[i].pos() != p.queue[i-1].pos() {
-			break
-		}
-		if c := p.queue[i]; !c.gone {
+	var refs []uint64
+	for ; i < len(p.queue) && (size < maxBytes || i == 0); i++ {
+		refs = p.r.store.at(p.queue[i], refs[:0])
+		for _, ref := range refs {
+			c := p.handle()
+			p.r.store.load(c, ref)
 			cells = append(cells, c)
 			size += c.size()
 		}
 	}
 	hi = p.end
 	if i < len(p.queue) {
-		hi = p.queue[i-1].pos()
+		hi = p.queue[i-1]
 	}
 	p.queue = p.queue[i:]
 	return cells, hi
 }
 
+// handle gives one of the handles that a pull uses for each chunk anew.
+func (p *Pull) handle() *cell {
+	if p.taken == len(p.cells) {
+		p.cells = append(p.cells, new(cell))
+	}
+	p.taken++
+	return p.cells[p.taken-1]
+}
+
+// keep gives a handle like c that lasts until the next chunk.
+func (p *Pull) keep(c *cell) *cell {
+	x := p.handle()
+	x.copyFrom(c)
+	return x
+}
+
 // size is what a cell takes in a chunk, about.
 func (c *cell) size() int {
-	n := 4 + len(c.e.key) + len(c.sub) + 6*len(c.ghosts)
+	n := 4 + len(c.key) + len(c.sub) + 6*len(c.ghosts)
 	for i := range c.sibs {
 		n += 12 + len(c.sibs[i].val)
 	}
@@ -606,7 +602,7 @@ const (
 
 func (r *Region) appendCell(b []byte, t *originTable, c *cell, theirs Context) []byte {
 	b = append(b, byte(c.kind))
-	b = appendBytes(b, c.e.key)
+	b = appendBytes(b, c.key)
 	b = appendBytes(b, c.sub)
 	b = binary.AppendUvarint(b, uint64(len(c.sibs)+len(c.ghosts)))
 	for i := range c.sibs {

@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -21,14 +22,25 @@ type outOp struct {
 	after  []tip  // scope ghosts that it follows
 	folded []Span // earlier numbers of ours in the same cell that it covers and stands for
 	scope  Context
-	c      *cell // nil: folded into a later one
-	absent bool  // only its number is told
+	name   []byte // of the cell: key, then name. It is a part of outbox.names
+	keyLen int32
+	kind   CellKind // 0: folded into a later one
+	absent bool     // only its number is told
 	tag    Tag
+}
+
+func (p *outOp) key() []byte { return p.name[:p.keyLen] }
+func (p *outOp) sub() []byte { return p.name[p.keyLen:] }
+
+// of reports whether the write is to cell c.
+func (p *outOp) of(c *cell) bool {
+	return p.kind == c.kind && bytes.Equal(p.key(), c.key) && bytes.Equal(p.sub(), c.sub)
 }
 
 // outbox holds local writes that were not pushed yet; ops[i] has number first+i.
 type outbox struct {
 	ops       []outOp
+	names     []byte // room for names, so that a write needs no allocation for its own
 	bytes     int
 	inherited []tip // used by add alone
 	fence     Seq   // the last scoped write: it covers all before it, which therefore must go out before it
@@ -38,7 +50,7 @@ type outbox struct {
 func (o *outbox) first() Seq { return o.ops[0].seq }
 
 func (o *outbox) add(c *cell, op outOp) {
-	op.c = c
+	o.identify(&op, c)
 	kept := op.deps[:0]
 	for _, d := range op.deps {
 		p := o.pending(d, op.org, c)
@@ -60,6 +72,20 @@ func (o *outbox) add(c *cell, op outOp) {
 	})
 	o.ops = append(o.ops, op)
 	o.bytes += op.size()
+}
+
+// outboxNames bounds the room that is made for names at once.
+const outboxNames = 16 << 10
+
+// identify says which cell a write is to, in words that outlast the cell.
+func (o *outbox) identify(op *outOp, c *cell) {
+	n := len(c.key) + len(c.sub)
+	if cap(o.names)-len(o.names) < n {
+		o.names = make([]byte, 0, max(min(2*cap(o.names), outboxNames), 4*n))
+	}
+	at := len(o.names)
+	o.names = append(append(o.names, c.key...), c.sub...)
+	op.name, op.keyLen, op.kind = o.names[at:len(o.names):len(o.names)], int32(len(c.key)), c.kind
 }
 
 // joinFolded merges two lists of spans. Mostly the first is empty.
@@ -100,7 +126,7 @@ func (o *outbox) pending(d tip, self uint32, c *cell) *outOp {
 		return nil
 	}
 	i := int(d.seq - o.first())
-	if i >= len(o.ops) || o.ops[i].c != c {
+	if i >= len(o.ops) || !o.ops[i].of(c) {
 		return nil
 	}
 	return &o.ops[i]
@@ -113,10 +139,10 @@ func (o *outbox) scope(ctx Context) {
 }
 
 func (p *outOp) size() int {
-	if p.c == nil {
+	if p.kind == 0 {
 		return 0
 	}
-	return 24 + len(p.c.e.key) + len(p.c.sub) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 6*len(p.folded)
+	return 24 + len(p.name) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 6*len(p.folded)
 }
 
 // Outbound is how many bytes of local writes wait to be pushed.
@@ -128,7 +154,7 @@ const outboxKeep = 1 << 10
 // reset empties the outbox, and keeps its memory where that is little.
 func (o *outbox) reset() {
 	clear(o.ops)
-	o.ops, o.bytes, o.fence = o.ops[:0], 0, 0
+	o.ops, o.names, o.bytes, o.fence = o.ops[:0], o.names[:0], 0, 0
 	if cap(o.ops) > outboxKeep {
 		o.ops = nil
 	}
@@ -151,7 +177,7 @@ func (r *Region) TakePush() [][]byte {
 		}
 		if r.cfg.Causal {
 			if n = wholeUpTo(ops, n); n == 0 {
-				return append(out, r.encodePush([]outOp{{tip: ops[len(ops)-1].tip, c: ops[len(ops)-1].c, absent: true}}))
+				return append(out, r.encodePush([]outOp{{tip: ops[len(ops)-1].tip, kind: ops[len(ops)-1].kind, absent: true}}))
 			}
 		}
 		if msg := r.encodePush(ops[:n]); msg != nil {
@@ -174,7 +200,7 @@ func (r *Region) encodePush(ops []outOp) []byte {
 	base := HLC(0)
 	flags := byte(0)
 	for i := range ops {
-		if p := &ops[i]; p.c != nil {
+		if p := &ops[i]; p.kind != 0 {
 			if n == 0 {
 				base = p.hlc
 				body = binary.AppendUvarint(body, uint64(ops[0].seq))
@@ -229,9 +255,9 @@ func (r *Region) appendOp(b []byte, t *originTable, p *outOp, base HLC, first Se
 	if flags&opAbsent != 0 {
 		return b
 	}
-	b = append(b, byte(p.c.kind), byte(p.tag))
-	b = appendBytes(b, p.c.e.key)
-	b = appendBytes(b, p.c.sub)
+	b = append(b, byte(p.kind), byte(p.tag))
+	b = appendBytes(b, p.key())
+	b = appendBytes(b, p.sub())
 	b = binary.AppendVarint(b, int64(p.hlc-base))
 	b = appendBytes(b, p.val)
 	if flags&opFolded != 0 {
@@ -481,7 +507,6 @@ func (r *Region) claimSeen(op *deltaOp) {
 		}
 		c := r.upsert(op.key, op.kind, op.sub)
 		r.clearScope(c, func(t tip) bool { return op.scope.Has(r.dot(t)) })
-		r.tidy(c)
 	}
 	r.claim(tip{r.intern(op.dot.Origin), op.dot.Seq})
 }
@@ -507,7 +532,8 @@ func (r *Region) ready(p pos, op *deltaOp) bool {
 
 func (r *Region) applyOp(op *deltaOp, now int64) {
 	org := r.intern(op.dot.Origin)
-	c := r.upsert(op.key, op.kind, op.sub)
+	c := &r.hot
+	r.seek(c, op.key, op.kind, op.sub)
 	covered := make([]tip, 0, len(op.deps))
 	for _, d := range op.deps {
 		covered = append(covered, tip{r.intern(d.Origin), d.Seq})

@@ -68,7 +68,7 @@ func (r *Region) kept(rec Record) (live, kept *cell, err error) {
 	if live = r.find(r.key.entry(name, kind), name).cell(kind, string(k.b)); live == nil {
 		return nil, nil, nil
 	}
-	if now, ok := r.cellRecord(live); ok && bytes.Equal(now.Value, rec.Value) {
+	if now := r.cellRecord(live); bytes.Equal(now.Value, rec.Value) {
 		return live, live, nil
 	}
 	shadow := NewRegion(Config{Name: r.cfg.Name, Self: r.cfg.Self})
@@ -132,13 +132,14 @@ func (r *Region) Rewrite(key []byte) error {
 	if k.err != nil || key[16] != recCell {
 		return fmt.Errorf("region %q: %w: key %x", r.cfg.Name, ErrDamaged, key)
 	}
-	c := r.find(r.key.entry(name, kind), name).cell(kind, string(k.b))
-	if c == nil { // one that is gone, as far as TakeDirty can tell
-		c = &cell{e: &entry{hash: r.key.entry(name, kind), key: name}, kind: kind, sub: string(k.b), gone: true}
+	ref := r.find(r.key.entry(name, kind), name).record(kind, string(k.b))
+	if ref == 0 { // one that is gone, as far as TakeDirty can tell
+		r.dirty.remove(&cell{key: []byte(name), kind: kind, sub: k.b})
+		return nil
 	}
-	if !c.dirty {
-		c.dirty = true
-		r.dirty = append(r.dirty, c)
+	if b := r.store.mem.Bytes(ref); b[0]&recordDirty == 0 {
+		b[0] |= recordDirty
+		r.dirty.at = append(r.dirty.at, r.store.posOf(ref))
 	}
 	return nil
 }

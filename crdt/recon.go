@@ -131,9 +131,12 @@ func (p *Pull) named() []uint64 {
 	var out []uint64
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(uint32(i), p.peer.Context.of(o.id), func(s Seq, c *cell) {
-			if len(out) <= namedMax && !p.peer.has(c, Dot{o.id, s}) {
-				out = append(out, c.place())
+		o.index.missing(&r.store, p.peer.Context.of(o.id), func(s Seq, ref uint64) {
+			if len(out) > namedMax {
+				return
+			}
+			if at := r.store.posOf(ref); !p.peer.has(at, Dot{o.id, s}) {
+				out = append(out, at.place())
 			}
 		})
 	}
@@ -145,7 +148,7 @@ func (p *Pull) named() []uint64 {
 }
 
 // place stands for a cell's position.
-func (c *cell) place() uint64 { return mix(c.e.hash, c.hash) }
+func (p pos) place() uint64 { return mix(p.e, p.c) }
 
 func placesOf(list []uint64) map[uint64]struct{} {
 	out := make(map[uint64]struct{}, len(list))
@@ -155,19 +158,19 @@ func placesOf(list []uint64) map[uint64]struct{} {
 	return out
 }
 
-func (c *cell) in(places map[uint64]struct{}) bool {
+func (p pos) in(places map[uint64]struct{}) bool {
 	if len(places) == 0 {
 		return false
 	}
-	_, ok := places[c.place()]
+	_, ok := places[p.place()]
 	return ok
 }
 
 // sharedItems hashes the dots of eachShared outside some places.
 func (r *Region) sharedItems(salt uint64, a, b *Seen, without map[uint64]struct{}) []uint64 {
 	items := make([]uint64, 0, r.live)
-	r.eachShared(a, b, func(c *cell, t tip) {
-		if !c.in(without) {
+	r.eachShared(a, b, func(at func() pos, t tip) {
+		if len(without) == 0 || !at().in(without) {
 			items = append(items, r.item(salt, t))
 		}
 	})
@@ -236,7 +239,7 @@ func (p *Pull) appendSymbolsMessage(upto int) []byte {
 func (p *Pull) bitmaps() []byte {
 	r := p.r
 	seqs := make([][]Seq, len(r.origins))
-	r.eachShared(p.peer, nil, func(_ *cell, t tip) { seqs[t.org] = append(seqs[t.org], t.seq) })
+	r.eachShared(p.peer, nil, func(_ func() pos, t tip) { seqs[t.org] = append(seqs[t.org], t.seq) })
 	var t originTable
 	var body []byte
 	n := 0
@@ -253,29 +256,30 @@ func (p *Pull) bitmaps() []byte {
 }
 
 // eachShared calls fn on every live sibling whose dot a has seen where it lives, and b too unless it is nil: by
-// origin, then by number.
-func (r *Region) eachShared(a, b *Seen, fn func(c *cell, t tip)) {
+// origin, then by number. Where it lives is looked up only if somebody asks.
+func (r *Region) eachShared(a, b *Seen, fn func(at func() pos, t tip)) {
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.sort()
-		for _, e := range o.index.ents {
-			t := tip{uint32(i), e.seq}
-			if e.c.gone || e.c.sibling(t) < 0 {
-				continue
+		o.index.each(&r.store, 0, func(seq Seq, ref uint64) bool {
+			t, d := tip{uint32(i), seq}, Dot{o.id, seq}
+			at := func() pos { return r.store.posOf(ref) }
+			if !r.store.isGhost(ref, t) && a.hasAt(at, d) && (b == nil || b.hasAt(at, d)) {
+				fn(at, t)
 			}
-			if d := (Dot{o.id, e.seq}); a.has(e.c, d) && (b == nil || b.has(e.c, d)) {
-				fn(e.c, t)
-			}
-		}
+			return true
+		})
 	}
 }
 
-// has reports whether s has seen d where the cell is.
-func (s *Seen) has(c *cell, d Dot) bool {
+// has reports whether s has seen d at a position.
+func (s *Seen) has(at pos, d Dot) bool { return s.hasAt(func() pos { return at }, d) }
+
+// hasAt is has of a position that need not be known where there are no pieces.
+func (s *Seen) hasAt(at func() pos, d Dot) bool {
 	if s.Context.Has(d) || len(s.pieces) == 0 {
 		return s.Context.Has(d)
 	}
-	x := pieceIn(s.pieces, c.pos())
+	x := pieceIn(s.pieces, at())
 	return x != nil && x.Has(d)
 }
 
@@ -287,7 +291,7 @@ type recon struct {
 	named  map[uint64]struct{} // places of cells that its chunks will name
 	peel   *peeler
 	got    int // symbols
-	drops  map[Dot]*cell
+	drops  map[Dot]pos
 	agreed bool
 }
 
@@ -391,11 +395,11 @@ func (rc *Receiver) wantMore() {
 // settleOn finds the dots behind the hashes of what only we hold.
 func (rc *Receiver) settleOn(gone []uint64) {
 	r, x := rc.r, rc.recon
-	x.drops = make(map[Dot]*cell, len(gone))
+	x.drops = make(map[Dot]pos, len(gone))
 	if want := placesOf(gone); len(gone) > 0 {
-		r.eachShared(rc.told, x.peer, func(c *cell, t tip) {
-			if _, ok := want[r.item(x.salt, t)]; ok && !c.in(x.named) {
-				x.drops[r.dot(t)] = c
+		r.eachShared(rc.told, x.peer, func(at func() pos, t tip) {
+			if _, ok := want[r.item(x.salt, t)]; ok && !at().in(x.named) {
+				x.drops[r.dot(t)] = at()
 			}
 		})
 	}
@@ -419,10 +423,10 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 	if d.err != nil {
 		return
 	}
-	x.drops = map[Dot]*cell{}
-	r.eachShared(rc.told, x.peer, func(c *cell, t tip) { // in the order of the sets
+	x.drops = map[Dot]pos{}
+	r.eachShared(rc.told, x.peer, func(at func() pos, t tip) { // in the order of the sets
 		if s := live[r.origins[t.org].id]; s == nil || !s.has(t.seq) {
-			x.drops[r.dot(t)] = c
+			x.drops[r.dot(t)] = at()
 		}
 	})
 	x.peel, x.agreed = nil, true
@@ -432,38 +436,37 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 // Cells that the chunk names are joined already. In the others that is what the reconciliation found, and what
 // was not in our Hello: had the sender held it, it would have named it. quiet says that nothing came to be here since the
 // Hello but what earlier chunks brought to other ranges.
-func (rc *Receiver) settle(c *chunk, cut Context, joined map[*cell]bool, quiet bool) {
+func (rc *Receiver) settle(c *chunk, cut Context, quiet bool) {
 	r := rc.r
-	drops := map[Dot]*cell{}
+	drops := map[Dot]pos{}
 	if rc.recon != nil {
 		drops = rc.recon.drops
 	}
-	var cells []*cell
+	var places []pos
 	if quiet {
-		for _, x := range drops {
-			if at := x.pos(); !x.gone && !at.less(c.lo) && !c.hi.less(at) {
-				cells = append(cells, x)
+		for _, at := range drops {
+			if !at.less(c.lo) && !c.hi.less(at) {
+				places = append(places, at)
 			}
 		}
-		slices.SortFunc(cells, compareCells)
-		cells = slices.Compact(cells)
+		slices.SortFunc(places, pos.compare)
+		places = slices.Compact(places)
 	} else {
-		cells = r.cellsFrom(c.lo, c.hi)
+		places = r.store.places(c.lo, c.hi)
 	}
-	for _, x := range cells {
-		if joined[x] {
-			continue
+	r.store.rewriteCells(places, func(x *cell) {
+		if c.joins(x, r.key) {
+			return
 		}
 		gone := func(s *sibling) bool {
 			d := r.dot(s.tip)
 			if _, ok := drops[d]; ok {
 				return true
 			}
-			return !quiet && cut.Has(d) && !rc.told.has(x, d)
+			return !quiet && cut.Has(d) && !rc.told.has(x.at, d)
 		}
 		if slices.ContainsFunc(x.sibs, func(s sibling) bool { return gone(&s) }) {
 			r.change(x, func() { r.dropWhere(x, gone, nil) })
-			r.tidy(x)
 		}
-	}
+	})
 }

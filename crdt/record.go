@@ -27,10 +27,10 @@ const recordVersion = 1
 var ErrDamaged = errors.New("crdt: damaged record")
 
 // Dirty reports whether something changed since the last TakeDirty.
-func (r *Region) Dirty() bool { return len(r.dirty) > 0 || r.metaDirty || r.originsDirty() }
+func (r *Region) Dirty() bool { return r.dirty.len() > 0 || r.metaDirty || r.originsDirty() }
 
 // DirtyCells is how many cells the next TakeDirty would write.
-func (r *Region) DirtyCells() int { return len(r.dirty) }
+func (r *Region) DirtyCells() int { return r.dirty.len() }
 
 func (r *Region) originsDirty() bool {
 	for i := range r.origins {
@@ -44,7 +44,7 @@ func (r *Region) originsDirty() bool {
 // TakeDirty encodes everything that changed since the last call, for one atomic commit. Records of one call
 // must become durable together, and calls in order.
 func (r *Region) TakeDirty() []Record {
-	recs := make([]Record, 0, len(r.dirty)+2)
+	recs := make([]Record, 0, r.dirty.len()+2)
 	if r.metaDirty {
 		recs = append(recs, Record{r.recordKey(recMeta, nil), r.encodeMeta()})
 		r.metaDirty = false
@@ -55,16 +55,32 @@ func (r *Region) TakeDirty() []Record {
 			o.dirty = false
 		}
 	}
-	for _, c := range r.dirty {
-		if rec, ok := r.cellRecord(c); ok {
-			recs = append(recs, rec)
+	recs = r.takeCells(recs)
+	r.dirty.reset()
+	return recs
+}
+
+// takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back.
+func (r *Region) takeCells(recs []Record) []Record {
+	var c cell
+	var refs []uint64
+	for _, p := range r.dirty.at {
+		refs = r.store.at(p, refs[:0])
+		for _, ref := range refs {
+			if b := r.store.mem.Bytes(ref); b[0]&recordDirty != 0 {
+				b[0] &^= recordDirty
+				r.store.load(&c, ref)
+				recs = append(recs, r.cellRecord(&c))
+			}
 		}
-		c.dirty = false
 	}
-	clear(r.dirty)
-	r.dirty = r.dirty[:0]
-	if cap(r.dirty) > 1<<14 {
-		r.dirty = nil
+	for d := (decoder{b: r.dirty.gone}); len(d.b) > 0; {
+		key := d.bytes(MaxKeyBytes)
+		kind := CellKind(d.byte())
+		sub := d.bytes(MaxKeyBytes)
+		if r.find(r.key.entry(string(key), kind), string(key)).record(kind, string(sub)) == 0 {
+			recs = append(recs, Record{r.cellKey(key, kind, sub), nil})
+		}
 	}
 	return recs
 }
@@ -74,16 +90,16 @@ func (r *Region) recordKey(kind byte, rest []byte) []byte {
 	return append(append(append(b, r.id[:]...), kind), rest...)
 }
 
-// cellRecord encodes a cell, or its removal. A cell that was taken out and came back is written by the one
-// that came back.
-func (r *Region) cellRecord(c *cell) (Record, bool) {
-	k := make([]byte, 0, 17+3+len(c.e.key)+1+len(c.sub))
+// cellKey is the key of a cell's record.
+func (r *Region) cellKey(key []byte, kind CellKind, sub []byte) []byte {
+	k := make([]byte, 0, 17+3+len(key)+1+len(sub))
 	k = append(append(k, r.id[:]...), recCell)
-	k = appendBytes(k, c.e.key)
-	k = append(append(k, byte(c.kind)), c.sub...)
-	if c.gone {
-		return Record{k, nil}, r.find(c.e.hash, c.e.key).cell(c.kind, c.sub) == nil
-	}
+	k = appendBytes(k, key)
+	return append(append(k, byte(kind)), sub...)
+}
+
+// cellRecord encodes a cell.
+func (r *Region) cellRecord(c *cell) Record {
 	size := 4 + 8*len(c.ghosts)
 	for i := range c.sibs {
 		size += 24 + len(c.sibs[i].val)
@@ -103,7 +119,7 @@ func (r *Region) cellRecord(c *cell) (Record, bool) {
 		b = binary.AppendUvarint(b, uint64(g.org))
 		b = binary.AppendUvarint(b, uint64(g.seq))
 	}
-	return Record{k, b}, true
+	return Record{r.cellKey(c.key, c.kind, c.sub), b}
 }
 
 func (o *originState) encode() []byte {
@@ -231,7 +247,7 @@ func (r *Region) loadCell(key, b []byte) error {
 	var sibs []sibling
 	for n := d.count(12); n > 0 && d.err == nil; n-- {
 		s := sibling{tip: r.loadTip(&d), tag: Tag(d.byte()), hlc: HLC(d.u64())}
-		s.val = slices.Clone(d.bytes(MaxValueBytes))
+		s.val = d.bytes(MaxValueBytes)
 		sibs = append(sibs, s)
 	}
 	var ghosts []tip
@@ -241,7 +257,10 @@ func (r *Region) loadCell(key, b []byte) error {
 	if err := d.done(); err != nil {
 		return err
 	}
-	c := r.upsert(name, kind, string(k.b))
+	c := &r.hot
+	r.seek(c, name, kind, string(k.b))
+	r.loading = true
+	defer func() { r.loading = false }()
 	r.change(c, func() {
 		for _, s := range sibs {
 			r.clock.last = max(r.clock.last, s.hlc)
@@ -267,10 +286,8 @@ func (r *Region) loadTip(d *decoder) tip {
 // Loaded ends the loading: it forgets the marks that loading left. now guards the clock against stamps from
 // the far future.
 func (r *Region) Loaded(now int64) {
-	for _, c := range r.dirty {
-		c.dirty = false
-	}
-	r.dirty, r.changed = nil, nil
+	r.dirty.reset()
+	r.changed = nil
 	r.markBelow()
 	if r.clock.last > hlcAt(now+MaxAheadMillis) {
 		r.clock = Clock{last: hlcAt(now), Skewed: r.clock.Skewed + 1}

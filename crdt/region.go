@@ -57,6 +57,9 @@ type Config struct {
 	Small int
 	// Trace is told every local write before it is applied. It is for checkers, which must know each by itself.
 	Trace func(Written)
+	// Memory holds the entries and their indexes. Several regions may share one. nil means chunks of the Go heap, of
+	// the region's own.
+	Memory Memory
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -74,7 +77,7 @@ type Region struct {
 	free     []uint32 // slots of origins that were forgotten
 	belows   int      // origins below their lines
 	strange  Seq      // how far another process has raised the line of this node
-	entries  table[entry]
+	store    store
 	pieces   []piece
 	clock    Clock
 	heard    HLC // the latest stamp of another origin
@@ -82,12 +85,13 @@ type Region struct {
 	out      outbox
 	waiting  []waiter
 	waitLen  int // bytes in waiting
-	dirty    []*cell
+	dirty    dirtyList
 	changed  map[string]bool // keys that changed since the last TakeChanged
 	expiry   expiryHeap
-	expiring int     // entries with an expiry
-	settle   []*cell // cells with a reset for us to absorb
-	scopes   []*cell // cells with ghosts of whole-region removals: at most one
+	expiring int   // entries with an expiry
+	settle   []pos // of cells with a reset for us to absorb
+	flushes  int   // ghosts of whole-region removals
+	hot      cell  // the handle of short writes
 
 	arrived   uint64 // siblings that came to be here, ever
 	check     *Check // a check of the digest that is under way
@@ -100,6 +104,7 @@ type Region struct {
 	version   uint64 // grows when the context or a piece grows
 	pruned    uint64 // grows when a floor rises
 	metaDirty bool
+	loading   bool // a record of the durable image, which need not be written again
 	stats     Stats
 }
 
@@ -143,7 +148,13 @@ func NewRegion(cfg Config) *Region {
 		cfg.Small = DefaultSmall
 	}
 	key := hashKey{binary.BigEndian.Uint64(cfg.HashKey[:8]), binary.BigEndian.Uint64(cfg.HashKey[8:])}
-	return &Region{cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true}
+	if cfg.Memory == nil {
+		cfg.Memory = new(slabs)
+	}
+	return &Region{
+		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true,
+		store: store{mem: cfg.Memory, key: key},
+	}
 }
 
 // ID is the region's name on the wire.
@@ -296,55 +307,38 @@ func (r *Region) claim(t tip) {
 	}
 }
 
-func (r *Region) lookup(key string) *entry { return r.find(r.key.string(0, key), key) }
+func (r *Region) lookup(key string) entry { return r.find(r.key.string(0, key), key) }
 
-func (r *Region) find(h uint64, key string) *entry {
-	return r.entries.find(h, func(e *entry) bool { return e.key == key })
-}
+func (r *Region) find(h uint64, key string) entry { return r.store.find(h, key) }
 
 // upsert finds or makes a cell.
 func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
-	h := r.key.entry(key, kind)
-	e := r.find(h, key)
-	if e == nil {
-		return r.addEntry(h, key, kind, sub)
-	}
-	if c := e.cell(kind, sub); c != nil {
-		return c
-	}
-	c := &cell{e: e, kind: kind, sub: sub, hash: r.key.cell(kind, sub)}
-	e.addCell(c, r.key)
-	r.bytes += int64(len(sub))
+	c := new(cell)
+	r.seek(c, key, kind, sub)
 	return c
 }
 
-// addEntry makes an entry and its first cell in one allocation.
-func (r *Region) addEntry(h uint64, key string, kind CellKind, sub string) *cell {
-	b := &struct {
-		e entry
-		c cell
-		p [1]*cell
-		s [1]sibling
-	}{}
-	b.e = entry{hash: h, key: key, cells: b.p[:1:1]}
-	b.c = cell{e: &b.e, kind: kind, sub: sub, hash: r.key.cell(kind, sub), sibs: b.s[:0:1]}
-	b.p[0] = &b.c
-	r.entries.insert(h, &b.e)
-	r.bytes += int64(len(key) + len(sub))
-	return &b.c
+// seek makes c the handle on a cell that is there, or on one to be.
+func (r *Region) seek(c *cell, key string, kind CellKind, sub string) {
+	h := r.key.entry(key, kind)
+	e := r.find(h, key)
+	if !e.ok() {
+		e.hash = h
+	}
+	r.seekIn(c, e, key, kind, sub)
 }
 
-// tidy takes out a cell that holds nothing, and its entry with the last cell.
-func (r *Region) tidy(c *cell) {
-	if c.gone || !c.empty() {
+// seekIn is seek where the entry was found, or only its hash is known.
+func (r *Region) seekIn(c *cell, e entry, key string, kind CellKind, sub string) {
+	if ref := e.record(kind, sub); ref != 0 {
+		e.load(c, ref)
 		return
 	}
-	r.bytes -= int64(len(c.sub))
-	c.e.removeCell(c)
-	if c.e.size() == 0 {
-		r.bytes -= int64(len(c.e.key))
-		r.entries.remove(c.e.hash, c.e)
-	}
+	c.name = append(append(c.name[:0], key...), sub...)
+	c.key, c.sub = c.name[:len(key):len(key)], c.name[len(key):]
+	c.at, c.kind = pos{e.hash, r.key.cell(kind, sub)}, kind
+	c.ref, c.in, c.epoch, c.dirty = 0, e.ref, r.store.epoch, false
+	c.sibs, c.ghosts, c.fresh = c.sibs[:0], c.ghosts[:0], c.fresh[:0]
 }
 
 // change runs fn, which alters the cell's siblings or ghosts, and keeps every derived figure right.
@@ -354,37 +348,41 @@ func (r *Region) change(c *cell, fn func()) {
 	r.recount(c, was)
 }
 
+// recount writes a cell back whose siblings or ghosts were altered.
 func (r *Region) recount(c *cell, was bool) {
-	if is := c.present(); is != was {
-		before := c.e.kind() != KindNone
-		if is {
-			c.e.count[c.kind]++
-		} else {
-			c.e.count[c.kind]--
-		}
-		if after := c.e.kind() != KindNone; after && !before {
+	is := c.present()
+	shown, exp := false, int64(0)
+	if is != was {
+		shown = r.store.entryAt(c.in).kind() != KindNone
+	}
+	if c.kind == CellExpiry {
+		exp = r.store.entryAt(c.in).exp()
+	}
+	r.touch(c)
+	r.put(c, was)
+	if is != was {
+		after := r.store.entryAt(c.in).kind() != KindNone
+		if after && !shown {
 			r.visible++
-		} else if before && !after {
+		} else if shown && !after {
 			r.visible--
 		}
 	}
 	if c.kind == CellExpiry {
-		r.updateExpiry(c)
+		r.updateExpiry(c, exp)
 	}
-	r.touch(c)
 }
 
 // touch marks a cell for the next checkpoint and its key as changed.
 func (r *Region) touch(c *cell) {
-	if !c.dirty {
-		c.dirty = true
-		r.dirty = append(r.dirty, c)
+	if !r.loading {
+		r.dirty.mark(c)
 	}
-	if r.cfg.Track && c.kind != CellFlush && c.kind != CellDrop {
+	if r.cfg.Track && !c.scopes() && !r.changed[string(c.key)] {
 		if r.changed == nil {
 			r.changed = map[string]bool{}
 		}
-		r.changed[c.e.key] = true
+		r.changed[string(c.key)] = true
 	}
 }
 
@@ -400,14 +398,17 @@ func (r *Region) count(c *cell, h uint64) {
 }
 
 func (r *Region) addSibling(c *cell, s sibling) {
+	if cap(c.sibs) == 0 {
+		c.sibs = c.room[:0]
+	}
 	c.sibs = append(c.sibs, s)
 	r.count(c, r.siblingHash(c, &s))
-	r.origins[s.org].index.add(s.seq, c)
+	r.addDot(c, s.tip)
 	r.live++
 	r.arrived++
 	r.bytes += int64(len(s.val))
 	if s.tag == TagReset && r.resetsUs(&s) {
-		r.settle = append(r.settle, c)
+		r.settle = append(r.settle, c.at)
 	}
 }
 
@@ -417,15 +418,15 @@ func (r *Region) dropSibling(c *cell, i int) {
 	c.sibs = slices.Delete(c.sibs, i, i+1)
 	r.live--
 	r.bytes -= int64(len(s.val))
-	r.origins[s.org].index.drop(s.org)
+	r.dropDot(c, s.tip)
 }
 
 func (r *Region) addGhost(c *cell, t tip) {
 	c.ghosts = append(c.ghosts, t)
-	r.origins[t.org].index.add(t.seq, c)
+	r.addDot(c, t)
 	r.ghosts++
-	if c.kind == CellFlush && len(c.ghosts) == 1 {
-		r.scopes = append(r.scopes, c)
+	if c.kind == CellFlush {
+		r.flushes++
 	}
 }
 
@@ -433,10 +434,34 @@ func (r *Region) dropGhost(c *cell, i int) {
 	t := c.ghosts[i]
 	c.ghosts = slices.Delete(c.ghosts, i, i+1)
 	r.ghosts--
-	r.origins[t.org].index.drop(t.org)
-	if c.kind == CellFlush && len(c.ghosts) == 0 {
-		r.scopes = slices.DeleteFunc(r.scopes, func(x *cell) bool { return x == c })
+	r.dropDot(c, t)
+	if c.kind == CellFlush {
+		r.flushes--
 	}
+}
+
+// addDot keeps a dot for the index until its record is known.
+func (r *Region) addDot(c *cell, t tip) {
+	if cap(c.fresh) == 0 {
+		c.fresh = c.first[:0]
+	}
+	c.fresh = append(c.fresh, t)
+}
+
+func (r *Region) dropDot(c *cell, t tip) {
+	if i := slices.Index(c.fresh, t); i >= 0 {
+		c.fresh = slices.Delete(c.fresh, i, i+1)
+		return
+	}
+	r.origins[t.org].index.drop(&r.store, t.seq, c.ref)
+}
+
+// flushed is the cell of ghosts of whole-region removals, or nil.
+func (r *Region) flushed() *cell {
+	if r.flushes == 0 {
+		return nil
+	}
+	return r.find(0, "").cell(CellFlush, "")
 }
 
 // dropTip removes a dot from the cell, whichever it is there.
@@ -464,7 +489,7 @@ func (r *Region) dropWhere(c *cell, sib func(*sibling) bool, ghost func(tip) boo
 
 func (r *Region) siblingHash(c *cell, s *sibling) uint64 {
 	h := mix(r.origins[s.org].hash, uint64(s.seq))
-	h = mix(h^c.e.hash, c.hash)
+	h = mix(h^c.at.e, c.at.c)
 	h = mix(h^uint64(s.hlc), uint64(s.tag))
 	return r.key.bytes(h, s.val)
 }

@@ -232,21 +232,25 @@ func (r *Region) mend(salt uint64, hashes map[uint64]bool, now int64) (mended, l
 		return 0, 0
 	}
 	type found struct {
-		c *cell
-		t tip
+		at pos
+		t  tip
 	}
 	var all []found
 	r.eachCell(posMin, posMax, func(c *cell) bool {
 		for i := range c.sibs {
 			if hashes[mix(r.siblingHash(c, &c.sibs[i]), salt)] {
-				all = append(all, found{c, c.sibs[i].tip})
+				all = append(all, found{c.at, c.sibs[i].tip})
 			}
 		}
 		return true
 	})
 	tx := r.begin(now)
 	for _, f := range all {
-		if f.c.sibling(f.t) >= 0 && tx.writeAgain(f.c, f.t) {
+		again := false
+		r.store.rewriteCells([]pos{f.at}, func(c *cell) {
+			again = again || c.sibling(f.t) >= 0 && tx.writeAgain(c, f.t)
+		})
+		if again {
 			mended++
 		} else {
 			left++

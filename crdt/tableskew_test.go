@@ -9,28 +9,28 @@ import (
 func TestTableTakesHashesInOrder(t *testing.T) {
 	t.Parallel()
 	const n = 1 << 16
-	var tab table[uint64]
+	var tab table
+	host := newThings()
 	total := 0
 	for i := range uint64(n) {
 		h := i << 48
-		tab.insert(h, &h)
-		if tab.n > 1 && tab.slots[tab.home(h)].item != nil {
-			total += tab.index(h, func(x *uint64) bool { return *x == h }) - tab.home(h)
-		}
+		x := host.add(h)
+		tab.insert(host, h, x)
+		total += tab.indexOf(h, x) - tab.home(h>>refBits)
 	}
 	if total > 64*n {
 		t.Errorf("%d slots looked at for %d items", total, n)
 	}
-	if len(tab.slots) > 4*n {
-		t.Errorf("%d slots for %d items", len(tab.slots), n)
+	if tab.len() > 4*n {
+		t.Errorf("%d slots for %d items", tab.len(), n)
 	}
 	for i := range uint64(n) {
 		h := i << 48
-		p := tab.find(h, func(x *uint64) bool { return *x == h })
-		if p == nil {
+		x := tab.find(h, func(x uint64) bool { return host.hashes[x] == h })
+		if x == 0 {
 			t.Fatalf("item %d is lost", i)
 		}
-		tab.remove(h, p)
+		tab.remove(host, h, x)
 	}
 	if tab.n != 0 {
 		t.Errorf("%d items left", tab.n)

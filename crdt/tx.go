@@ -63,7 +63,7 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 		op.hlc = r.clock.Next(t.now)
 	}
 	if r.cfg.Trace != nil {
-		r.cfg.Trace(Written{r.dot(dot), c.e.key, c.sub, c.kind, tag, op.hlc, val})
+		r.cfg.Trace(Written{r.dot(dot), string(c.key), string(c.sub), c.kind, tag, op.hlc, val})
 	}
 	was := c.present()
 	for i := len(c.sibs) - 1; i >= 0; i-- {
@@ -100,7 +100,7 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 func (r *Region) scopeGhosts(c *cell) []tip {
 	var out []tip
 	add := func(scope *cell) {
-		if scope == c {
+		if scope == nil || scope.ref == c.ref {
 			return
 		}
 		for _, g := range scope.ghosts {
@@ -109,41 +109,43 @@ func (r *Region) scopeGhosts(c *cell) []tip {
 			}
 		}
 	}
-	for _, f := range r.scopes {
-		add(f)
-	}
-	if c.e.size() > 1 {
-		if d := c.e.cell(CellDrop, ""); d != nil {
-			add(d)
-		}
+	add(r.flushed())
+	if !c.solo() {
+		add(r.store.entryAt(c.in).cell(CellDrop, ""))
 	}
 	return out
 }
 
-// prepare readies a key for a write: what has expired, or is left over without a value, is removed first.
-func (t *Tx) prepare(key string) *entry {
-	e := t.r.lookup(key)
-	if e != nil && !t.shows(e) && leftOver(e) {
-		t.drop(e)
-		e = t.r.lookup(key)
+// prepare readies a key for a write: what has expired, or is left over without a value, is removed first. Where there
+// is no entry, it gives the hash of one.
+func (t *Tx) prepare(key string) entry {
+	h := t.r.key.string(0, key)
+	e := t.r.find(h, key)
+	if e.ok() && !t.shows(e) && leftOver(e) {
+		t.drop(key)
+		e = t.r.find(h, key)
 	}
+	e.hash = h
 	return e
 }
 
 // leftOver reports whether an entry that shows nothing still holds siblings that a new value must not inherit.
-func leftOver(e *entry) bool {
+func leftOver(e entry) bool {
 	found := false
 	e.each(0, func(c *cell) bool {
-		for i := range c.sibs {
-			found = found || c.sibs[i].tag != TagReset
-		}
+		found = live(c)
 		return !found
 	})
 	return found
 }
 
+// live reports whether a cell holds siblings that are more than resets.
+func live(c *cell) bool {
+	return slices.ContainsFunc(c.sibs, func(s sibling) bool { return s.tag != TagReset })
+}
+
 // need gives the entry for a write of kind k.
-func (t *Tx) need(key string, k Kind) (*entry, error) {
+func (t *Tx) need(key string, k Kind) (entry, error) {
 	e := t.prepare(key)
 	if have := e.kind(); have != KindNone && have != k {
 		return e, ErrWrongType
@@ -159,17 +161,20 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 		return
 	}
 	e := t.prepare(key)
-	if e != nil && (e.count[CellMember] > 0 || e.count[CellField] > 0) {
-		exp := e.exp
-		t.drop(e)
+	if exp := e.exp(); e.count(CellMember) > 0 || e.count(CellField) > 0 {
+		t.drop(key)
 		if keepTTL && exp != 0 {
 			defer t.Expire(key, exp)
 		}
-		e = t.r.lookup(key)
+		e = t.r.find(e.hash, key)
+		e.hash = t.r.key.string(0, key)
 	}
-	t.assign(t.r.upsert(key, CellValue, ""), val)
-	if e != nil && !keepTTL {
-		t.clearExpiry(e)
+	expires := e.ok() && e.record(CellExpiry, "") != 0
+	c := &t.r.hot
+	t.r.seekIn(c, e, key, CellValue, "")
+	t.assign(c, val)
+	if expires && !keepTTL {
+		t.clearExpiry(key)
 	}
 }
 
@@ -185,19 +190,21 @@ func (t *Tx) coverable(s *sibling) bool { return s.tag != TagReset || t.r.resets
 // resetOthers leaves a reset for each contribution of another origin in the cell, and gives their dots: the write
 // that they belong to goes after them, so that nobody takes it without them.
 func (t *Tx) resetOthers(c *cell) (resets []tip) {
-	var of []sibling
+	type counted struct {
+		tip
+		reset
+	}
+	var of []counted // read before the first write: values are parts of the record
 	for i := range c.sibs {
 		if s := &c.sibs[i]; s.tag == TagCount && s.org != t.r.self {
-			of = append(of, *s)
+			k := decodeContribution(s.val)
+			of = append(of, counted{s.tip, reset{t.r.origins[s.org].id, s.seq, k.baseSeq, k.total}})
 		}
 	}
-	slices.SortFunc(of, func(a, b sibling) int { return cmp.Compare(a.seq, b.seq) })
-	for _, s := range of {
-		id := t.r.origins[s.org].id
-		k := decodeContribution(s.val)
-		x := reset{id, s.seq, k.baseSeq, k.total}
+	slices.SortFunc(of, func(a, b counted) int { return cmp.Compare(a.tip.seq, b.tip.seq) })
+	for _, x := range of {
 		t.write(c, TagReset, x.encode(), func(o *sibling) bool {
-			return o.tip == s.tip || o.tag == TagReset && x.replaces(decodeReset(o.val))
+			return o.tip == x.tip || o.tag == TagReset && x.replaces(decodeReset(o.val))
 		})
 		resets = append(resets, tip{t.r.self, t.r.origins[t.r.self].runs.Top()})
 	}
@@ -210,8 +217,8 @@ func (t *Tx) remove(c *cell) {
 	t.write(c, TagRemove, nil, t.coverable, resets...)
 }
 
-func (t *Tx) clearExpiry(e *entry) {
-	if c := e.cell(CellExpiry, ""); c != nil && len(c.sibs) > 0 {
+func (t *Tx) clearExpiry(key string) {
+	if c := t.r.lookup(key).cell(CellExpiry, ""); c != nil && len(c.sibs) > 0 {
 		t.write(c, TagRemove, nil, nil)
 	}
 }
@@ -228,7 +235,7 @@ func (t *Tx) Incr(key string, delta int64) (int64, error) {
 	return t.incrCell(e, key, CellValue, "", delta)
 }
 
-func (t *Tx) incrCell(e *entry, key string, kind CellKind, sub string, delta int64) (int64, error) {
+func (t *Tx) incrCell(e entry, key string, kind CellKind, sub string, delta int64) (int64, error) {
 	cur, ok := t.r.integer(e.cell(kind, sub))
 	if !ok {
 		return 0, ErrNotInteger
@@ -256,7 +263,7 @@ func (t *Tx) IncrFloat(key, decimal string) (string, error) {
 	return t.incrFloatCell(e, key, CellValue, "", decimal)
 }
 
-func (t *Tx) incrFloatCell(e *entry, key string, kind CellKind, sub, decimal string) (string, error) {
+func (t *Tx) incrFloatCell(e entry, key string, kind CellKind, sub, decimal string) (string, error) {
 	delta, err := parseNum(decimal)
 	if err != nil {
 		return "", err
@@ -277,11 +284,13 @@ func (t *Tx) incrFloatCell(e *entry, key string, kind CellKind, sub, decimal str
 
 // contribute adds delta to our contribution in a cell. Our sum may not fit where others' make the total small.
 func (t *Tx) contribute(key string, kind CellKind, sub string, delta num) error {
-	k := t.ours(t.r.lookup(key).cell(kind, sub))
+	c := &t.r.hot
+	t.r.seek(c, key, kind, sub)
+	k := t.ours(c)
 	if k.total = k.total.add(delta); k.total.tooLong() {
 		return ErrOverflow
 	}
-	t.assignContribution(t.r.upsert(key, kind, sub), k)
+	t.assignContribution(c, k)
 	return nil
 }
 
@@ -355,9 +364,7 @@ func (r *Region) absorbResets(now int64) {
 		cells := r.settle
 		r.settle = nil
 		tx := r.begin(now)
-		for _, c := range cells {
-			tx.absorb(c)
-		}
+		r.store.rewriteCells(cells, tx.absorb)
 	}
 }
 
@@ -384,7 +391,7 @@ func (t *Tx) Del(key string) bool {
 	seen := t.shows(e)
 	t.prepare(key)
 	if seen {
-		t.drop(e)
+		t.drop(key)
 	}
 	return seen
 }
@@ -394,48 +401,55 @@ func (t *Tx) Del(key string) bool {
 const fewRemoves = 2
 
 // drop removes all that is live in an entry: plain removes for few cells, one scoped remove for more.
-func (t *Tx) drop(e *entry) {
-	var cells []*cell
+func (t *Tx) drop(key string) {
+	var cells []pos
+	e := t.r.lookup(key)
 	e.each(0, func(c *cell) bool {
-		for i := range c.sibs {
-			if c.sibs[i].tag != TagReset {
-				cells = append(cells, c)
-				break
-			}
+		if live(c) {
+			cells = append(cells, c.at)
 		}
 		return true
 	})
 	if len(cells) <= fewRemoves {
-		for _, c := range cells {
-			t.remove(c)
-		}
+		t.eachOf(key, cells, t.remove)
 		return
 	}
-	for _, c := range cells {
-		t.resetOthers(c)
-	}
-	if len(cells) > 0 {
-		t.scoped(t.r.upsert(e.key, CellDrop, ""))
-	}
+	t.eachOf(key, cells, func(c *cell) { t.resetOthers(c) })
+	t.scoped(key, CellDrop)
+}
+
+// eachOf calls fn on the cells of one entry at some positions. fn may write to its cell.
+func (t *Tx) eachOf(key string, at []pos, fn func(*cell)) {
+	t.r.store.rewriteCells(at, func(c *cell) {
+		if string(c.key) == key {
+			fn(c)
+		}
+	})
 }
 
 // Flush removes every entry with one delta.
 func (t *Tx) Flush() {
-	if t.r.live == 0 {
+	r := t.r
+	if r.live == 0 {
 		return
 	}
-	t.r.entries.ascend(0, func(_ uint64, e *entry) bool {
-		e.each(0, func(c *cell) bool { t.resetOthers(c); return true })
+	var counted []pos
+	r.store.eachCell(posMin, posMax, func(c *cell) bool {
+		if slices.ContainsFunc(c.sibs, func(s sibling) bool { return s.tag == TagCount && s.org != r.self }) {
+			counted = append(counted, c.at)
+		}
 		return true
 	})
-	t.scoped(t.r.upsert("", CellFlush, ""))
+	r.store.rewriteCells(counted, func(c *cell) { t.resetOthers(c) })
+	t.scoped("", CellFlush)
 }
 
-// scoped removes everything in the scope of c, an entry or the region, that this replica has seen.
-func (t *Tx) scoped(c *cell) {
+// scoped removes everything in the scope of a cell, an entry or the region, that this replica has seen.
+func (t *Tx) scoped(key string, kind CellKind) {
 	r := t.r
-	t.removeBeyond(c)
+	t.removeBeyond(scopeAt(r.key.entry(key, kind), kind))
 	ctx := r.Context()
+	c := r.upsert(key, kind, "")
 	t.write(c, TagRemove, nil, nil)
 	if r.cfg.Push {
 		r.out.scope(ctx)
@@ -445,43 +459,34 @@ func (t *Tx) scoped(c *cell) {
 
 // removeBeyond removes one by one what an unfinished pull has brought: the context that a scoped remove carries
 // is the one of the whole region, and would not cover it.
-func (t *Tx) removeBeyond(scope *cell) {
+func (t *Tx) removeBeyond(s span) {
 	r := t.r
 	if len(r.pieces) == 0 {
 		return
 	}
-	s := scopeOf(scope)
-	for _, c := range r.cellsFrom(s.lo, s.hi) {
-		beyond := func(x sibling) bool { return x.tag != TagReset && !r.everywhere(x.tip) }
-		if c != scope && slices.ContainsFunc(c.sibs, beyond) {
+	beyond := func(x sibling) bool { return x.tag != TagReset && !r.everywhere(x.tip) }
+	r.store.rewriteCells(r.store.places(s.lo, s.hi), func(c *cell) {
+		if slices.ContainsFunc(c.sibs, beyond) {
 			t.remove(c)
 		}
-	}
+	})
 }
 
 // clearScope drops the siblings and ghosts in the scope of c that seen accepts. Resets stay: they are not
 // values, and only their owners may take them out. Scope ghosts of a smaller or the same scope go.
 func (r *Region) clearScope(c *cell, seen func(tip) bool) {
-	clearCell := func(x *cell) {
-		if x == c {
+	drops := func(s *sibling) bool { return s.tag != TagReset && seen(s.tip) }
+	s, kind, key := scopeOf(c), c.kind, string(c.key)
+	r.store.rewriteCells(r.store.places(s.lo, s.hi), func(x *cell) {
+		if x.kind == kind && (kind == CellFlush || string(x.key) == key) || kind == CellDrop && string(x.key) != key {
 			return
 		}
 		was, n := x.present(), len(x.sibs)+len(x.ghosts)
-		r.dropWhere(x, func(s *sibling) bool { return s.tag != TagReset && seen(s.tip) }, seen)
+		r.dropWhere(x, drops, seen)
 		if len(x.sibs)+len(x.ghosts) != n {
 			r.recount(x, was)
-			r.tidy(x)
 		}
-	}
-	if c.kind == CellDrop {
-		for _, x := range c.e.all() {
-			clearCell(x)
-		}
-		return
-	}
-	for _, x := range r.cellsFrom(posMin, posMax) {
-		clearCell(x)
-	}
+	})
 }
 
 // SetAdd adds a member. A member that is there is written again, so that a concurrent remove of the earlier
@@ -494,9 +499,10 @@ func (t *Tx) SetAdd(key, member string) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	old := e.cell(CellMember, member)
-	added = old == nil || !old.present()
-	t.write(t.r.upsert(key, CellMember, member), TagMember, nil, nil)
+	c := &t.r.hot
+	t.r.seekIn(c, e, key, CellMember, member)
+	added = !c.present()
+	t.write(c, TagMember, nil, nil)
 	return added, nil
 }
 
@@ -515,8 +521,8 @@ func (t *Tx) removeSub(key string, k Kind, kind CellKind, sub string) (bool, err
 		return false, nil
 	}
 	t.remove(c)
-	if e.kind() == KindNone {
-		t.clearExpiry(e)
+	if t.r.lookup(key).kind() == KindNone {
+		t.clearExpiry(key)
 	}
 	return true, nil
 }
@@ -530,9 +536,10 @@ func (t *Tx) MapSet(key, field string, val []byte) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	old := e.cell(CellField, field)
-	added = old == nil || !old.present()
-	t.assign(t.r.upsert(key, CellField, field), val)
+	c := &t.r.hot
+	t.r.seekIn(c, e, key, CellField, field)
+	added = !c.present()
+	t.assign(c, val)
 	return added, nil
 }
 
@@ -573,7 +580,7 @@ func (t *Tx) Expire(key string, at int64) bool {
 		return false
 	}
 	if at <= t.now {
-		t.drop(e)
+		t.drop(key)
 		return true
 	}
 	t.write(t.r.upsert(key, CellExpiry, ""), TagExpiry, encodeInstant(at), nil)
@@ -583,7 +590,7 @@ func (t *Tx) Expire(key string, at int64) bool {
 // Persist takes the expiry away, concurrent ones too. It reports whether there was one.
 func (t *Tx) Persist(key string) bool {
 	e := t.prepare(key)
-	if !t.shows(e) || e.exp == 0 {
+	if !t.shows(e) || e.exp() == 0 {
 		return false
 	}
 	t.write(t.r.upsert(key, CellExpiry, ""), TagExpiry, encodeInstant(never), nil)

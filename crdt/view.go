@@ -1,8 +1,8 @@
 package crdt
 
 import (
+	"bytes"
 	"slices"
-	"strings"
 )
 
 // View reads one region at one instant. It is valid only while nothing writes to the region, and so
@@ -22,43 +22,42 @@ func (v *View) Touched() uint64 { return v.touched }
 // Now is the instant of the view, Unix milliseconds.
 func (v *View) Now() int64 { return v.now }
 
-func (v *View) shows(e *entry) bool {
-	return e.kind() != KindNone && (e.exp == 0 || e.exp > v.now)
+func (v *View) shows(e entry) bool {
+	if e.kind() == KindNone {
+		return false
+	}
+	exp := e.exp()
+	return exp == 0 || exp > v.now
 }
 
-// get finds an entry that shows, or nil.
-func (v *View) get(key string) *entry {
+// get finds an entry that shows, or none.
+func (v *View) get(key string) entry {
 	v.touched = v.r.key.string(0, key)
-	if e := v.r.find(v.touched, key); e != nil && v.shows(e) {
+	if e := v.r.find(v.touched, key); e.ok() && v.shows(e) {
 		return e
 	}
-	return nil
+	return entry{}
 }
 
-// of finds an entry of kind k, or nil; an entry of another kind is ErrWrongType.
-func (v *View) of(key string, k Kind) (*entry, error) {
+// of finds an entry of kind k, or none; an entry of another kind is ErrWrongType.
+func (v *View) of(key string, k Kind) (entry, error) {
 	e := v.get(key)
-	if e != nil && e.kind() != k {
-		return nil, ErrWrongType
+	if e.ok() && e.kind() != k {
+		return entry{}, ErrWrongType
 	}
 	return e, nil
 }
 
 // Kind is what key shows; KindNone if it is absent.
-func (v *View) Kind(key string) Kind {
-	if e := v.get(key); e != nil {
-		return e.kind()
-	}
-	return KindNone
-}
+func (v *View) Kind(key string) Kind { return v.get(key).kind() }
 
 // Get reads a register or counter as bytes. Error: ErrWrongType.
 func (v *View) Get(key string) (val []byte, ok bool, err error) {
 	e, err := v.of(key, KindString)
-	if e == nil {
+	if !e.ok() {
 		return nil, false, err
 	}
-	return v.r.scalar(e.cell(CellValue, "")), true, nil
+	return v.r.scalarOf(e, CellValue, ""), true, nil
 }
 
 // Sibling is one of the concurrent values of a register.
@@ -71,7 +70,7 @@ type Sibling struct {
 // Siblings lists the concurrent values of the register at key, the one that Get shows first.
 func (v *View) Siblings(key string) []Sibling {
 	e := v.get(key)
-	if e == nil {
+	if !e.ok() {
 		return nil
 	}
 	return v.r.registers(e.cell(CellValue, ""))
@@ -80,7 +79,7 @@ func (v *View) Siblings(key string) []Sibling {
 // MapSiblings lists the concurrent values of one map field, the one that MapGet shows first.
 func (v *View) MapSiblings(key, field string) []Sibling {
 	e := v.get(key)
-	if e == nil {
+	if !e.ok() {
 		return nil
 	}
 	return v.r.registers(e.cell(CellField, field))
@@ -107,29 +106,28 @@ func (r *Region) registers(c *cell) []Sibling {
 // SetHas reports whether member is in the set. Error: ErrWrongType.
 func (v *View) SetHas(key, member string) (bool, error) {
 	e, err := v.of(key, KindSet)
-	if e == nil {
+	if !e.ok() {
 		return false, err
 	}
-	c := e.cell(CellMember, member)
-	return c != nil && c.present(), nil
+	return e.shows(CellMember, member), nil
 }
 
 // SetLen counts the members. Error: ErrWrongType.
 func (v *View) SetLen(key string) (int, error) {
 	e, err := v.of(key, KindSet)
-	if e == nil {
+	if !e.ok() {
 		return 0, err
 	}
-	return int(e.count[CellMember]), nil
+	return e.count(CellMember), nil
 }
 
 // SetEach calls fn on each member, in an order that is the same on every replica, until fn returns false.
 func (v *View) SetEach(key string, fn func(member string) bool) error {
 	e, err := v.of(key, KindSet)
-	if e == nil {
+	if !e.ok() {
 		return err
 	}
-	e.each(0, func(c *cell) bool { return c.kind != CellMember || !c.present() || fn(c.sub) })
+	e.each(0, func(c *cell) bool { return c.kind != CellMember || !c.present() || fn(string(c.sub)) })
 	return nil
 }
 
@@ -137,22 +135,22 @@ func (v *View) SetEach(key string, fn func(member string) bool) error {
 // A member that is there from the first call to the last is delivered at least once.
 func (v *View) SetScan(key string, cursor uint64, count int, fn func(member string)) (next uint64, err error) {
 	e, err := v.of(key, KindSet)
-	if e == nil {
+	if !e.ok() {
 		return 0, err
 	}
-	return e.scan(cursor, count, CellMember, func(c *cell) { fn(c.sub) }), nil
+	return e.scan(cursor, count, CellMember, func(c *cell) { fn(string(c.sub)) }), nil
 }
 
 // scan visits the present cells of one kind from a cursor on. Cells with one hash are visited together, so
 // the cursor, a hash, never splits them.
-func (e *entry) scan(cursor uint64, count int, kind CellKind, fn func(*cell)) (next uint64) {
+func (e entry) scan(cursor uint64, count int, kind CellKind, fn func(*cell)) (next uint64) {
 	n, last := 0, cursor
 	e.each(cursor, func(c *cell) bool {
-		if n >= count && c.hash != last {
-			next = c.hash
+		if n >= count && c.at.c != last {
+			next = c.at.c
 			return false
 		}
-		last = c.hash
+		last = c.at.c
 		n++
 		if c.kind == kind && c.present() {
 			fn(c)
@@ -165,33 +163,32 @@ func (e *entry) scan(cursor uint64, count int, kind CellKind, fn func(*cell)) (n
 // MapGet reads one field as bytes. Error: ErrWrongType.
 func (v *View) MapGet(key, field string) ([]byte, bool, error) {
 	e, err := v.of(key, KindMap)
-	if e == nil {
+	if !e.ok() {
 		return nil, false, err
 	}
-	c := e.cell(CellField, field)
-	if c == nil || !c.present() {
+	if !e.shows(CellField, field) {
 		return nil, false, nil
 	}
-	return v.r.scalar(c), true, nil
+	return v.r.scalarOf(e, CellField, field), true, nil
 }
 
 // MapLen counts the fields. Error: ErrWrongType.
 func (v *View) MapLen(key string) (int, error) {
 	e, err := v.of(key, KindMap)
-	if e == nil {
+	if !e.ok() {
 		return 0, err
 	}
-	return int(e.count[CellField]), nil
+	return e.count(CellField), nil
 }
 
 // MapEach calls fn on each field, in an order that is the same on every replica, until fn returns false.
 func (v *View) MapEach(key string, fn func(field string, val []byte) bool) error {
 	e, err := v.of(key, KindMap)
-	if e == nil {
+	if !e.ok() {
 		return err
 	}
 	e.each(0, func(c *cell) bool {
-		return c.kind != CellField || !c.present() || fn(c.sub, v.r.scalar(c))
+		return c.kind != CellField || !c.present() || fn(string(c.sub), v.r.scalar(c))
 	})
 	return nil
 }
@@ -199,18 +196,16 @@ func (v *View) MapEach(key string, fn func(field string, val []byte) bool) error
 // MapScan is to fields as SetScan is to members.
 func (v *View) MapScan(key string, cursor uint64, count int, fn func(field string, val []byte)) (next uint64, err error) {
 	e, err := v.of(key, KindMap)
-	if e == nil {
+	if !e.ok() {
 		return 0, err
 	}
-	return e.scan(cursor, count, CellField, func(c *cell) { fn(c.sub, v.r.scalar(c)) }), nil
+	return e.scan(cursor, count, CellField, func(c *cell) { fn(string(c.sub), v.r.scalar(c)) }), nil
 }
 
 // ExpireAt is when the entry expires, Unix milliseconds; ok is false where it does not, or is absent.
 func (v *View) ExpireAt(key string) (unixMilli int64, ok bool) {
-	if e := v.get(key); e != nil && e.exp != 0 {
-		return e.exp, true
-	}
-	return 0, false
+	exp := v.get(key).exp()
+	return exp, exp != 0
 }
 
 // Len counts the entries, expired ones that were not swept yet included.
@@ -220,15 +215,15 @@ func (v *View) Len() int { return v.r.visible }
 // is there from the first call to the last is delivered at least once, also when the table grows.
 func (v *View) Scan(cursor uint64, count int, fn func(key string, kind Kind)) (next uint64) {
 	n, last := 0, cursor
-	v.r.entries.ascend(cursor, func(h uint64, e *entry) bool {
-		if n >= count && h != last {
-			next = h
+	v.r.store.eachEntry(cursor, func(e entry) bool {
+		if n >= count && e.hash != last {
+			next = e.hash
 			return false
 		}
-		last = h
+		last = e.hash
 		n++
 		if v.shows(e) {
-			fn(e.key, e.kind())
+			fn(string(e.key()), e.kind())
 		}
 		return true
 	})
@@ -238,8 +233,9 @@ func (v *View) Scan(cursor uint64, count int, fn func(key string, kind Kind)) (n
 // KeysWithPrefix calls fn on every key that starts with prefix, until fn returns false. It looks at every
 // entry of the region.
 func (v *View) KeysWithPrefix(prefix string, fn func(key string, kind Kind) bool) {
-	v.r.entries.ascend(0, func(_ uint64, e *entry) bool {
-		return !v.shows(e) || !strings.HasPrefix(e.key, prefix) || fn(e.key, e.kind())
+	start := []byte(prefix)
+	v.r.store.eachEntry(0, func(e entry) bool {
+		return !bytes.HasPrefix(e.key(), start) || !v.shows(e) || fn(string(e.key()), e.kind())
 	})
 }
 
@@ -247,7 +243,7 @@ func (v *View) KeysWithPrefix(prefix string, fn func(key string, kind Kind) bool
 // ErrWrongType, ErrNotInteger.
 func (v *View) Int(key string) (int64, error) {
 	e, err := v.of(key, KindString)
-	if e == nil {
+	if !e.ok() {
 		return 0, err
 	}
 	n, err := v.r.number(e.cell(CellValue, ""))

@@ -103,14 +103,14 @@ func TestScanWhileItGrowsAndShrinks(t *testing.T) {
 	}
 }
 
-// TestManyCells: an entry keeps its cells in a slice, then in a table, and answers alike.
+// TestManyCells: an entry keeps its cells in a list, then in a table, and answers alike.
 func TestManyCells(t *testing.T) {
 	t.Parallel()
 	r, b := newTestRegion(1), newTestRegion(2)
 	have := map[string]bool{}
 	rng := rand.New(rand.NewPCG(9, 9))
 	for i := range 600 {
-		m := fmt.Sprint(rng.IntN(4 * fewCells))
+		m := fmt.Sprint(rng.IntN(4 * tableList))
 		update(t, r, func(tx *Tx) error {
 			var ok bool
 			var err error

@@ -1,9 +1,6 @@
 package crdt
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // Where a peer lacks most of a range, or below a floor must compare all of it, a queue of cells would be about the
 // region once more, and making it would hold the region for long. The cells are then looked up chunk by chunk.
@@ -22,10 +19,9 @@ func (r *Region) mostlyLacking(ctx Context) bool {
 	n := 0
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.sort()
 		runs := ctx.of(o.id)
-		from, _ := slices.BinarySearchFunc(o.index.ents, runs.Base+1, func(e dotEnt, s Seq) int { return cmp.Compare(e.seq, s) })
-		n += len(o.index.ents) - from - int(min(runs.Count()-uint64(runs.Base), uint64(len(o.index.ents)-from)))
+		above := o.index.from(&r.store, runs.Base+1)
+		n += above - int(min(runs.Count()-uint64(runs.Base), uint64(above)))
 	}
 	return (n >= walkMin || r.cfg.Small < 0) && n*walkShare >= r.live
 }
@@ -37,18 +33,17 @@ func (p *Pull) openWalk(list bool) {
 		p.scope(span{p.at, p.end})
 		return
 	}
-	for _, c := range r.scopes {
-		if r.lacks(p.theirs, c) {
-			p.scope(scopeOf(c))
-		}
+	if c := r.flushed(); c != nil && r.lacks(p.theirs, c) {
+		p.scope(scopeOf(c))
 	}
 	if p.at.c > 0 {
 		start := pos{p.at.e, 0}
-		for _, c := range r.cellsFrom(start, start) {
+		r.eachCell(start, start, func(c *cell) bool {
 			if c.scopes() && r.lacks(p.theirs, c) {
 				p.scope(scopeOf(c))
 			}
-		}
+			return true
+		})
 	}
 }
 
@@ -56,6 +51,7 @@ func (p *Pull) openWalk(list bool) {
 func (p *Pull) gatherWalking(maxBytes int) (cells []*cell, hi pos) {
 	r := p.r
 	p.scopes = slices.DeleteFunc(p.scopes, func(s span) bool { return s.hi.less(p.at) })
+	p.taken = 0
 	var last pos
 	size, looked, stopped := 0, 0, false
 	r.eachCell(p.at, p.end, func(c *cell) bool {
@@ -70,7 +66,7 @@ func (p *Pull) gatherWalking(maxBytes int) (cells []*cell, hi pos) {
 			p.scope(scopeOf(c))
 		}
 		if lacks || p.inScope(at) {
-			cells = append(cells, c)
+			cells = append(cells, p.keep(c))
 			size += c.size()
 		}
 		return true
@@ -85,11 +81,11 @@ func (p *Pull) gatherWalking(maxBytes int) (cells []*cell, hi pos) {
 // twins reports whether several entries have the hash: their cells lie between each other.
 func (r *Region) twins(h uint64) bool {
 	n := 0
-	r.entries.ascend(h, func(x uint64, _ *entry) bool {
-		if x == h {
+	r.store.entries.alike(h, func(ref uint64) bool {
+		if r.store.entryAt(ref).hash == h {
 			n++
 		}
-		return x == h && n < 2
+		return n < 2
 	})
 	return n > 1
 }
