@@ -2,14 +2,15 @@ package offheap
 
 import "math/bits"
 
-// Size classes: every 8 bytes from 16 to 128, then eight to a doubling. A slot is then at most 1/8 larger than what was
-// asked for, beyond 32 bytes, and 5 % larger on average. Four to a doubling would save slabs in small pools, and cost twice that in
+// Size classes: every 8 bytes from 16 to 256, since records of small keys and values are there, then eight to a doubling. A slot is
+// then at most 1/8 larger than what was asked for, beyond 64 bytes, and 5 % larger on average. Four to a doubling would save slabs in small pools, and cost twice that in
 // large ones, which is where the bytes are.
 const (
 	classMinBytes = 16
-	fineMaxBytes  = 128
+	fineMaxBytes  = 1 << fineMaxLog
+	fineMaxLog    = 8
 	fineClasses   = (fineMaxBytes-classMinBytes)/8 + 1
-	doublings     = 8 // 128 B to 32 KiB
+	doublings     = 7 // 256 B to 32 KiB
 	classCount    = fineClasses + doublings*8
 )
 
@@ -33,7 +34,7 @@ func classOf(n int) int {
 	}
 	m := uint(n - 1)
 	k := bits.Len(m) - 1 // n is above 2^k and at most 2^(k+1)
-	return fineClasses + (k-7)*8 + int(m>>(k-3)&7)
+	return fineClasses + (k-fineMaxLog)*8 + int(m>>(k-3)&7)
 }
 
 // A plan says how large the slabs of each class may be in a heap with chunks of a given size.

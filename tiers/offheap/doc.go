@@ -44,7 +44,7 @@
 //	slots        5 % larger than asked for on average, 12.5 % at most above 64 bytes
 //	slabs        32 bytes each, and a tail of at most 6 % in slabs of full size
 //	chunks       a byte in 256, and 64
-//	empty pool   160 bytes of Go heap; 56 for each class that it uses
+//	empty pool   176 bytes of Go heap; about 56 for each class that it uses
 //
 // # Limits
 //

@@ -8,9 +8,8 @@ import (
 // Drop frees all objects at once, in time that grows with slabs and mappings rather than with objects. The pool is then as new.
 func (p *Pool) Drop() {
 	for i := range p.bins {
-		b := &p.bins[i]
-		for list := range uint8(lists) {
-			b.each(list, func(addr uint64, _ *slab) { p.release(b, addr) })
+		for b := &p.bins[i]; len(b.slabs) > 0; {
+			p.release(b, b.at(uint32(len(b.slabs))))
 		}
 	}
 	for ref := p.large; ref != 0; {
@@ -55,12 +54,13 @@ func (p *Pool) leaks() error {
 func (p *Pool) Trim(now time.Time, idle time.Duration) (returned int64) {
 	for i := range p.bins {
 		b := &p.bins[i]
-		if b.spare == 0 || !expired(&b.since, now, idle) {
+		if b.spare == 0 || !expired(since(b.slabs[b.spare-1]), now, idle) {
 			continue
 		}
-		returned += int64(blockBytes(slabAt(b.spare).order))
-		p.release(b, b.spare)
-		b.spare, b.since = 0, 0
+		s := b.at(b.spare)
+		returned += int64(blockBytes(s.order))
+		p.release(b, s)
+		b.spare = 0
 	}
 	return returned
 }

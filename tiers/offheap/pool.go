@@ -30,20 +30,19 @@ func (p *Pool) Alloc(n int) (Ref, []byte) {
 	if uint(n-1) >= uint(p.heap.plan.maxBytes) {
 		return p.allocLarge(n)
 	}
-	b := p.binOf(classOf(n))
-	base := b.head[partial]
-	if base == 0 {
-		if base = p.grow(b); base == 0 {
-			return 0, nil
-		}
+	b := p.binWithRoom(classOf(n))
+	if b == nil {
+		return 0, nil
 	}
-	s, size := slabAt(base), classBytes[b.class]
+	place := b.head[partial]
+	base, size := b.slabs[place-1], classBytes[b.class]
+	s := slabAt(base)
 	slot := s.takeSlot(base, size)
 	if s.used == s.slots {
-		b.move(base, full)
+		b.move(s, full)
 	}
-	if base == b.spare {
-		b.spare, b.since = 0, 0
+	if place == b.spare {
+		b.spare = 0
 	}
 	p.used.Add(int64(size))
 	p.requested.Add(int64(n))
@@ -84,26 +83,26 @@ func (p *Pool) Free(ref Ref) {
 	p.used.Add(-int64(classBytes[s.class]))
 	p.requested.Add(-int64(n))
 	if s.used == 0 || s.list == full {
-		p.relist(&p.bins[p.slot[s.class]-1], base)
+		p.relist(&p.bins[p.slot[s.class]-1], s)
 	}
 }
 
 // relist puts a slab where it belongs after a slot of it became free.
-func (p *Pool) relist(b *bin, base uint64) {
-	s := slabAt(base)
+func (p *Pool) relist(b *bin, s *slab) {
 	if s.list == full {
-		b.move(base, partial)
+		b.link(s, partial)
 	}
 	if s.used > 0 {
 		return
 	}
 	// One empty slab a class is kept until Trim: the next Alloc after a Free at its edge would otherwise fetch what was just returned.
 	if s.list == sparse || b.spare != 0 {
-		p.release(b, base)
+		p.release(b, s)
 		return
 	}
 	s.clear()
-	b.spare, b.since = base, 0
+	b.spare = s.place
+	*since(b.slabs[s.place-1]) = 0
 }
 
 func (p *Pool) slabOf(ref Ref) uint64 {
@@ -113,40 +112,62 @@ func (p *Pool) slabOf(ref Ref) uint64 {
 	return addr &^ (unitBytes<<order - 1)
 }
 
-// binOf finds the bin of a class, or makes it. The next call may move it.
-func (p *Pool) binOf(class int) *bin {
-	i := p.slot[class]
-	if i == 0 {
-		p.bins = append(p.bins, bin{class: uint8(class)})
-		i = uint8(len(p.bins))
-		p.slot[class] = i
+// binWithRoom gives a bin from which an object of a class can be taken, or nil when there is no memory. The next call may move it.
+func (p *Pool) binWithRoom(class int) *bin {
+	if i := p.slot[class]; i != 0 && p.bins[i-1].head[partial] != 0 {
+		return &p.bins[i-1]
 	}
-	return &p.bins[i-1]
+	if b := p.lender(class); b != nil {
+		return b
+	}
+	if p.slot[class] == 0 {
+		p.bins = append(p.bins, bin{class: uint8(class)})
+		p.slot[class] = uint8(len(p.bins))
+	}
+	b := &p.bins[p.slot[class]-1]
+	if !p.grow(b) {
+		return nil
+	}
+	return b
 }
 
-// grow adds a slab to a bin, and gives 0 when there is no memory.
-func (p *Pool) grow(b *bin) uint64 {
-	want := p.heap.plan.orderFor(int(b.class), b.reserved)
+// A pool with less than this lends slots of larger classes, up to half as large again: where there are a handful of objects,
+// a slab for each of their sizes would cost more.
+const lendBelowBytes = 4 << 10
+
+func (p *Pool) lender(class int) *bin {
+	if p.reserved.Load() >= lendBelowBytes {
+		return nil
+	}
+	enough := classBytes[class] * 3 / 2
+	for c := class + 1; c < classCount && classBytes[c] <= enough; c++ {
+		if i := p.slot[c]; i != 0 && p.bins[i-1].head[partial] != 0 {
+			return &p.bins[i-1]
+		}
+	}
+	return nil
+}
+
+// grow adds a slab to a bin, and reports whether there was memory for one.
+func (p *Pool) grow(b *bin) bool {
+	want := p.heap.plan.orderFor(int(b.class), b.reserved())
 	base, order := p.arena.take(want, min(want, p.heap.plan.good[b.class]))
 	if base == 0 {
-		return 0
+		return false
 	}
 	s := slabAt(base)
 	*s = slab{pool: p.name, class: b.class, order: order, slots: uint16(slotsIn(order, classBytes[b.class]))}
 	s.clear()
-	b.link(base, partial)
-	b.slabs++
-	b.reserved += int64(blockBytes(order))
+	b.add(base)
+	b.units += 1 << order
 	p.reserve(int64(blockBytes(order)))
-	return base
+	return true
 }
 
-func (p *Pool) release(b *bin, base uint64) {
-	s := slabAt(base)
-	b.unlink(base)
-	b.slabs--
-	order := s.order
-	b.reserved -= int64(blockBytes(order))
+func (p *Pool) release(b *bin, s *slab) {
+	base, order := b.slabs[s.place-1], s.order
+	b.remove(s)
+	b.units -= 1 << order
 	p.reserve(-int64(blockBytes(order)))
 	s.pool = 0 // a stale Ref is then told from a live one
 	p.arena.give(base, order)

@@ -249,7 +249,7 @@ func TestFreeAtAnEdgeDoesNotThrash(t *testing.T) {
 	t.Parallel()
 	h := newHeap(t, Config{})
 	p := h.NewPool(Value)
-	for p.bins == nil || p.bins[0].head[full] == 0 {
+	for p.bins == nil || p.bins[0].head[partial] != 0 {
 		p.Alloc(64)
 	}
 	reserved := int64(-1)

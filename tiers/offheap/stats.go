@@ -83,13 +83,13 @@ func (c ClassStats) Fill() float64 {
 func (p *Pool) Classes() []ClassStats {
 	var all []ClassStats
 	for class, i := range p.slot {
-		if i == 0 || p.bins[i-1].slabs == 0 {
+		if i == 0 || len(p.bins[i-1].slabs) == 0 {
 			continue
 		}
 		b := &p.bins[i-1]
-		st := ClassStats{SlotBytes: int(classBytes[class]), Slabs: int(b.slabs), Reserved: b.reserved}
-		for list := range uint8(lists) {
-			b.each(list, func(_ uint64, s *slab) { st.count(s) })
+		st := ClassStats{SlotBytes: int(classBytes[class]), Slabs: len(b.slabs), Reserved: b.reserved()}
+		for _, addr := range b.slabs {
+			st.count(slabAt(addr))
 		}
 		all = append(all, st)
 	}

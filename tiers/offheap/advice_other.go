@@ -3,3 +3,5 @@
 package offheap
 
 func prefer(uint64, int, int) {}
+
+func adviseHuge(uint64, int) {}

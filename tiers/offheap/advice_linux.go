@@ -20,3 +20,8 @@ func prefer(addr uint64, size, node int) {
 	_, _, _ = unix.Syscall6(unix.SYS_MBIND, uintptr(addr), uintptr(size), mpolPreferred,
 		uintptr(unsafe.Pointer(&mask)), uintptr(16*wordBits), 0)
 }
+
+// adviseHuge is advice too.
+func adviseHuge(addr uint64, size int) {
+	_ = unix.Madvise(unsafe.Slice((*byte)(at(addr)), size), unix.MADV_HUGEPAGE)
+}
