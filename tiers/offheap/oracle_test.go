@@ -73,6 +73,27 @@ func (o *oracle) free(i int) {
 	o.refs, o.want = o.refs[:last], o.want[:last]
 }
 
+func (o *oracle) resize(i, n int) {
+	old := o.refs[i]
+	ref, b, ok := o.p.Resize(old, n)
+	inPlace := old>>addrBits != 0 && n > 0 && n <= o.p.heap.plan.maxBytes &&
+		int(slabAt(o.p.slabOf(old)).class) == classOf(n)
+	if ok != inPlace || ok && len(b) != n || !ok && ref != old {
+		o.t.Fatalf("object of %d bytes at %#x resized to %d: %#x, %d bytes, %v", len(o.want[i]), old, n, ref, len(b), ok)
+	}
+	if !ok {
+		return
+	}
+	if keep := min(n, len(o.want[i])); !bytes.Equal(b[:keep], o.want[i][:keep]) {
+		o.t.Fatal("resizing changes what stays")
+	}
+	o.sum += int64(n - len(o.want[i]))
+	for i := range b {
+		b[i] = byte(n + i)
+	}
+	o.refs[i], o.want[i] = ref, bytes.Clone(b)
+}
+
 func (o *oracle) verify(i int) {
 	if !bytes.Equal(o.p.Bytes(o.refs[i]), o.want[i]) {
 		o.t.Fatalf("object %d of %d bytes at %#x changed", i, len(o.want[i]), o.refs[i])
@@ -145,6 +166,9 @@ func runOracle(t *testing.T, h *Heap, seed uint64) {
 		switch {
 		case rng.IntN(3) > 0 == grow:
 			o.alloc(randomSize(rng), byte(step))
+		case len(o.refs) > 0 && rng.IntN(4) == 0:
+			i := rng.IntN(len(o.refs))
+			o.resize(i, max(0, len(o.want[i])+rng.IntN(40)-20))
 		case len(o.refs) > 0:
 			o.free(rng.IntN(len(o.refs)))
 		}
@@ -219,6 +243,8 @@ func FuzzOperations(f *testing.F) {
 			switch op := ops[i]; {
 			case op < 140:
 				o.alloc(n>>(op%12), op)
+			case op < 160 && len(o.refs) > 0:
+				o.resize(n%len(o.refs), n>>4)
 			case op < 240 && len(o.refs) > 0:
 				o.free(n % len(o.refs))
 			case op < 245:

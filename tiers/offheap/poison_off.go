@@ -10,6 +10,7 @@ type debug struct{}
 func (debug) allocated(ref Ref) Ref { return ref }
 func (debug) check(Ref, string)     {}
 func (debug) freed(*Pool, Ref)      {}
+func (debug) resized(Ref)           {}
 func (debug) dropped()              {}
 func (debug) leaks() string         { return "" }
 

@@ -64,6 +64,8 @@ func (d *debug) freed(p *Pool, ref Ref) {
 	}
 }
 
+func (d *debug) resized(ref Ref) { d.objects[ref&addrMask].ref = ref }
+
 func (d *debug) dropped() { d.objects = nil }
 
 // leaks lists what lives by where it was allocated, most bytes first.

@@ -87,6 +87,27 @@ func (p *Pool) Free(ref Ref) {
 	}
 }
 
+// Resize changes an object's length where it lies, when n bytes are of its size class: an overwrite then moves nothing. It gives the
+// Ref that the object has from now on, or false when it takes an Alloc and a Free instead. The bytes up to the shorter length stay.
+func (p *Pool) Resize(ref Ref, n int) (Ref, []byte, bool) {
+	if poisoned {
+		p.debug.check(ref, "resize")
+	}
+	old := int(ref >> addrBits)
+	if old == 0 || uint(n-1) >= uint(p.heap.plan.maxBytes) {
+		return ref, nil, false
+	}
+	if class := slabAt(p.slabOf(ref)).class; classOf(n) != int(class) {
+		return ref, nil, false
+	}
+	p.requested.Add(int64(n - old))
+	again := ref&(1<<addrBits-1) | Ref(n)<<addrBits
+	if poisoned {
+		p.debug.resized(again)
+	}
+	return again, bytesAt(ref&addrMask, n), true
+}
+
 // relist puts a slab where it belongs after a slot of it became free.
 func (p *Pool) relist(b *bin, s *slab) {
 	if s.list == full {
