@@ -160,8 +160,7 @@ func (r *Region) scalarOf(e entry, kind CellKind, sub string) []byte {
 	ref := e.record(kind, sub)
 	p := unpack(r.store.mem.Bytes(ref))
 	if p.flags&bodyMask == bodySibling && p.tag == TagReg {
-		x := p.sibling()
-		return x.val
+		return value(p.body, p.flags&recordWide != 0)
 	}
 	return r.scalar(e.cell(kind, sub))
 }

@@ -121,6 +121,20 @@ func (e entry) shows(kind CellKind, sub string) bool {
 	return p.present()
 }
 
+// register is the value of an entry that holds one register and nothing else.
+func (e entry) register() (val []byte, ok bool) {
+	if e.ref == 0 || e.b[0]&(formMask|bodyMask|recordNamed) != formSolo|bodySibling || e.b[1] != byte(CellValue)|byte(TagReg)<<4 {
+		return nil, false
+	}
+	_, b := cut(e.b[2:])
+	return value(b, e.b[0]&recordWide != 0), true
+}
+
+// plain reports whether the entry is none, or a value without an expiry.
+func (e entry) plain() bool {
+	return e.ref == 0 || e.b[0]&formMask == formSolo && CellKind(e.b[1]&nibbleWide) == CellValue
+}
+
 // load reads a cell of the entry.
 func (e entry) load(c *cell, ref uint64) {
 	p := unpack(e.s.mem.Bytes(ref))

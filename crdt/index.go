@@ -11,6 +11,9 @@ import (
 // of which is an allocation of Memory:
 //
 //	leaf   number − base of the leaf, 12 bits, and the record, 36 bits: 6 bytes a dot, sorted
+//
+// A dot that goes leaves its place without a record, until a quarter of the leaf are such: to close up at once would
+// move half a leaf.
 type dotIndex struct {
 	leaves []leaf
 	n      int
@@ -19,7 +22,8 @@ type dotIndex struct {
 type leaf struct {
 	base Seq
 	ref  uint64
-	n    int32
+	n    int16 // places, in the order of their numbers
+	dead int16 // of which these hold no record any more
 }
 
 const (
@@ -89,7 +93,7 @@ func (x *dotIndex) add(s *store, seq Seq, ref uint64) {
 			x.leaves = slices.Insert(x.leaves, k, leaf{base: seq})
 		}
 	}
-	if x.leaves[k].n == leafMax {
+	if x.leaves[k].n == leafMax && !x.leaves[k].compact(s) {
 		x.split(s, k)
 		k = x.leafOf(seq)
 	}
@@ -119,6 +123,22 @@ func (l *leaf) lowerTo(s *store, seq Seq) bool {
 		putDot(b, i, dotAt(b, i)+shift<<refBits)
 	}
 	l.base = seq
+	return true
+}
+
+// compact closes up the places without a record. It reports whether there were any.
+func (l *leaf) compact(s *store) bool {
+	if l.dead == 0 {
+		return false
+	}
+	b, n := s.mem.Bytes(l.ref), 0
+	for i := range int(l.n) {
+		if d := dotAt(b, i); d&refMask != 0 {
+			putDot(b, n, d)
+			n++
+		}
+	}
+	l.n, l.dead = int16(n), 0
 	return true
 }
 
@@ -156,13 +176,13 @@ func (x *dotIndex) split(s *store, k int) {
 		}
 		off = dotAt(b, at) >> refBits
 	}
-	up := leaf{base: x.leaves[k].base + Seq(off), n: int32(n - at)}
+	up := leaf{base: x.leaves[k].base + Seq(off), n: int16(n - at)}
 	ref, to := s.alloc(forCausal, max(n-at+leafStep, leafStep)*dotBytes)
 	up.ref = ref
 	for i := at; i < n; i++ {
 		putDot(to, i-at, dotAt(b, i)-off<<refBits)
 	}
-	x.leaves[k].n = int32(at)
+	x.leaves[k].n = int16(at)
 	x.leaves[k].resize(s, at+leafStep)
 	x.leaves = slices.Insert(x.leaves, k+1, up)
 }
@@ -193,9 +213,12 @@ func (x *dotIndex) drop(s *store, seq Seq, ref uint64) {
 	k, i := x.find(s, seq, ref)
 	l := &x.leaves[k]
 	b := s.mem.Bytes(l.ref)
-	copy(b[i*dotBytes:], b[(i+1)*dotBytes:int(l.n)*dotBytes])
+	putDot(b, i, dotAt(b, i)&^refMask)
 	x.n--
-	if l.n--; l.n == 0 {
+	if l.dead++; l.dead <= l.n/4 {
+		return
+	}
+	if l.compact(s); l.n == 0 {
 		s.free(forCausal, l.ref)
 		x.leaves = slices.Delete(x.leaves, k, k+1)
 		if cap(x.leaves) > 4*len(x.leaves)+16 {
@@ -204,23 +227,29 @@ func (x *dotIndex) drop(s *store, seq Seq, ref uint64) {
 		return
 	}
 	if l.n <= leafLow {
-		x.join(s, k)
+		k = x.join(s, k)
 	}
-	if l := &x.leaves[min(k, len(x.leaves)-1)]; len(s.mem.Bytes(l.ref)) > (int(l.n)+4*leafStep)*dotBytes {
+	if l := &x.leaves[k]; len(b) > (int(l.n)+2*leafStep)*dotBytes {
 		l.resize(s, int(l.n)+leafStep)
 	}
 }
 
-// join appends the leaf behind k to it, or k to the one before, where both have few dots.
-func (x *dotIndex) join(s *store, k int) {
-	for _, k := range []int{k, k - 1} {
-		if k < 0 || k+1 >= len(x.leaves) {
+// join appends the leaf behind k to it, or k to the one before, where both have few dots. It gives the place of the leaf
+// that then holds those of k.
+func (x *dotIndex) join(s *store, k int) int {
+	for _, j := range []int{k, k - 1} {
+		if j < 0 || j+1 >= len(x.leaves) {
 			continue
 		}
-		l, up := &x.leaves[k], &x.leaves[k+1]
+		l, up := &x.leaves[j], &x.leaves[j+1]
+		if l.n-l.dead > leafLow || up.n-up.dead > leafLow {
+			continue
+		}
+		l.compact(s)
+		up.compact(s)
 		b, from := s.mem.Bytes(l.ref), s.mem.Bytes(up.ref)
 		shift := uint64(up.base - l.base)
-		if l.n > leafLow || up.n > leafLow || shift+dotAt(from, int(up.n)-1)>>refBits >= leafSpan {
+		if shift+dotAt(from, int(up.n)-1)>>refBits >= leafSpan {
 			continue
 		}
 		if n := int(l.n + up.n); n*dotBytes > len(b) {
@@ -232,9 +261,10 @@ func (x *dotIndex) join(s *store, k int) {
 		}
 		l.n += up.n
 		s.free(forCausal, up.ref)
-		x.leaves = slices.Delete(x.leaves, k+1, k+2)
-		return
+		x.leaves = slices.Delete(x.leaves, j+1, j+2)
+		return j
 	}
+	return k
 }
 
 // move files a dot under another record: its cell has moved.
@@ -257,8 +287,7 @@ func (x *dotIndex) each(s *store, from Seq, fn func(seq Seq, ref uint64) bool) {
 			i = lower(b, int(l.n), min(uint64(from-l.base), leafSpan))
 		}
 		for ; i < int(l.n); i++ {
-			d := dotAt(b, i)
-			if !fn(l.base+Seq(d>>refBits), d&refMask) {
+			if d := dotAt(b, i); d&refMask != 0 && !fn(l.base+Seq(d>>refBits), d&refMask) {
 				return
 			}
 		}
@@ -279,13 +308,18 @@ func (x *dotIndex) missing(s *store, r Runs, fn func(seq Seq, ref uint64)) {
 func (x *dotIndex) from(s *store, seq Seq) (n int) {
 	k := max(x.leafOf(seq), 0)
 	for _, l := range x.leaves[min(k+1, len(x.leaves)):] {
-		n += int(l.n)
+		n += int(l.n - l.dead)
 	}
 	if k < len(x.leaves) {
 		l := &x.leaves[k]
-		n += int(l.n)
+		b, i := s.mem.Bytes(l.ref), 0
 		if l.base < seq {
-			n -= lower(s.mem.Bytes(l.ref), int(l.n), min(uint64(seq-l.base), leafSpan))
+			i = lower(b, int(l.n), min(uint64(seq-l.base), leafSpan))
+		}
+		for ; i < int(l.n); i++ {
+			if dotAt(b, i)&refMask != 0 {
+				n++
+			}
 		}
 	}
 	return n
@@ -297,8 +331,7 @@ func (x *dotIndex) latest(s *store, fn func(seq Seq, ref uint64) bool) {
 		l := &x.leaves[k]
 		b := s.mem.Bytes(l.ref)
 		for i := int(l.n) - 1; i >= 0; i-- {
-			d := dotAt(b, i)
-			if !fn(l.base+Seq(d>>refBits), d&refMask) {
+			if d := dotAt(b, i); d&refMask != 0 && !fn(l.base+Seq(d>>refBits), d&refMask) {
 				return
 			}
 		}

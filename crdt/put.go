@@ -22,12 +22,13 @@ func (r *Region) put(c *cell, was bool) {
 		c.ref = s.keep(s.encode(c, 0))
 		c.in = c.ref
 		s.entries.insert(s, c.at.e, c.ref)
+		c.reread(s)
 	default:
 		r.bytes += int64(len(c.sub))
 		r.addPart(c)
+		c.reread(s)
 	}
 	r.indexFresh(c)
-	c.reread(s)
 	if !c.solo() {
 		r.recountHead(s.mem.Bytes(c.in), c, was)
 	}
@@ -82,12 +83,18 @@ func (r *Region) rewrite(c *cell) {
 		s.use[from] -= int64(len(old))
 		s.use[to] += int64(len(old))
 		copy(old, rec)
+		if x := old[:len(rec):len(rec)]; x[0]&bodyMask == bodySibling {
+			val := c.sibs[0].val
+			c.sibs[0].val = x[len(x)-len(val):] // key and name are where they were, and the value is last
+			return
+		}
 	} else {
 		from := c.ref
 		c.ref = s.keep(rec)
 		r.moved(c, from)
 		s.drop(from)
 	}
+	c.reread(s)
 }
 
 // recordSlack is how many bytes of an allocation a record may leave unused rather than move, beside an eighth of its own.

@@ -62,17 +62,28 @@ func (r *Region) TakeDirty() []Record {
 
 // takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back.
 func (r *Region) takeCells(recs []Record) []Record {
+	s := &r.store
 	var c cell
-	var refs []uint64
-	for _, p := range r.dirty.at {
-		refs = r.store.at(p, refs[:0])
-		for _, ref := range refs {
-			if b := r.store.mem.Bytes(ref); b[0]&recordDirty != 0 {
-				b[0] &^= recordDirty
-				r.store.load(&c, ref)
-				recs = append(recs, r.cellRecord(&c))
-			}
+	take := func(ref uint64, key []byte) {
+		if b := s.mem.Bytes(ref); b[0]&recordDirty != 0 { // whatever is dirty is to be written: its hash need not be looked at
+			b[0] &^= recordDirty
+			p := unpack(b)
+			p.decode(&c)
+			recs = append(recs, r.record(key, p.kind, p.sub, &c))
 		}
+	}
+	for _, p := range r.dirty.at {
+		s.entries.alike(p.e, func(ref uint64) bool {
+			b := s.mem.Bytes(ref)
+			key := entryKey(b)
+			if b[0]&formMask != formHead {
+				take(ref, key)
+				return true
+			}
+			t := s.cellsOf(b)
+			t.alike(p.c, func(ref uint64) bool { take(ref, key); return true })
+			return true
+		})
 	}
 	for d := (decoder{b: r.dirty.gone}); len(d.b) > 0; {
 		key := d.bytes(MaxKeyBytes)
@@ -99,7 +110,10 @@ func (r *Region) cellKey(key []byte, kind CellKind, sub []byte) []byte {
 }
 
 // cellRecord encodes a cell.
-func (r *Region) cellRecord(c *cell) Record {
+func (r *Region) cellRecord(c *cell) Record { return r.record(c.key, c.kind, c.sub, c) }
+
+// record encodes what c holds as a cell's record.
+func (r *Region) record(key []byte, kind CellKind, sub []byte, c *cell) Record {
 	size := 4 + 8*len(c.ghosts)
 	for i := range c.sibs {
 		size += 24 + len(c.sibs[i].val)
@@ -119,7 +133,7 @@ func (r *Region) cellRecord(c *cell) Record {
 		b = binary.AppendUvarint(b, uint64(g.org))
 		b = binary.AppendUvarint(b, uint64(g.seq))
 	}
-	return Record{r.cellKey(c.key, c.kind, c.sub), b}
+	return Record{r.cellKey(key, kind, sub), b}
 }
 
 func (o *originState) encode() []byte {

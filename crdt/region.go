@@ -330,7 +330,12 @@ func (r *Region) seek(c *cell, key string, kind CellKind, sub string) {
 
 // seekIn is seek where the entry was found, or only its hash is known.
 func (r *Region) seekIn(c *cell, e entry, key string, kind CellKind, sub string) {
-	if ref := e.record(kind, sub); ref != 0 {
+	if !e.many() && e.ok() {
+		if p := unpack(e.b); p.kind == kind && string(p.sub) == sub {
+			e.s.take(c, &p, e.ref, e)
+			return
+		}
+	} else if ref := e.record(kind, sub); ref != 0 {
 		e.load(c, ref)
 		return
 	}

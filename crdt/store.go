@@ -283,6 +283,19 @@ func (p *packed) sibling() (x sibling) {
 	return x
 }
 
+// value is the value in a body of one sibling.
+func value(b []byte, wide bool) []byte {
+	_, b = number(b)
+	_, b = number(b)
+	if wide {
+		b = b[8:]
+	} else {
+		_, b = number(b[5:])
+	}
+	val, _ := cut(b)
+	return val
+}
+
 // present is cell.present of a record.
 func (p *packed) present() bool {
 	switch p.flags & bodyMask {

@@ -68,13 +68,17 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	was := c.present()
 	for i := len(c.sibs) - 1; i >= 0; i-- {
 		if covers == nil || covers(&c.sibs[i]) {
-			op.deps = append(op.deps, c.sibs[i].tip)
+			if r.cfg.Push {
+				op.deps = append(op.deps, c.sibs[i].tip)
+			}
 			r.dropSibling(c, i)
 		}
 	}
 	for i := len(c.ghosts) - 1; i >= 0; i-- {
 		if g := c.ghosts[i]; !c.scopes() || r.everywhere(g) {
-			op.deps = append(op.deps, g)
+			if r.cfg.Push {
+				op.deps = append(op.deps, g)
+			}
 			r.dropGhost(c, i)
 		}
 	}
@@ -161,7 +165,7 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 		return
 	}
 	e := t.prepare(key)
-	if exp := e.exp(); e.count(CellMember) > 0 || e.count(CellField) > 0 {
+	if exp := e.exp(); !e.plain() && (e.count(CellMember) > 0 || e.count(CellField) > 0) {
 		t.drop(key)
 		if keepTTL && exp != 0 {
 			defer t.Expire(key, exp)
@@ -169,7 +173,7 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 		e = t.r.find(e.hash, key)
 		e.hash = t.r.key.string(0, key)
 	}
-	expires := e.ok() && e.record(CellExpiry, "") != 0
+	expires := !e.plain() && e.record(CellExpiry, "") != 0
 	c := &t.r.hot
 	t.r.seekIn(c, e, key, CellValue, "")
 	t.assign(c, val)

@@ -53,9 +53,16 @@ func (v *View) Kind(key string) Kind { return v.get(key).kind() }
 
 // Get reads a register or counter as bytes. Error: ErrWrongType.
 func (v *View) Get(key string) (val []byte, ok bool, err error) {
-	e, err := v.of(key, KindString)
-	if !e.ok() {
-		return nil, false, err
+	v.touched = v.r.key.string(0, key)
+	e := v.r.find(v.touched, key)
+	if val, ok = e.register(); ok { // most entries
+		return val, true, nil
+	}
+	if !e.ok() || !v.shows(e) {
+		return nil, false, nil
+	}
+	if e.kind() != KindString {
+		return nil, false, ErrWrongType
 	}
 	return v.r.scalarOf(e, CellValue, ""), true, nil
 }
