@@ -60,6 +60,8 @@ type Config struct {
 	// Memory holds the entries and their indexes. Several regions may share one. nil means chunks of the Go heap, of
 	// the region's own.
 	Memory Memory
+	// Chunks is where a region without a Memory gets its chunks instead of the Go heap.
+	Chunks Chunks
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -149,7 +151,7 @@ func NewRegion(cfg Config) *Region {
 	}
 	key := hashKey{binary.BigEndian.Uint64(cfg.HashKey[:8]), binary.BigEndian.Uint64(cfg.HashKey[8:])}
 	if cfg.Memory == nil {
-		cfg.Memory = new(slabs)
+		cfg.Memory = &slabs{source: cfg.Chunks}
 	}
 	return &Region{
 		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true,

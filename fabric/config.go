@@ -153,6 +153,8 @@ type Config struct {
 	// ScrubEvery is how long one pass of the scrub takes: it checks what the replicas keep beside their entries, and
 	// compares them with those of one connected member, another each time. Default 1 h, less than 0: never.
 	ScrubEvery time.Duration
+	// MemoryNodes are the machine's memory nodes, as offheap.ReadNodes gives them. Default: one.
+	MemoryNodes []int
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/tiers/offheap"
 )
 
 // Region is this node's replica of one region. Reads and writes are local and never wait for a peer.
@@ -58,11 +59,21 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey()})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey(), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
 	r.nextDue.Store(math.MaxInt64)
 	return r
 }
+
+// chunks is a region's part of the node's memory.
+type chunks struct{ pool *offheap.Pool }
+
+func (c chunks) Alloc(n int) (uint64, []byte) {
+	ref, b := c.pool.Alloc(n)
+	return uint64(ref), b
+}
+
+func (c chunks) Free(ref uint64) { c.pool.Free(offheap.Ref(ref)) }
 
 // hashKey is what a Transport whose members share a secret gives, so that clients cannot choose keys that hash alike.
 func (f *Fabric) hashKey() [16]byte {
