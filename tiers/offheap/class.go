@@ -3,8 +3,8 @@ package offheap
 import "math/bits"
 
 // Size classes: every 8 bytes from 16 to 256, since records of small keys and values are there, then eight to a doubling. A slot is
-// then at most 1/8 larger than what was asked for, beyond 64 bytes, and 5 % larger on average. Four to a doubling would save slabs in small pools, and cost twice that in
-// large ones, which is where the bytes are.
+// then at most 1/8 larger than what was asked for, beyond 64 bytes, and 5 % larger on average. Four to a doubling would save
+// slabs in small pools, and cost twice that in large ones, which is where the bytes are.
 const (
 	classMinBytes = 16
 	fineMaxBytes  = 1 << fineMaxLog

@@ -6,7 +6,7 @@ import (
 )
 
 // A Pool holds the objects of one owner and purpose. One writer at a time may use it (the owner's lock says which), beside any
-// number of readers of Bytes while no writer runs. Used, Requested and Reserved may be read at any time.
+// number of readers of Bytes while no writer runs. Usage may be read at any time. After Close only Close may be called.
 type Pool struct {
 	heap  *Heap
 	arena *arena
