@@ -74,6 +74,9 @@ var traces = map[string]trace{
 
 func TestS3FIFOWithstandsScans(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a figure, which no race detector changes")
+	}
 	for name, tr := range traces {
 		s3, lru := hitRatio(NewS3FIFO(), tr), hitRatio(NewLRU(), tr)
 		t.Logf("%s: s3fifo %.4f, lru %.4f, lfu %.4f", name, s3, lru, hitRatio(NewLFU(), tr))

@@ -58,7 +58,7 @@ func TestLargePoolsWasteLittle(t *testing.T) {
 		h := newHeap(t, Config{})
 		p := h.NewPool(Value)
 		rng := rand.New(rand.NewPCG(1, 1))
-		for p.Usage().Requested < 64<<20 {
+		for p.Usage().Requested < enough[int64](64<<20, 16<<20) {
 			p.Alloc(size(rng))
 		}
 		st := h.Stats()
@@ -68,6 +68,14 @@ func TestLargePoolsWasteLittle(t *testing.T) {
 			t.Errorf("%s wastes %.1f %%", name, waste*100)
 		}
 	}
+}
+
+// enough is how much a test does, and how much of it with -short, as under the race detector.
+func enough[T int | int64](all, short T) T {
+	if testing.Short() {
+		return short
+	}
+	return all
 }
 
 // TestChurnKeepsWasteBounded replaces every object several times by one of another size: slabs of all fills result.
@@ -80,7 +88,7 @@ func TestChurnKeepsWasteBounded(t *testing.T) {
 	for i := range refs {
 		refs[i], _ = p.Alloc(16 + rng.IntN(284))
 	}
-	for range 5 * len(refs) {
+	for range enough(5, 1) * len(refs) {
 		i := rng.IntN(len(refs))
 		p.Free(refs[i])
 		refs[i], _ = p.Alloc(16 + rng.IntN(284))
