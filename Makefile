@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X github.com/edgemem/edgemem/cmd/edgemem/internal/build.versio
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # Packages under the race detector: those that share memory between goroutines.
-RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./cmd/edgemem/internal/resp/...
+RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/...
 TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 10s
 FUZZ_PKGS ?= ./...
@@ -39,6 +39,11 @@ test: ## every test of the module: what the README says and CI runs
 .PHONY: race
 race: ## the packages that share memory, under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $(RACE_PKGS)
+
+.PHONY: poison
+poison: ## the pools with freed memory poisoned and leaks reported
+	$(GO) vet -tags edgemem_poison ./tiers/offheap
+	$(GO) test -tags edgemem_poison -timeout $(TEST_TIMEOUT) ./tiers/offheap
 
 .PHONY: lint
 lint: lint-format lint-mod ## format, vet, staticcheck, modules, scripts

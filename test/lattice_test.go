@@ -111,7 +111,7 @@ var lattice = []layer{
 	},
 	{
 		dir:   "test",
-		own:   []string{"crdt", "tiers", "persist", "persist/storetest", "p2p", "fabric"},
+		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric"},
 		third: []string{"*"},
 	},
 }

@@ -1,5 +1,5 @@
-// Package evict chooses which values leave memory when it is short. It knows entries by an id and a size, and holds no values; the owner
-// keeps the Slot that Insert gave beside each entry, so that Touch, on the path of every read, looks nothing up.
+// Package evict chooses which values leave memory when it is short. It knows entries by an id and a size, and holds no values;
+// the owner keeps the Slot that Insert gave beside each entry, so that Touch, on the path of every read, looks nothing up.
 //
 //	value comes to memory ─► Insert(id, size) ─► Slot, kept with the entry
 //	value is read         ─► Touch(slot)

@@ -74,6 +74,9 @@ var traces = map[string]trace{
 
 func TestS3FIFOWithstandsScans(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a figure, which no race detector changes")
+	}
 	for name, tr := range traces {
 		s3, lru := hitRatio(NewS3FIFO(), tr), hitRatio(NewLRU(), tr)
 		t.Logf("%s: s3fifo %.4f, lru %.4f, lfu %.4f", name, s3, lru, hitRatio(NewLFU(), tr))
@@ -89,20 +92,23 @@ func TestS3FIFOWithstandsScans(t *testing.T) {
 
 func BenchmarkTouch(b *testing.B) {
 	for _, name := range Names() {
-		b.Run(name, func(b *testing.B) {
-			p, _ := New(name)
-			slots := make([]Slot, 1<<20)
-			for i := range slots {
-				slots[i] = p.Insert(uint64(i), 100, 0)
-			}
-			rng := rand.New(rand.NewPCG(1, 1))
-			rng.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
-			i := 0
-			for b.Loop() {
-				p.Touch(slots[i&(len(slots)-1)])
-				i++
-			}
-		})
+		b.Run("hot/"+name, func(b *testing.B) { touch(b, name, 1<<12) })
+		b.Run("million/"+name, func(b *testing.B) { touch(b, name, 1<<20) })
+	}
+}
+
+func touch(b *testing.B, name string, count int) {
+	p, _ := New(name)
+	slots := make([]Slot, count)
+	for i := range slots {
+		slots[i] = p.Insert(uint64(i), 100, 0)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	rng.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
+	i := 0
+	for b.Loop() {
+		p.Touch(slots[i&(len(slots)-1)])
+		i++
 	}
 }
 

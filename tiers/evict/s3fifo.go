@@ -4,8 +4,8 @@ import "sync/atomic"
 
 // S3FIFO is the policy of Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction" (SOSP 2023). Most
 // entries are read once and never again: they enter a small queue, a tenth of all bytes, and leave at its end unless they
-// were read more than once there. Those go to the main queue, at whose end a read entry goes round again, one read poorer. Who left the
-// small queue is remembered for a while: an entry that comes back soon goes to the main queue at once. A scan thus
+// were read more than once there. Those go to the main queue, at whose end a read entry goes round again, one read poorer. Who
+// left the small queue is remembered for a while: an entry that comes back soon goes to the main queue at once. A scan thus
 // passes through a tenth of memory and displaces nothing else.
 //
 // Here memory has no fixed size: the queues' shares are of what is held when victims are asked for.

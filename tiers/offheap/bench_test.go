@@ -192,3 +192,43 @@ func BenchmarkRandomBytes(b *testing.B) {
 		sink += p.Bytes(refs[rng.IntN(len(refs))])[5]
 	}
 }
+
+// BenchmarkRegions is what ten thousand regions of a kilobyte cost: five records, a table and some metadata each.
+func BenchmarkRegions(b *testing.B) {
+	const count = 10_000
+	for b.Loop() {
+		h := newHeap(b, Config{})
+		rng := rand.New(rand.NewPCG(1, 1))
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for range count {
+			values := h.NewPool(Value)
+			for range 5 {
+				values.Alloc(100 + rng.IntN(100))
+			}
+			h.NewPool(Index).AllocArray(128)
+			h.NewPool(Causal).Alloc(100)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		st := h.Stats()
+		b.ReportMetric(float64(st.Total.Requested)/count, "asked/region")
+		b.ReportMetric(float64(st.Mapped)/count, "mapped/region")
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/count, "Go-heap/region")
+	}
+}
+
+// BenchmarkParallel has each goroutine grow and drop a pool of its own: the arena's lock is all that they share.
+func BenchmarkParallel(b *testing.B) {
+	h := newHeap(b, Config{})
+	b.RunParallel(func(pb *testing.PB) {
+		p := h.NewPool(Value)
+		for i := 0; pb.Next(); i++ {
+			if i%10_000 == 0 {
+				p.Drop()
+			}
+			p.Alloc(130)
+		}
+	})
+}

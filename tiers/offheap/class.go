@@ -3,8 +3,8 @@ package offheap
 import "math/bits"
 
 // Size classes: every 8 bytes from 16 to 256, since records of small keys and values are there, then eight to a doubling. A slot is
-// then at most 1/8 larger than what was asked for, beyond 64 bytes, and 5 % larger on average. Four to a doubling would save slabs in small pools, and cost twice that in
-// large ones, which is where the bytes are.
+// then at most 1/8 larger than what was asked for, beyond 64 bytes, and 5 % larger on average. Four to a doubling would save
+// slabs in small pools, and cost twice that in large ones, which is where the bytes are.
 const (
 	classMinBytes = 16
 	fineMaxBytes  = 1 << fineMaxLog
@@ -28,13 +28,13 @@ var classBytes = func() (sizes [classCount]uint32) {
 }()
 
 // classOf gives the smallest class with at least n bytes, for n from 1 to the largest class.
-func classOf(n int) int {
+func classOf(n int) uint8 {
 	if n <= fineMaxBytes {
-		return max(0, (n+7)/8-classMinBytes/8)
+		return uint8(max(0, (n+7)/8-classMinBytes/8))
 	}
 	m := uint(n - 1)
 	k := bits.Len(m) - 1 // n is above 2^k and at most 2^(k+1)
-	return fineClasses + (k-fineMaxLog)*8 + int(m>>(k-3)&7)
+	return uint8(fineClasses + (k-fineMaxLog)*8 + int(m>>(k-3)&7))
 }
 
 // A plan says how large the slabs of each class may be in a heap with chunks of a given size.

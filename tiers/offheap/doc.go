@@ -38,18 +38,28 @@
 //
 // # Cost
 //
-//	Bytes        no load beside the object's own; about 1 ns
-//	Alloc, Free  O(1); two locked additions each, which are half of it; no Go allocation
+//	Bytes        no load beside the object's own; about 1 ns and a call
+//	Alloc, Free  O(1), about 20 ns each, half of it two locked additions; no Go allocation. At random places of a
+//	             large heap both together are some six misses of the processor's caches
+//	Resize       O(1), in place
 //	Drop         O(slabs + mappings)
 //	slots        5 % larger than asked for on average, 12.5 % at most above 64 bytes
 //	slabs        32 bytes each, and a tail of at most 6 % in slabs of full size
 //	chunks       a byte in 256, and 64
-//	empty pool   176 bytes of Go heap; about 56 for each class that it uses
+//	large pools  139 bytes of RSS for an object of 130, all counted (5 M objects)
+//	churn        17 % of what is mapped, after each of 50,000 objects of 16 to 300 bytes was replaced five times by one of another size
+//	small pools  three pools with 976 bytes in seven objects: 1,809 bytes of chunks and 657 of Go heap
+//	empty pool   128 bytes of Go heap, and 8 in the heap's list; the first object adds about 60
 //
 // # Limits
 //
 // Addresses must fit 48 bits; where the system maps higher, Alloc gives nil. Objects beyond the largest class, a sixteenth of
 // a chunk or 32 KiB, cost two system calls and are rounded to pages; kernels limit how many mappings a process has
-// (65,530 on Linux by default), though they join neighbours. A Ref is trusted: made up, or used after its Free, it reads
-// other objects or faults. The build tag edgemem_poison finds such use (poison_on.go); tests run under both.
+// (65,530 on Linux by default), though they join neighbours.
+//
+// A Ref is trusted: made up, or used after its Free, it reads other objects or faults. The build tag edgemem_poison finds
+// such use (poison_on.go); tests run under both.
+//
+// Beyond 32 MiB chunks are cut from huge pages. The kernel may then hold up to 2 MiB more than Resident says, and takes a part of a
+// huge page back only when memory is short.
 package offheap

@@ -7,17 +7,16 @@ import (
 
 // Drop frees all objects at once, in time that grows with slabs and mappings rather than with objects. The pool is then as new.
 func (p *Pool) Drop() {
-	for i := range p.bins {
-		for b := &p.bins[i]; len(b.slabs) > 0; {
-			p.release(b, b.at(uint32(len(b.slabs))))
-		}
+	for len(p.slabs) > 0 {
+		s := p.slabIn(uint32(len(p.slabs)))
+		p.release(p.bin(s.class), s)
 	}
 	for ref := p.large; ref != 0; {
 		next := largeAt(ref).next
 		p.unmapLarge(ref)
 		ref = next
 	}
-	p.bins, p.large, p.slot = nil, 0, [classCount]uint8{}
+	p.bins, p.index, p.slabs, p.large = nil, nil, nil, 0
 	p.used.Store(0)
 	p.requested.Store(0)
 	if poisoned {
@@ -54,13 +53,12 @@ func (p *Pool) leaks() error {
 func (p *Pool) Trim(now time.Time, idle time.Duration) (returned int64) {
 	for i := range p.bins {
 		b := &p.bins[i]
-		if b.spare == 0 || !expired(since(b.slabs[b.spare-1]), now, idle) {
+		if b.spare == 0 || !expired(since(p.slabs[b.spare-1]), now, idle) {
 			continue
 		}
-		s := b.at(b.spare)
+		s := p.slabIn(b.spare)
 		returned += int64(blockBytes(s.order))
 		p.release(b, s)
-		b.spare = 0
 	}
 	return returned
 }

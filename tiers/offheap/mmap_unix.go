@@ -135,7 +135,8 @@ func (m *Mmap) Unmap(addr uint64, size int) {
 	}
 }
 
-// Discard tells the kernel that the pages hold nothing. It is advice: where it is refused, memory only stays longer.
+// Discard tells the kernel that the pages hold nothing. It is advice: where it is refused, or heard
+// later, as systems other than Linux do, memory only stays longer.
 func (m *Mmap) Discard(addr uint64, size int) {
 	_ = unix.Madvise(unsafe.Slice((*byte)(at(addr)), size), unix.MADV_DONTNEED)
 }

@@ -5,6 +5,7 @@ package offheap
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -46,5 +47,33 @@ func TestDiscardedPagesReadAsZero(t *testing.T) {
 	src.Discard(addr+uint64(src.PageBytes()), 64<<10-src.PageBytes())
 	if b[0] != 1 {
 		t.Error("a page before the discarded ones changed")
+	}
+}
+
+// BenchmarkProbe reads random words of a table of 64 MiB, which is huge pages where the source maps it.
+func BenchmarkProbe(b *testing.B) {
+	const size = 64 << 20
+	for name, m := range map[string]func(*Mmap) (uint64, error){
+		"huge":  func(m *Mmap) (uint64, error) { return m.Map(size, m.pageBytes, -1) },
+		"small": func(m *Mmap) (uint64, error) { return m.plain(size, m.pageBytes) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			src := NewMmap().(*Mmap)
+			addr, err := m(src)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer src.Unmap(addr, size)
+			table := bytesAt(addr, size)
+			for i := 0; i < size; i += 4096 {
+				table[i] = 1
+			}
+			rng := rand.New(rand.NewPCG(1, 1))
+			sum := byte(0)
+			for b.Loop() {
+				sum += table[rng.Uint64N(size)]
+			}
+			sink = sum
+		})
 	}
 }

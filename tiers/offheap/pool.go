@@ -6,7 +6,7 @@ import (
 )
 
 // A Pool holds the objects of one owner and purpose. One writer at a time may use it (the owner's lock says which), beside any
-// number of readers of Bytes while no writer runs. Used, Requested and Reserved may be read at any time.
+// number of readers of Bytes while no writer runs. Usage may be read at any time. After Close only Close may be called.
 type Pool struct {
 	heap  *Heap
 	arena *arena
@@ -17,11 +17,12 @@ type Pool struct {
 	reserved  atomic.Int64
 
 	bins    []bin
-	large   uint64 // first of the objects with mappings of their own
-	name    uint32 // never reused: slabs carry it
-	place   uint32 // among the heap's pools
+	index   *[classCount]uint8 // of each class, its bin's place + 1; nil while there are few
+	slabs   []uint64           // addresses, in no order
+	large   uint64             // first of the objects with mappings of their own
+	name    uint32             // never reused: slabs carry it
+	place   uint32             // among the heap's pools
 	purpose Purpose
-	slot    [classCount]uint8 // of each class, its bin's place + 1
 }
 
 // Alloc gives n bytes, whose content is undefined. When the system has no memory left both results are nil; so they are for n = 0,
@@ -35,11 +36,11 @@ func (p *Pool) Alloc(n int) (Ref, []byte) {
 		return 0, nil
 	}
 	place := b.head[partial]
-	base, size := b.slabs[place-1], classBytes[b.class]
+	base, size := p.slabs[place-1], classBytes[b.class]
 	s := slabAt(base)
 	slot := s.takeSlot(base, size)
 	if s.used == s.slots {
-		b.move(s, full)
+		p.move(b, s, full)
 	}
 	if place == b.spare {
 		b.spare = 0
@@ -83,7 +84,7 @@ func (p *Pool) Free(ref Ref) {
 	p.used.Add(-int64(classBytes[s.class]))
 	p.requested.Add(-int64(n))
 	if s.used == 0 || s.list == full {
-		p.relist(&p.bins[p.slot[s.class]-1], s)
+		p.relist(p.bin(s.class), s)
 	}
 }
 
@@ -97,7 +98,7 @@ func (p *Pool) Resize(ref Ref, n int) (Ref, []byte, bool) {
 	if old == 0 || uint(n-1) >= uint(p.heap.plan.maxBytes) {
 		return ref, nil, false
 	}
-	if class := slabAt(p.slabOf(ref)).class; classOf(n) != int(class) {
+	if class := slabAt(p.slabOf(ref)).class; classOf(n) != class {
 		return ref, nil, false
 	}
 	p.requested.Add(int64(n - old))
@@ -111,7 +112,7 @@ func (p *Pool) Resize(ref Ref, n int) (Ref, []byte, bool) {
 // relist puts a slab where it belongs after a slot of it became free.
 func (p *Pool) relist(b *bin, s *slab) {
 	if s.list == full {
-		b.link(s, partial)
+		p.link(b, s, partial)
 	}
 	if s.used > 0 {
 		return
@@ -123,7 +124,7 @@ func (p *Pool) relist(b *bin, s *slab) {
 	}
 	s.clear()
 	b.spare = s.place
-	*since(b.slabs[s.place-1]) = 0
+	*since(p.slabs[s.place-1]) = 0
 }
 
 func (p *Pool) slabOf(ref Ref) uint64 {
@@ -133,19 +134,50 @@ func (p *Pool) slabOf(ref Ref) uint64 {
 	return addr &^ (unitBytes<<order - 1)
 }
 
-// binWithRoom gives a bin from which an object of a class can be taken, or nil when there is no memory. The next call may move it.
-func (p *Pool) binWithRoom(class int) *bin {
-	if i := p.slot[class]; i != 0 && p.bins[i-1].head[partial] != 0 {
-		return &p.bins[i-1]
+// Bins are looked for one by one until there are so many.
+const binsBeforeIndex = 6
+
+// bin gives the bin of a class, or nil.
+func (p *Pool) bin(class uint8) *bin {
+	if p.index != nil {
+		if i := p.index[class]; i != 0 {
+			return &p.bins[i-1]
+		}
+		return nil
 	}
-	if b := p.lender(class); b != nil {
+	for i := range p.bins {
+		if p.bins[i].class == class {
+			return &p.bins[i]
+		}
+	}
+	return nil
+}
+
+func (p *Pool) addBin(class uint8) *bin {
+	p.bins = append(p.bins, bin{class: class})
+	if len(p.bins) == binsBeforeIndex {
+		p.index = new([classCount]uint8)
+		for i, b := range p.bins {
+			p.index[b.class] = uint8(i + 1)
+		}
+	} else if p.index != nil {
+		p.index[class] = uint8(len(p.bins))
+	}
+	return &p.bins[len(p.bins)-1]
+}
+
+// binWithRoom gives a bin from which an object of a class can be taken, or nil when there is no memory. The next call may move it.
+func (p *Pool) binWithRoom(class uint8) *bin {
+	b := p.bin(class)
+	if b != nil && b.head[partial] != 0 {
 		return b
 	}
-	if p.slot[class] == 0 {
-		p.bins = append(p.bins, bin{class: uint8(class)})
-		p.slot[class] = uint8(len(p.bins))
+	if lent := p.lender(class); lent != nil {
+		return lent
 	}
-	b := &p.bins[p.slot[class]-1]
+	if b == nil {
+		b = p.addBin(class)
+	}
 	if !p.grow(b) {
 		return nil
 	}
@@ -156,17 +188,18 @@ func (p *Pool) binWithRoom(class int) *bin {
 // a slab for each of their sizes would cost more.
 const lendBelowBytes = 4 << 10
 
-func (p *Pool) lender(class int) *bin {
+// lender gives the bin of the smallest such class that has room.
+func (p *Pool) lender(class uint8) (best *bin) {
 	if p.reserved.Load() >= lendBelowBytes {
 		return nil
 	}
-	enough := classBytes[class] * 3 / 2
-	for c := class + 1; c < classCount && classBytes[c] <= enough; c++ {
-		if i := p.slot[c]; i != 0 && p.bins[i-1].head[partial] != 0 {
-			return &p.bins[i-1]
+	for i := range p.bins {
+		b := &p.bins[i]
+		if b.head[partial] != 0 && b.class > class && classBytes[b.class] <= classBytes[class]*3/2 && (best == nil || b.class < best.class) {
+			best = b
 		}
 	}
-	return nil
+	return best
 }
 
 // grow adds a slab to a bin, and reports whether there was memory for one.
@@ -179,15 +212,15 @@ func (p *Pool) grow(b *bin) bool {
 	s := slabAt(base)
 	*s = slab{pool: p.name, class: b.class, order: order, slots: uint16(slotsIn(order, classBytes[b.class]))}
 	s.clear()
-	b.add(base)
+	p.add(b, base)
 	b.units += 1 << order
 	p.reserve(int64(blockBytes(order)))
 	return true
 }
 
 func (p *Pool) release(b *bin, s *slab) {
-	base, order := b.slabs[s.place-1], s.order
-	b.remove(s)
+	base, order := p.slabs[s.place-1], s.order
+	p.remove(b, s)
 	b.units -= 1 << order
 	p.reserve(-int64(blockBytes(order)))
 	s.pool = 0 // a stale Ref is then told from a live one

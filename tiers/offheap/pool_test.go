@@ -26,12 +26,12 @@ func TestEmptyPoolsAreCheap(t *testing.T) {
 	}
 }
 
-// TestSmallPools holds ten thousand regions of a kilobyte: five records of different sizes, a table and a little metadata.
+// TestSmallPools holds a thousand regions of a kilobyte: five records of different sizes, a table and a little metadata.
 func TestSmallPools(t *testing.T) {
 	t.Parallel()
 	h := newHeap(t, Config{})
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range 10_000 {
+	for range 1000 {
 		values, index, causal := h.NewPool(Value), h.NewPool(Index), h.NewPool(Causal)
 		for range 5 {
 			values.Alloc(100 + rng.IntN(100))
@@ -58,7 +58,7 @@ func TestLargePoolsWasteLittle(t *testing.T) {
 		h := newHeap(t, Config{})
 		p := h.NewPool(Value)
 		rng := rand.New(rand.NewPCG(1, 1))
-		for p.Usage().Requested < 64<<20 {
+		for p.Usage().Requested < enough[int64](64<<20, 16<<20) {
 			p.Alloc(size(rng))
 		}
 		st := h.Stats()
@@ -67,6 +67,37 @@ func TestLargePoolsWasteLittle(t *testing.T) {
 		if waste > 0.125 {
 			t.Errorf("%s wastes %.1f %%", name, waste*100)
 		}
+	}
+}
+
+// enough is how much a test does, and how much of it with -short, as under the race detector.
+func enough[T int | int64](all, short T) T {
+	if testing.Short() {
+		return short
+	}
+	return all
+}
+
+// TestChurnKeepsWasteBounded replaces every object several times by one of another size: slabs of all fills result.
+func TestChurnKeepsWasteBounded(t *testing.T) {
+	t.Parallel()
+	h := newHeap(t, Config{})
+	p := h.NewPool(Value)
+	rng := rand.New(rand.NewPCG(1, 1))
+	refs := make([]Ref, 50_000)
+	for i := range refs {
+		refs[i], _ = p.Alloc(16 + rng.IntN(284))
+	}
+	for range enough(5, 1) * len(refs) {
+		i := rng.IntN(len(refs))
+		p.Free(refs[i])
+		refs[i], _ = p.Alloc(16 + rng.IntN(284))
+	}
+	st := h.Stats()
+	waste := 1 - float64(st.Total.Requested)/float64(st.Mapped)
+	t.Logf("%.1f %% of what is mapped is not asked for", waste*100)
+	if waste > 0.19 { // slots are kept for the most objects that a class ever had at once
+		t.Errorf("after churn %.1f %% are wasted", waste*100)
 	}
 }
 

@@ -5,8 +5,8 @@ import "unsafe"
 // A slab is a block cut into slots of one class. Its header stands at its start; slots follow. Free slots are chained through
 // their first two bytes, and slots above fresh were never used: pages that nothing was written to take no memory.
 type slab struct {
-	prev, next uint32 // on the list that it is on: places in its bin, 0 for none
-	place      uint32 // in its bin's slabs, from 1
+	prev, next uint32 // on the list that it is on: places, 0 for none
+	place      uint32 // in its pool's slabs, from 1
 	pool       uint32 // the pool's name
 	free       uint16 // offset / 8 of the first free slot; 0 ends the chain
 	fresh      uint16 // offset / 8 of the first slot that was never given out
@@ -30,9 +30,8 @@ const (
 	full = lists
 )
 
-// A bin is what a pool has of one class.
+// A bin is what a pool has of one class. Many pools have one or two, of a slab each: it is kept small.
 type bin struct {
-	slabs []uint64      // addresses, in no order
 	head  [lists]uint32 // places
 	spare uint32        // place of the one empty slab that is kept, on the partial list
 	units uint32        // of the slabs together
@@ -43,68 +42,83 @@ func (b *bin) reserved() int64 { return int64(b.units) * unitBytes }
 
 func slabAt(addr uint64) *slab { return (*slab)(at(addr)) }
 
-func (b *bin) at(place uint32) *slab { return slabAt(b.slabs[place-1]) }
+func (p *Pool) slabIn(place uint32) *slab { return slabAt(p.slabs[place-1]) }
 
-func (b *bin) add(addr uint64) {
-	b.slabs = append(b.slabs, addr)
-	slabAt(addr).place = uint32(len(b.slabs))
-	b.link(slabAt(addr), partial)
+func (p *Pool) add(b *bin, addr uint64) {
+	p.slabs = append(p.slabs, addr)
+	slabAt(addr).place = uint32(len(p.slabs))
+	p.link(b, slabAt(addr), partial)
 }
 
-// remove lets the last slab take the removed one's place.
-func (b *bin) remove(s *slab) {
-	b.unlink(s)
-	place, last := s.place, uint32(len(b.slabs))
-	if place != last {
-		b.rename(b.at(last), place)
-		b.slabs[place-1] = b.slabs[last-1]
+// remove lets the pool's last slab take the removed one's place.
+func (p *Pool) remove(b *bin, s *slab) {
+	p.unlink(b, s)
+	if b.spare == s.place {
+		b.spare = 0
 	}
-	b.slabs = b.slabs[:last-1]
-	if cap(b.slabs) > 16 && len(b.slabs) < cap(b.slabs)/4 {
-		b.slabs = append([]uint64(nil), b.slabs...)
+	last := uint32(len(p.slabs))
+	if s.place != last {
+		p.rename(p.slabIn(last), s.place)
+	}
+	p.slabs = p.slabs[:last-1]
+	if cap(p.slabs) > 16 && len(p.slabs) < cap(p.slabs)/4 {
+		p.slabs = append([]uint64(nil), p.slabs...)
 	}
 }
 
-func (b *bin) rename(s *slab, place uint32) {
+// rename tells a slab's neighbours, its bin and the pool of another place that it has.
+func (p *Pool) rename(s *slab, place uint32) {
+	b := p.bin(s.class)
 	if s.place == b.spare {
 		b.spare = place
 	}
-	list := s.list
-	b.unlink(s)
+	p.slabs[place-1] = p.slabs[s.place-1]
+	old := s.place
 	s.place = place
-	b.link(s, list)
+	if s.list == full {
+		return
+	}
+	if b.head[s.list] == old {
+		b.head[s.list] = place
+	}
+	if s.prev != 0 {
+		p.slabIn(s.prev).next = place
+	}
+	if s.next != 0 {
+		p.slabIn(s.next).prev = place
+	}
 }
 
-// link puts a slab first on a list. Its place must not be looked up before slabs[place-1] is the slab.
-func (b *bin) link(s *slab, list uint8) {
+// link puts a slab first on a list.
+func (p *Pool) link(b *bin, s *slab, list uint8) {
 	s.list = list
 	if list == full {
 		return
 	}
 	s.prev, s.next = 0, b.head[list]
 	if s.next != 0 {
-		b.at(s.next).prev = s.place
+		p.slabIn(s.next).prev = s.place
 	}
 	b.head[list] = s.place
 }
 
-func (b *bin) unlink(s *slab) {
+func (p *Pool) unlink(b *bin, s *slab) {
 	if s.list == full {
 		return
 	}
 	if s.prev != 0 {
-		b.at(s.prev).next = s.next
+		p.slabIn(s.prev).next = s.next
 	} else {
 		b.head[s.list] = s.next
 	}
 	if s.next != 0 {
-		b.at(s.next).prev = s.prev
+		p.slabIn(s.next).prev = s.prev
 	}
 }
 
-func (b *bin) move(s *slab, list uint8) {
-	b.unlink(s)
-	b.link(s, list)
+func (p *Pool) move(b *bin, s *slab, list uint8) {
+	p.unlink(b, s)
+	p.link(b, s, list)
 }
 
 // clear forgets which slots were used. The next ones come in order from the start, so that the slab's last

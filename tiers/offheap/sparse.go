@@ -19,23 +19,23 @@ import (
 func (p *Pool) MarkSparse(fill float64) (bytes int64) {
 	for i := range p.bins {
 		b := &p.bins[i]
-		candidates, room := b.candidates(fill)
+		candidates, room := p.sparsest(b, fill)
 		for _, s := range candidates {
 			// The marked slab's free slots are lost to others, and its used ones are needed there.
 			if room -= int(s.slots); room < 0 {
 				break
 			}
-			b.move(s, sparse)
+			p.move(b, s, sparse)
 			bytes += int64(blockBytes(s.order))
 		}
 	}
 	return bytes
 }
 
-// candidates lists the slabs with few objects, fewest first, and counts the free slots of all.
-func (b *bin) candidates(fill float64) (found []*slab, room int) {
+// sparsest lists the slabs of a bin with few objects, fewest first, and counts the free slots of all.
+func (p *Pool) sparsest(b *bin, fill float64) (found []*slab, room int) {
 	for place := b.head[partial]; place != 0; {
-		s := b.at(place)
+		s := p.slabIn(place)
 		room += int(s.slots - s.used)
 		if s.used > 0 && float64(s.used) < fill*float64(s.slots) {
 			found = append(found, s)
@@ -58,7 +58,7 @@ func (p *Pool) UnmarkSparse() {
 	for i := range p.bins {
 		b := &p.bins[i]
 		for b.head[sparse] != 0 {
-			b.move(b.at(b.head[sparse]), partial)
+			p.move(b, p.slabIn(b.head[sparse]), partial)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package offheap
 
+import "slices"
+
 // Usage counts bytes: requested ≤ used ≤ reserved.
 type Usage struct {
 	Requested int64 // what callers asked for
@@ -81,22 +83,18 @@ func (c ClassStats) Fill() float64 {
 
 // Classes lists the size classes that the pool uses, smallest first. It walks the slabs, under the writer's lock.
 func (p *Pool) Classes() []ClassStats {
-	var all []ClassStats
-	for class, i := range p.slot {
-		if i == 0 || len(p.bins[i-1].slabs) == 0 {
-			continue
-		}
-		b := &p.bins[i-1]
-		st := ClassStats{SlotBytes: int(classBytes[class]), Slabs: len(b.slabs), Reserved: b.reserved()}
-		for _, addr := range b.slabs {
-			st.count(slabAt(addr))
-		}
-		all = append(all, st)
+	var all [classCount]ClassStats
+	for _, addr := range p.slabs {
+		s := slabAt(addr)
+		all[s.class].SlotBytes = int(classBytes[s.class])
+		all[s.class].count(s)
 	}
-	return all
+	return slices.DeleteFunc(all[:], func(c ClassStats) bool { return c.Slabs == 0 })
 }
 
 func (c *ClassStats) count(s *slab) {
+	c.Slabs++
+	c.Reserved += int64(blockBytes(s.order))
 	c.Slots += int(s.slots)
 	c.Used += int(s.used)
 	if s.used == 0 {

@@ -1,5 +1,5 @@
-// Package pressure decides what a node does when memory is short: how severe it is, what to do about it, who gives back how much. It
-// observes numbers and decides; it reads nothing, waits for nothing and frees nothing itself.
+// Package pressure decides what a node does when memory is short: how severe it is, what to do about it, who gives back how
+// much. It observes numbers and decides; it reads nothing, waits for nothing and frees nothing itself.
 //
 //	own account: used, budget, reserve ┐
 //	cgroup: working set, limit, events ├─► Gauge.Observe(reading, now) ─► Verdict: level, why, delay of writers, bytes to give back
@@ -26,6 +26,9 @@
 //   - Equal observations give equal verdicts.
 //
 // # Limits
+//
+// What is reported as used should fall when values are evicted: the bytes of used slots (offheap.Usage.Used), not of the slabs
+// that they lie in, which stay until they are empty. Slabs beyond the budget are a matter of compaction.
 //
 // Without a budget only the cgroup and the kernel are heard; without these only the node's own account, in which the
 // Go heap and libraries do not show unless the caller adds them.

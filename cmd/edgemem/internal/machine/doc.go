@@ -1,5 +1,5 @@
-// Package machine reads how much memory this process may use and how it fares: the limits of all cgroups that it is in, of either version,
-// the machine's own memory, and what the kernel says of pressure.
+// Package machine reads how much memory this process may use and how it fares: the limits of all cgroups that it is in, of
+// either version, the machine's own memory, and what the kernel says of pressure.
 //
 //	Find(os.DirFS("/")) ─► Machine: the tightest limit, and which file says so    limit.go, cgroup.go
 //	                        ├─► Sample: use, events and stall times, now          sample.go
@@ -12,5 +12,7 @@
 // # Limits
 //
 // Limits on swap and on the address space (ulimit -v) are not read. A limit that changes while the process runs is seen by
-// Sample (of a cgroup around ours only if it had one at the start), and no plan is revised by itself. Of a cgroup of version 1 without hierarchy, parents do not count.
+// Sample (of a cgroup around ours only if it had one at the start), and no plan is revised by itself. Of a cgroup of version 1
+// without hierarchy, parents do not count. Systems without /proc and /sys have no limit that is known: a budget should be
+// configured there.
 package machine

@@ -16,9 +16,9 @@ const (
 	// overheadBytes is what a node takes that holds nothing: code, libp2p with a few peers, Badger with small tables. 40 MB is what the
 	// device profile may take idle.
 	overheadBytes = 40 << 20
-	// A cgroup's limit is for this node alone: of what the overhead leaves, three quarters are budget. The last quarter is garbage
-	// that Go has not collected, messages under way, kernel buffers and pages of the store's files. Never more than seven tenths of all,
-	// since caches and buffers grow with the machine.
+	// A cgroup's limit is for this node alone: of what the overhead leaves, three quarters are budget. The last quarter is
+	// garbage that Go has not collected, messages under way, kernel buffers and pages of the store's files. Never more than
+	// seven tenths of all, since caches and buffers grow with the machine.
 	restPercent      = 75
 	exclusivePercent = 70
 	// On a whole machine other programs live, and its system.
@@ -36,8 +36,8 @@ const (
 	addressMaxBytes = 2 << 30
 )
 
-// PlanFor divides what a limit allows. wanted is a budget that somebody asked for, or 0; pools says that the budget lies outside the Go heap,
-// where the runtime's limit does not count it; wordBits is 32 or 64.
+// PlanFor divides what a limit allows. wanted is a budget that somebody asked for, or 0; pools says that the budget lies
+// outside the Go heap, where the runtime's limit does not count it; wordBits is 32 or 64.
 func PlanFor(limit Limit, wanted int64, pools bool, wordBits int) Plan {
 	all := limit.Bytes
 	if wordBits == 32 && (all == 0 || all > addressMaxBytes) {
@@ -58,7 +58,8 @@ func PlanFor(limit Limit, wanted int64, pools bool, wordBits int) Plan {
 	}
 	p.GoLimit = max(rest, goMinBytes)
 	if p.Budget+overheadBytes > all {
-		p.Warning = fmt.Sprintf("a budget of %d MiB and some %d MiB for the process itself do not fit in %v", p.Budget>>20, int64(overheadBytes)>>20, limit)
+		p.Warning = fmt.Sprintf("a budget of %d MiB and some %d MiB for the process itself do not fit in %v",
+			p.Budget>>20, int64(overheadBytes)>>20, limit)
 	}
 	return p
 }
