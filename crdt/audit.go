@@ -74,6 +74,9 @@ func (r *Region) Audit() error {
 	if a.err == nil {
 		a.pieces()
 	}
+	if a.err == nil {
+		a.origins()
+	}
 	if a.err != nil {
 		return fmt.Errorf("region %q: audit: %w", r.cfg.Name, a.err)
 	}
@@ -204,6 +207,29 @@ func (a *audit) tip(c *cell, t tip) {
 	a.want(a.r.has(c.pos(), d), "dot %v lives in %q and was not seen there", d, c.key)
 }
 
+func (a *audit) origins() {
+	r, free := a.r, 0
+	for i := range r.origins {
+		o := &r.origins[i]
+		if o.free() {
+			free++
+			a.want(slices.Contains(r.free, uint32(i)), "slot %d is of no origin and not listed", i)
+			continue
+		}
+		have, ok := r.byID[o.id]
+		a.want(ok && have == uint32(i), "origin %v is in slot %d and listed in %d", o.id, i, have)
+		a.want(o.below == r.below(o.id), "origin %v: below its line: %v", o.id, o.below)
+	}
+	below := 0
+	for i := range r.origins {
+		if r.origins[i].below {
+			below++
+		}
+	}
+	a.want(below == r.belows, "%d origins below their lines, counted %d", below, r.belows)
+	a.want(free == len(r.free) && len(r.byID)+free == len(r.origins), "%d slots, %d free, %d origins", len(r.origins), free, len(r.byID))
+}
+
 func (a *audit) totals() {
 	r := a.r
 	a.want(a.digest == r.digest, "digest %x, recomputed %x", r.digest, a.digest)
@@ -242,7 +268,6 @@ func (a *audit) index() {
 		found += n
 	}
 	a.want(found == len(a.dots), "the index finds %d of %d dots", found, len(a.dots))
-	a.want(len(r.byID) == len(r.origins), "%d origins, %d numbers", len(r.byID), len(r.origins))
 }
 
 // memory compares what was allocated with what leads to it: a difference is a leak.

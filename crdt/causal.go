@@ -105,7 +105,7 @@ func (d *delta) absent() bool {
 
 // tryGroup merges a message if all that it comes after was seen.
 func (r *Region) tryGroup(d *delta, now int64) opResult {
-	if i, ok := r.byID[d.origin]; ok && r.origins[i].runs.Has(d.top()) && r.origins[i].runs.Base >= d.top() {
+	if r.covers(d.origin, Runs{Base: d.top()}) {
 		r.stats.PushOld += uint64(len(d.ops))
 		return opSeen
 	}
@@ -128,7 +128,7 @@ func (r *Region) follows(d *delta) bool {
 	var base Seq
 	if i, ok := r.byID[d.origin]; ok {
 		base = r.origins[i].runs.Base
-	} else if len(r.origins) >= MaxOrigins {
+	} else if len(r.byID) >= MaxOrigins {
 		return false
 	}
 	return base+1 >= d.first

@@ -214,11 +214,13 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 	if err := r.checkChunk(c, cut); err != nil {
 		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
 	}
+	r.protect(cut, now)
 	rc.cut, rc.last = cut, c.last
 	for id, f := range c.floors {
 		rc.from[id] = max(rc.from[id], f)
 	}
 	rc.join(c, cut, now)
+	r.NoteTold(cut)
 	return nil
 }
 
@@ -238,11 +240,10 @@ func chunkKind(msg []byte, want RegionID) (byte, error) {
 // checkChunk refuses what a right sender never sends: dots that its context lacks, values left out that
 // we do not have, more origins than a region may have.
 func (r *Region) checkChunk(c *chunk, cut Context) error {
-	if len(r.origins)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
+	if len(r.byID)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
 		return fmt.Errorf("chunk: %w: %d origins, %d pieces: too many", ErrMalformed, len(cut), len(r.pieces))
 	}
-	own := cut[r.cfg.Self]
-	if err := r.checkOwn(own.Top()); err != nil {
+	if err := r.checkOwn(cut); err != nil {
 		return err
 	}
 	for i := range c.cells {
@@ -339,7 +340,7 @@ func (r *Region) joinCell(x *cell, s *cellState, cut Context, floors map[Origin]
 		return cut.Has(d) && !names(d, false)
 	}, func(g tip) bool {
 		d := r.dot(g)
-		return cut.Has(d) && !names(d, true) && d.Seq > floors[d.Origin]
+		return cut.Has(d) && !names(d, true) && !pruned(floors, d)
 	})
 	dropped := n != len(x.sibs)+len(x.ghosts)
 	for i := range s.tips {

@@ -114,7 +114,7 @@ func (r *Region) rows(cells []*cell, theirs Context) []row {
 	for i := range out {
 		x := &out[i]
 		if i == 0 || x.org != out[i-1].org {
-			seen = theirs[r.origins[x.org].id]
+			seen = theirs.of(r.origins[x.org].id)
 		}
 		if x.form == tipValue && seen.Has(x.seq) {
 			x.form = tipKnown

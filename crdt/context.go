@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// Context is a causal context: the set of dots that a replica has seen. A nil Context has seen nothing.
+// Context is a causal context: the set of dots that a replica has seen. A nil Context has seen nothing. An entry that names a
+// line stands for all origins below it (line.go), which then have no entries of their own.
 type Context map[Origin]Runs
 
 // Has reports whether d was seen.
 func (c Context) Has(d Dot) bool {
 	r, ok := c[d.Origin]
-	return ok && r.Has(d.Seq)
+	return ok && r.Has(d.Seq) || c.below(d.Origin)
 }
 
 // Add sees d.
@@ -24,18 +25,27 @@ func (c Context) Add(d Dot) {
 // Union sees everything that o saw.
 func (c Context) Union(o Context) {
 	for id, runs := range o {
+		if c.below(id) {
+			continue
+		}
 		r := c[id]
 		r.Union(runs)
 		c[id] = r
 	}
+	c.dropBelow(o)
 }
 
 // Intersect gives what both saw.
 func (c Context) Intersect(o Context) Context {
 	out := Context{}
 	for id, runs := range c {
-		if both := runs.Intersect(o[id]); !both.Empty() {
+		if both := runs.Intersect(o.of(id)); !both.Empty() {
 			out[id] = both
+		}
+	}
+	for id, runs := range o {
+		if c.below(id) && !runs.Empty() {
+			out[id] = runs.Clone()
 		}
 	}
 	return out
@@ -44,19 +54,23 @@ func (c Context) Intersect(o Context) Context {
 // Covers reports whether c saw everything that o saw.
 func (c Context) Covers(o Context) bool {
 	for id, runs := range o {
-		if r := c[id]; !r.Covers(runs) {
+		if r := c.of(id); !r.Covers(runs) {
 			return false
 		}
 	}
 	return true
 }
 
-// Missing counts the dots that o saw and c did not.
+// Missing counts the dots that o saw and c did not. A line that o has further counts one.
 func (c Context) Missing(o Context) uint64 {
 	var n uint64
 	for id, runs := range o {
-		r := c[id]
-		n += r.Missing(runs)
+		r := c.of(id)
+		missing := r.Missing(runs)
+		if id.IsLine() {
+			missing = min(missing, 1)
+		}
+		n += missing
 	}
 	return n
 }
@@ -64,13 +78,20 @@ func (c Context) Missing(o Context) uint64 {
 // Equal reports whether both saw the same dots.
 func (c Context) Equal(o Context) bool { return c.Covers(o) && o.Covers(c) }
 
-// Count is how many dots were seen.
+// Count is how many dots were seen, a line counted as one.
 func (c Context) Count() uint64 {
 	var n uint64
-	for _, r := range c {
-		n += r.Count()
+	for id, r := range c {
+		n += r.countOf(id)
 	}
 	return n
+}
+
+func (r *Runs) countOf(id Origin) uint64 {
+	if id.IsLine() {
+		return min(r.Count(), 1)
+	}
+	return r.Count()
 }
 
 // Clone copies the context so that neither copy changes with the other.

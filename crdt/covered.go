@@ -19,7 +19,7 @@ func (r *Region) Covered(c Context) float64 {
 // covers reports whether all of c was seen in the piece.
 func (x *piece) covers(r *Region, c Context) bool {
 	for id, runs := range c {
-		all := x.extra[id].Clone()
+		all := x.extra.of(id).Clone()
 		if i, ok := r.byID[id]; ok {
 			all.Union(r.origins[i].runs)
 		}

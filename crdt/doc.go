@@ -5,7 +5,7 @@
 // # What a replica holds
 //
 //	Region
-//	├─ context      per origin: every write up to base, and ranges above it    context.go, runs.go
+//	├─ context      per origin: every write up to base, and ranges above it    context.go, runs.go, line.go
 //	├─ pieces       ranges of the hash space that an unfinished pull brought further   piece.go
 //	├─ entries      by hash of the key, in order                               table.go
 //	│   └─ cells    a value, one set member, one map field, the expiry, …      cell.go
@@ -58,6 +58,9 @@
 // a scrub finds what differs and each writes again what the other lacks (scrub.go): both values of a fork live on.
 // Check finds what changed in memory without a write.
 //
+// The starts of one node make a line, and those that ended collapse into one entry of the context (line.go). So a context
+// is in proportion to the nodes that write, however often they restart.
+//
 // In a causal region nothing shows before what it comes after (causal.go).
 //
 // The package test/sim checks all of this after every step of seeded schedules, and breaks rules 1 to 5,
@@ -81,20 +84,21 @@
 //	Hello              O(o) bytes
 //	pull               O(m + o + v) bytes; O(m log m) time. Where a floor or a scoped removal is in between:
 //	                   O(cells in that range) bytes without their values
-//	memory             about 300 bytes a cell beside key and value; 28 a ghost; 140 an origin; nothing for history
+//	memory             about 300 bytes a cell beside key and value; 28 a ghost; 140 an origin that is not collapsed, or of
+//	                   which something lives; nothing for history
 //	TakeDirty          O(cells that changed)
 //
 // # Limits
 //
 // A key, member or field has at most MaxKeyBytes, a value MaxValueBytes, a sum 400 digits of which 17 after the point.
-// Callers refuse more. A region takes MaxOrigins origins; ended ones are not collapsed yet, so contexts, and resets of
-// counters whose owner has ended, stay. One Tx is one run of dots and durable as one, but its pushed writes apply
+// Callers refuse more. A region takes MaxOrigins origins. Contributions to a counter are not folded: each start of a node that
+// added to it is a sibling of its own, and so are resets of contributions whose start has ended. One Tx is one run of dots and durable as one, but its pushed writes apply
 // cell by cell: a peer may show some of them first. What a member of the fabric claims is believed: a forged
 // context spoils the writes that it names, though never the process.
 //
 // # Reading order
 //
-// dot.go, runs.go, context.go, cell.go, region.go (the primitives that keep derived figures right), tx.go, push.go,
+// dot.go, runs.go, context.go, line.go, cell.go, region.go (the primitives that keep derived figures right), tx.go, push.go,
 // pull.go, chunk.go, piece.go, recon.go with sketch.go and bitmap.go, columns.go, causal.go, identity.go, scrub.go, then counter.go, expiry.go, ghosts.go, record.go. step.go is the door for drivers
 // that replay, audit.go the one for checkers. Messages are described in wire.go and held by testdata/golden.
 package crdt

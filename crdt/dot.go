@@ -3,6 +3,7 @@ package crdt
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -10,31 +11,59 @@ import (
 // NodeID names a node for as long as it keeps its key: the text form of its libp2p peer id.
 type NodeID string
 
-// Nonce is the randomness of one process start. It must be fresh from a cryptographic source and
-// durable before the first write of the incarnation, so that no dot is ever issued twice.
-type Nonce [16]byte
+// Nonce is what one process start is known by: its number in the node's line (StartNumber), 4 bytes big endian, and 128
+// random bits. These must be fresh from a cryptographic source and durable before the first write of the
+// incarnation, so that no dot is ever issued twice.
+type Nonce [20]byte
 
-// Origin names one incarnation of one writer. It is a truncated SHA-256 of the node and the nonce, so
-// that anyone who knows both can verify it, and so that two incarnations never share a dot.
+// NewNonce puts a nonce together.
+func NewNonce(number uint32, random [16]byte) (n Nonce) {
+	binary.BigEndian.PutUint32(n[:], number)
+	copy(n[4:], random[:])
+	return n
+}
+
+// Number is the number of the start.
+func (n Nonce) Number() uint32 { return binary.BigEndian.Uint32(n[:]) }
+
+// Origin names one incarnation of one writer: the node, the number of the start and a hash of its nonce, see line.go.
+// Anyone who knows node and nonce can verify it, and two incarnations never share a dot.
 type Origin [16]byte
 
 // NewOrigin derives the origin of the incarnation that started with nonce at node.
 func NewOrigin(node NodeID, nonce Nonce) Origin {
-	h := sha256.New()
-	h.Write([]byte("edgemem origin 1\x00"))
-	h.Write([]byte(node))
-	h.Write([]byte{0})
-	h.Write(nonce[:])
+	if nonce.Number() < FirstNumber {
+		return Origin(truncated("edgemem origin 1\x00", string(node), "\x00", string(nonce[4:])))
+	}
+	tag := truncated("edgemem node 1\x00", string(node))
+	hash := truncated("edgemem origin 2\x00", string(node), "\x00", string(nonce[:]))
 	var o Origin
-	copy(o[:], h.Sum(nil))
+	copy(o[:], tag[:tagBytes])
+	copy(o[tagBytes:], nonce[:4])
+	copy(o[tagBytes+4:], hash[:])
 	return o
+}
+
+// truncated is the first half of a SHA-256.
+func truncated(parts ...string) (out [16]byte) {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+	}
+	copy(out[:], h.Sum(nil))
+	return out
 }
 
 // Compare orders origins by their bytes; the order only breaks ties.
 func (o Origin) Compare(p Origin) int { return bytes.Compare(o[:], p[:]) }
 
-// String gives the first four bytes in hexadecimal: enough to tell origins apart in a log.
-func (o Origin) String() string { return hex.EncodeToString(o[:4]) }
+// String gives two bytes of the node's tag and two of the start's hash in hexadecimal: enough to tell origins apart in a log.
+func (o Origin) String() string {
+	if o.IsLine() {
+		return hex.EncodeToString(o[:2]) + "-line"
+	}
+	return hex.EncodeToString(o[:2]) + "-" + hex.EncodeToString(o[len(o)-2:])
+}
 
 // MarshalText gives all sixteen bytes in hexadecimal.
 func (o Origin) MarshalText() ([]byte, error) {

@@ -62,7 +62,7 @@ func (p *Pull) newest() (lacks int, entries []uint64) {
 	var c cell
 	for i := range r.origins {
 		o := &r.origins[i]
-		from := p.peer.Context[o.id].Base + 1
+		from := p.peer.Context.of(o.id).Base + 1
 		lacks += o.index.from(&r.store, from)
 		n := 0
 		o.index.latest(&r.store, func(seq Seq, ref uint64) bool {

@@ -10,10 +10,13 @@ type Footprint struct {
 	Causal int64 `json:"causal"` // dot indexes, the context and its pieces
 	Ghost  int64 `json:"ghost"`  // records of cells that hold nothing but ghosts
 	Buffer int64 `json:"buffer"` // writes that wait for the next push or commit, pushed ones that wait for others, expiries
+	Slack  int64 `json:"slack"`  // free slots of chunks that have others in use
 }
 
 // Total is the sum.
-func (f Footprint) Total() int64 { return f.Value + f.Index + f.Causal + f.Ghost + f.Buffer }
+func (f Footprint) Total() int64 {
+	return f.Value + f.Index + f.Causal + f.Ghost + f.Buffer + f.Slack
+}
 
 // Memory tells what the region takes. It takes time in proportion to the origins.
 func (r *Region) Memory() Footprint {
@@ -22,6 +25,9 @@ func (r *Region) Memory() Footprint {
 		Index:  r.store.use[forIndex],
 		Causal: r.store.use[forCausal],
 		Ghost:  r.store.use[forGhost],
+	}
+	if m, ok := r.store.mem.(*slabs); ok {
+		f.Slack = m.held - f.Value - f.Index - f.Causal - f.Ghost
 	}
 	for i := range r.origins {
 		o := &r.origins[i]

@@ -15,7 +15,11 @@ func (r *Region) PruneRange(origin Origin, from, upto Seq) {
 		return
 	}
 	o := &r.origins[i]
-	upto = min(upto, o.runs.Base)
+	if !o.below {
+		upto = min(upto, o.runs.Base)
+	} else {
+		upto = min(upto, max(o.runs.Base, o.index.last(&r.store)))
+	}
 	var cells []pos
 	o.index.each(&r.store, from+1, func(seq Seq, ref uint64) bool {
 		if seq <= upto && r.store.isGhost(ref, tip{i, seq}) {
@@ -24,7 +28,14 @@ func (r *Region) PruneRange(origin Origin, from, upto Seq) {
 		return seq <= upto
 	})
 	r.store.rewriteCells(cells, func(c *cell) { r.dropGhosts(c, i, upto) })
-	if len(cells) > 0 && upto > o.floor && r.cfg.Mutant != MutantSilentPrune {
+	if len(cells) > 0 && r.cfg.Mutant != MutantSilentPrune {
+		r.raiseFloor(i, upto)
+		r.pruned++ // also where the floor was there before: an offer may have named these cells for their ghosts
+	}
+}
+
+func (r *Region) raiseFloor(i uint32, upto Seq) {
+	if o := &r.origins[i]; upto > o.floor {
 		o.floor, o.dirty = upto, true
 		r.pruned++
 	}
@@ -42,11 +53,25 @@ func (r *Region) dropGhosts(c *cell, org uint32, upto Seq) {
 // we will never be able to tell others.
 func (r *Region) raiseFloors(floors map[Origin]Seq) {
 	for id, f := range floors {
-		if o := &r.origins[r.intern(id)]; f > o.floor {
-			o.floor, o.dirty = f, true
-			r.pruned++
+		if _, known := r.byID[id]; !known && r.below(id) {
+			id, f = id.Line(), Seq(id.Number())+1
 		}
+		r.raiseFloor(r.intern(id), f)
 	}
+}
+
+// pruned reports whether who has these floors may have forgotten the ghost d.
+func pruned(floors map[Origin]Seq, d Dot) bool {
+	return d.Seq <= floors[d.Origin] || !d.Origin.IsLine() && Seq(d.Origin.Number()) < floors[d.Origin.Line()]
+}
+
+// Forgotten reports whether the ghost d, if there was one, may be forgotten here.
+func (r *Region) Forgotten(d Dot) bool {
+	if i, ok := r.byID[d.Origin]; ok && d.Seq <= r.origins[i].floor {
+		return true
+	}
+	i, ok := r.byID[d.Origin.Line()]
+	return ok && Seq(d.Origin.Number()) < r.origins[i].floor
 }
 
 // pruneToBudget forgets the oldest ghosts of the origins that have most, down to half the budget.

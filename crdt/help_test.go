@@ -14,7 +14,15 @@ func newTestRegion(i int) *Region {
 	return NewRegion(Config{Name: "t", Self: testOrigin(i), Push: true, Memory: &slabs{poison: true}})
 }
 
-func testOrigin(i int) Origin { return NewOrigin(NodeID(fmt.Sprint("n", i)), Nonce{byte(i)}) }
+// testOrigin is of the time before lines, as the golden files are.
+func testOrigin(i int) Origin {
+	return NewOrigin(NodeID(fmt.Sprint("n", i)), NewNonce(0, [16]byte{byte(i)}))
+}
+
+// startOrigin is a start of a node, by its number in the node's line.
+func startOrigin(node string, number int) Origin {
+	return NewOrigin(NodeID(node), NewNonce(uint32(FirstNumber+number), [16]byte{}))
+}
 
 // pullAll lets to pull everything from from, and gives the number of chunks.
 func pullAll(t testing.TB, to, from *Region, max int) int {

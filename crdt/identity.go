@@ -19,19 +19,46 @@ func (r *Region) OwnTop() Seq {
 	return 0
 }
 
-// checkOwn compares what a peer has seen of our own writes with what we wrote.
-func (r *Region) checkOwn(seen Seq) error {
+// outrun is ErrRolledBack where the line of this node was raised beyond the running start.
+type outrun struct {
+	self Origin
+	line Seq
+}
+
+func (e *outrun) Error() string {
+	return fmt.Sprintf("%v: the starts of this node below number %d are known elsewhere to have ended, and this one, %v, has number %d",
+		ErrRolledBack, e.line, e.self, e.self.Number())
+}
+
+func (e *outrun) Unwrap() error { return ErrRolledBack }
+
+// LeastNumber is the number that a new start must have at least, after an ErrRolledBack.
+func LeastNumber(err error) uint32 {
+	var e *outrun
+	if errors.As(err, &e) {
+		return uint32(e.line)
+	}
+	return 0
+}
+
+// checkOwn compares what a peer has seen of our own writes and starts with what we know of them.
+func (r *Region) checkOwn(c Context) error {
+	if line := c[r.cfg.Self.Line()].Base; line > Seq(r.cfg.Self.Number()) {
+		return &outrun{r.cfg.Self, line}
+	}
+	own := c[r.cfg.Self]
+	return r.checkOwnTop(own.Top())
+}
+
+func (r *Region) checkOwnTop(seen Seq) error {
 	if own := r.OwnTop(); seen > own {
 		return fmt.Errorf("%w: write %d of %v is known elsewhere, and we wrote %d", ErrRolledBack, seen, r.cfg.Self, own)
 	}
 	return nil
 }
 
-// CheckHello is ErrRolledBack if the peer that sent the Hello knows more of our writes than we do.
-func (r *Region) CheckHello(s *Seen) error {
-	own := s.Context[r.cfg.Self]
-	return r.checkOwn(own.Top())
-}
+// CheckHello is ErrRolledBack if the peer that sent the Hello knows more of our writes, or of the starts of this node, than we do.
+func (r *Region) CheckHello(s *Seen) error { return r.checkOwn(s.Context) }
 
 // Reincarnate gives local writes another origin, after ErrRolledBack. told is the highest number of the old
 // origin that was certainly made before the replica was copied, such as the highest that any peer had told us to have
@@ -47,7 +74,7 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	if !had {
 		return 0, 0
 	}
-	again, left = r.writeAgain(old, told, now)
+	again, left = r.writeAgain(old, Runs{Base: told}, now, true)
 	// A push would say that they cover the old dots, which name the other life's writes elsewhere, and not what those
 	// of this life covered. A pull says what is true.
 	r.out = outbox{}
@@ -57,25 +84,27 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	return again, left
 }
 
-// writeAgain moves what lives of an origin above a number to ours.
-func (r *Region) writeAgain(old uint32, above Seq, now int64) (again, left int) {
+// writeAgain moves what lives of an origin, but for what was told, to ours. What cannot be moved is left, or dropped.
+func (r *Region) writeAgain(old uint32, told Runs, now int64, drop bool) (again, left int) {
 	type live struct {
 		at pos
 		t  tip
 	}
 	var all []live
-	r.origins[old].index.each(&r.store, above+1, func(seq Seq, ref uint64) bool {
-		all = append(all, live{r.store.posOf(ref), tip{old, seq}})
+	r.origins[old].index.each(&r.store, 1, func(seq Seq, ref uint64) bool {
+		if !told.Has(seq) {
+			all = append(all, live{r.store.posOf(ref), tip{old, seq}})
+		}
 		return true
 	})
 	tx := r.begin(now)
 	for _, l := range all {
 		r.store.rewriteCells([]pos{l.at}, func(c *cell) {
-			switch {
-			case tx.takeOver(c, l.t) || tx.writeAgain(c, l.t):
+			if tx.takeOver(c, l.t) || tx.writeAgain(c, l.t) {
 				again++
-			default:
-				left++
+				return
+			}
+			if left++; drop {
 				r.change(c, func() { r.dropTip(c, l.t) })
 			}
 		})

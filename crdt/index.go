@@ -338,6 +338,12 @@ func (x *dotIndex) latest(s *store, fn func(seq Seq, ref uint64) bool) {
 	}
 }
 
+// last is the highest number, 0 if there is none.
+func (x *dotIndex) last(s *store) (seq Seq) {
+	x.latest(s, func(last Seq, _ uint64) bool { seq = last; return false })
+	return seq
+}
+
 // free gives all leaves back.
 func (x *dotIndex) free(s *store) {
 	for i := range x.leaves {

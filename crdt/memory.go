@@ -18,13 +18,23 @@ type Memory interface {
 	Free(ref uint64)
 }
 
+// Chunks is where the slabs of a region that was given no Memory get their bytes: pieces of 256 bytes to 256 KiB, and values that
+// are larger than 32 KiB. It is called as a Memory is.
+type Chunks interface {
+	// Alloc gives n bytes, which are not cleared, and their number; nil if there are none left.
+	Alloc(n int) (ref uint64, b []byte)
+	// Free takes an allocation back.
+	Free(ref uint64)
+}
+
 // refBits is the size of a number of Memory in an index.
 const refBits = 36
 
-// slabs is the Memory of a region that was given none: slots of some hundred sizes in chunks of the Go heap without
-// pointers. A chunk holds slots of one size, grows with what the size holds already, so that a region with few
+// slabs is the Memory of a region that was given none: slots of some hundred sizes in chunks, of Config.Chunks or of the Go
+// heap without pointers. A chunk holds slots of one size, grows with what the size holds already, so that a region with few
 // entries costs little, and goes when its last slot is freed.
 type slabs struct {
+	source Chunks
 	chunks []slab
 	spare  []uint32 // chunks without bytes
 	sizes  []slabSize
@@ -35,6 +45,7 @@ type slabs struct {
 
 type slab struct {
 	b    []byte
+	ref  uint64 // of b in the source; 0: it is of the Go heap
 	size uint32 // of a slot; of one slot alone its length
 	used uint32 // slots that were given out ever
 	live uint32
@@ -120,7 +131,13 @@ func (m *slabs) chunk(kind uint8, n, size int) uint32 {
 		m.chunks = append(m.chunks, slab{}) // so that no reference is 0
 	}
 	m.held += int64(n)
-	x := slab{b: make([]byte, n), size: uint32(size), kind: kind}
+	x := slab{size: uint32(size), kind: kind}
+	if m.source != nil {
+		x.ref, x.b = m.source.Alloc(n)
+	}
+	if x.b == nil {
+		x.ref, x.b = 0, make([]byte, n)
+	}
 	if n := len(m.spare); n > 0 {
 		i := m.spare[n-1]
 		m.spare = m.spare[:n-1]
@@ -173,9 +190,12 @@ func (m *slabs) Free(ref uint64) {
 	}
 }
 
-// drop gives a chunk's bytes to the collector.
+// drop gives a chunk's bytes back.
 func (m *slabs) drop(i uint32) {
 	m.held -= int64(len(m.chunks[i].b))
+	if ref := m.chunks[i].ref; ref != 0 {
+		m.source.Free(ref)
+	}
 	m.chunks[i] = slab{}
 	m.spare = append(m.spare, i)
 }

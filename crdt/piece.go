@@ -118,7 +118,7 @@ func minPos(a, b pos) pos {
 func (r *Region) beyondBase(c Context) Context {
 	out := Context{}
 	for id, runs := range c {
-		if i, ok := r.byID[id]; !ok || !r.origins[i].runs.Covers(runs) {
+		if !r.covers(id, runs) {
 			out[id] = runs
 		}
 	}
@@ -126,13 +126,21 @@ func (r *Region) beyondBase(c Context) Context {
 }
 
 func (r *Region) claimAll(c Context) {
+	raised := false
 	for _, id := range c.Origins() {
 		runs := c[id]
+		if r.below(id) {
+			continue
+		}
 		o := &r.origins[r.intern(id)]
 		if !o.runs.Covers(runs) {
 			o.runs.Union(runs.Clone())
 			o.dirty = true
+			raised = raised || id.IsLine()
 		}
+	}
+	if raised {
+		r.markBelow()
 	}
 }
 

@@ -326,7 +326,7 @@ func (r *Region) contextAt(at pos) Context {
 func (r *Region) reachesFloors(c Context) bool {
 	for i := range r.origins {
 		if o := &r.origins[i]; o.floor > 0 {
-			if runs := c[o.id]; !runs.Covers(Runs{Base: o.floor}) {
+			if runs := c.of(o.id); !runs.Covers(Runs{Base: o.floor}) {
 				return false
 			}
 		}
@@ -340,7 +340,7 @@ func (p *Pull) collect(seen Context) {
 	added := false
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(&r.store, seen[o.id], func(s Seq, ref uint64) {
+		o.index.missing(&r.store, seen.of(o.id), func(s Seq, ref uint64) {
 			p.enqueue(ref, tip{uint32(i), s})
 			added = true
 		})

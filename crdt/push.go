@@ -431,7 +431,7 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 		return false, fmt.Errorf("region %q: push: %w: it is for region %q", r.cfg.Name, ErrMalformed, d.region)
 	}
 	if d.origin == r.cfg.Self { // our own, come back
-		return false, r.checkOwn(d.top())
+		return false, r.checkOwnTop(d.top())
 	}
 	holes, version := r.holes(), r.version
 	applied := false
@@ -527,7 +527,7 @@ func (r *Region) ready(p pos, op *deltaOp) bool {
 		return false
 	}
 	i, ok := r.byID[op.dot.Origin]
-	return !ok && len(r.origins) < MaxOrigins || ok && len(r.origins[i].runs.Above) < maxAboveSpans
+	return !ok && len(r.byID) < MaxOrigins || ok && len(r.origins[i].runs.Above) < maxAboveSpans
 }
 
 func (r *Region) applyOp(op *deltaOp, now int64) {
@@ -629,7 +629,7 @@ func (r *Region) retryWaiting(now int64) {
 					continue
 				}
 			} else if w.op.absent {
-				if i, ok := r.byID[w.op.dot.Origin]; ok && r.origins[i].runs.Has(w.op.dot.Seq) {
+				if r.hasEverywhere(w.op.dot) {
 					continue
 				}
 			} else if res := r.tryOp(&w.op, now); res != opEarly {

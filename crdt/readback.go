@@ -73,7 +73,9 @@ func (r *Region) kept(rec Record) (live, kept *cell, err error) {
 	}
 	shadow := NewRegion(Config{Name: r.cfg.Name, Self: r.cfg.Self})
 	for i := range r.origins {
-		shadow.intern(r.origins[i].id)
+		o := originState{id: r.origins[i].id}
+		shadow.origins = append(shadow.origins, o)
+		shadow.byID[o.id] = uint32(i)
 	}
 	if err := shadow.Load(rec); err != nil {
 		return nil, nil, err

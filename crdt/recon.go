@@ -131,7 +131,7 @@ func (p *Pull) named() []uint64 {
 	var out []uint64
 	for i := range r.origins {
 		o := &r.origins[i]
-		o.index.missing(&r.store, p.peer.Context[o.id], func(s Seq, ref uint64) {
+		o.index.missing(&r.store, p.peer.Context.of(o.id), func(s Seq, ref uint64) {
 			if len(out) > namedMax {
 				return
 			}
@@ -291,7 +291,7 @@ type recon struct {
 	named  map[uint64]struct{} // places of cells that its chunks will name
 	peel   *peeler
 	got    int // symbols
-	drops  map[tip]pos
+	drops  map[Dot]pos
 	agreed bool
 }
 
@@ -395,11 +395,11 @@ func (rc *Receiver) wantMore() {
 // settleOn finds the dots behind the hashes of what only we hold.
 func (rc *Receiver) settleOn(gone []uint64) {
 	r, x := rc.r, rc.recon
-	x.drops = make(map[tip]pos, len(gone))
+	x.drops = make(map[Dot]pos, len(gone))
 	if want := placesOf(gone); len(gone) > 0 {
 		r.eachShared(rc.told, x.peer, func(at func() pos, t tip) {
 			if _, ok := want[r.item(x.salt, t)]; ok && !at().in(x.named) {
-				x.drops[t] = at()
+				x.drops[r.dot(t)] = at()
 			}
 		})
 	}
@@ -423,10 +423,10 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 	if d.err != nil {
 		return
 	}
-	x.drops = map[tip]pos{}
+	x.drops = map[Dot]pos{}
 	r.eachShared(rc.told, x.peer, func(at func() pos, t tip) { // in the order of the sets
 		if s := live[r.origins[t.org].id]; s == nil || !s.has(t.seq) {
-			x.drops[t] = at()
+			x.drops[r.dot(t)] = at()
 		}
 	})
 	x.peel, x.agreed = nil, true
@@ -438,7 +438,7 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 // Hello but what earlier chunks brought to other ranges.
 func (rc *Receiver) settle(c *chunk, cut Context, quiet bool) {
 	r := rc.r
-	drops := map[tip]pos{}
+	drops := map[Dot]pos{}
 	if rc.recon != nil {
 		drops = rc.recon.drops
 	}
@@ -459,10 +459,10 @@ func (rc *Receiver) settle(c *chunk, cut Context, quiet bool) {
 			return
 		}
 		gone := func(s *sibling) bool {
-			if _, ok := drops[s.tip]; ok {
+			d := r.dot(s.tip)
+			if _, ok := drops[d]; ok {
 				return true
 			}
-			d := r.dot(s.tip)
 			return !quiet && cut.Has(d) && !rc.told.has(x.at, d)
 		}
 		if slices.ContainsFunc(x.sibs, func(s sibling) bool { return gone(&s) }) {

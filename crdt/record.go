@@ -10,7 +10,7 @@ import (
 // The durable image of a region is a set of records whose keys begin with the region's id:
 //
 //	id 0x01               meta: name, own clock, pieces of unfinished pulls
-//	id 0x02 origin-number origin: id, context, floor
+//	id 0x02 origin-number origin: id, context, floor, of our own what others have seen; without an id the number is free
 //	id 0x03 cell key      one cell: siblings and ghosts, with origins by number
 //
 // Origin numbers mean something only beside the origin records of the same image.
@@ -139,7 +139,11 @@ func (r *Region) record(key []byte, kind CellKind, sub []byte, c *cell) Record {
 func (o *originState) encode() []byte {
 	b := append([]byte{recordVersion}, o.id[:]...)
 	b = binary.AppendUvarint(b, uint64(o.floor))
-	return appendRuns(b, o.runs)
+	b = appendRuns(b, o.runs)
+	if !o.told.Empty() {
+		b = appendRuns(b, o.told)
+	}
+	return b
 }
 
 func (r *Region) encodeMeta() []byte {
@@ -222,11 +226,19 @@ func (r *Region) loadOrigin(key, b []byte) error {
 	o := originState{}
 	copy(o.id[:], d.take(16))
 	o.floor, o.runs = Seq(d.uvarint()), d.runs()
+	if len(d.b) > 0 {
+		o.told = d.runs()
+	}
 	if err := d.done(); err != nil {
 		return err
 	}
 	if len(key) != 4 || binary.BigEndian.Uint32(key) != uint32(len(r.origins)) {
 		return fmt.Errorf("%w: origin %v has number %x, want %d: a record before it is missing", ErrDamaged, o.id, key, len(r.origins))
+	}
+	if o.free() {
+		r.free = append(r.free, uint32(len(r.origins)))
+		r.origins = append(r.origins, originState{})
+		return nil
 	}
 	if _, ok := r.byID[o.id]; ok {
 		return fmt.Errorf("%w: origin %v has two records", ErrDamaged, o.id)
@@ -290,6 +302,7 @@ func (r *Region) loadTip(d *decoder) tip {
 func (r *Region) Loaded(now int64) {
 	r.dirty.reset()
 	r.changed = nil
+	r.markBelow()
 	if r.clock.last > hlcAt(now+MaxAheadMillis) {
 		r.clock = Clock{last: hlcAt(now), Skewed: r.clock.Skewed + 1}
 	}

@@ -23,7 +23,7 @@ const (
 // Mutant breaks one replication rule on purpose. It is for the simulation, which must notice.
 type Mutant uint8
 
-// The mutants: 1 to 5 are numbered as the rules of invariant H, 6 and 7 break what chunks rely on.
+// The mutants: 1 to 5 are numbered as the rules of invariant H, 6 and 7 break what chunks rely on, 8 what lines rely on.
 const (
 	MutantNone          Mutant = iota
 	MutantBlindPush            // 1: a push applies although it covers dots not seen here
@@ -33,6 +33,7 @@ const (
 	MutantDropLosers           // 5: losers of last-writer-wins are dropped from the state
 	MutantStaleCut             // 6: a chunk tells the context of the session's start, not the one of its moment
 	MutantNoRangeCut           // 7: the puller keeps no context for a chunk's range, only the dots that came
+	MutantSilentForget         // 8: forgetting what is below a line does not raise the line's floor
 )
 
 // Config makes a Region. Only Name and Self are required.
@@ -59,6 +60,8 @@ type Config struct {
 	// Memory holds the entries and their indexes. Several regions may share one. nil means chunks of the Go heap, of
 	// the region's own.
 	Memory Memory
+	// Chunks is where a region without a Memory gets its chunks instead of the Go heap.
+	Chunks Chunks
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -73,6 +76,9 @@ type Region struct {
 	hasSelf  bool
 	origins  []originState
 	byID     map[Origin]uint32
+	free     []uint32 // slots of origins that were forgotten
+	belows   int      // origins below their lines
+	strange  Seq      // how far another process has raised the line of this node
 	store    store
 	pieces   []piece
 	clock    Clock
@@ -124,9 +130,16 @@ type originState struct {
 	hash  uint64
 	runs  Runs
 	floor Seq
+	told  Runs // of a start of this node: what others are known to have seen of it
 	index dotIndex
 	dirty bool
+	below bool // its line is beyond it: everything of it was seen
 }
+
+func (o *originState) has(s Seq) bool { return o.below || o.runs.Has(s) }
+
+// free reports whether the slot is of no origin.
+func (o *originState) free() bool { return o.id == Origin{} }
 
 // NewRegion makes an empty replica.
 func NewRegion(cfg Config) *Region {
@@ -138,7 +151,7 @@ func NewRegion(cfg Config) *Region {
 	}
 	key := hashKey{binary.BigEndian.Uint64(cfg.HashKey[:8]), binary.BigEndian.Uint64(cfg.HashKey[8:])}
 	if cfg.Memory == nil {
-		cfg.Memory = new(slabs)
+		cfg.Memory = &slabs{source: cfg.Chunks}
 	}
 	return &Region{
 		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true,
@@ -181,7 +194,7 @@ func (r *Region) Stats() Stats {
 func (r *Region) Context() Context {
 	c := make(Context, len(r.origins))
 	for i := range r.origins {
-		if o := &r.origins[i]; !o.runs.Empty() {
+		if o := &r.origins[i]; !o.runs.Empty() && !o.below {
 			c[o.id] = o.runs.Clone()
 		}
 	}
@@ -192,7 +205,7 @@ func (r *Region) Context() Context {
 func (r *Region) ContextHash() uint64 {
 	var h uint64
 	for i := range r.origins {
-		if o := &r.origins[i]; !o.runs.Empty() {
+		if o := &r.origins[i]; !o.runs.Empty() && !o.below {
 			h ^= o.runs.hash(o.id)
 		}
 	}
@@ -205,18 +218,19 @@ func (r *Region) ContextHash() uint64 {
 // Covers reports whether this replica has seen everything in c.
 func (r *Region) Covers(c Context) bool {
 	for id, runs := range c {
-		i, ok := r.byID[id]
-		if !ok {
-			if !runs.Empty() {
-				return false
-			}
-			continue
-		}
-		if !r.origins[i].runs.Covers(runs) {
+		if !r.covers(id, runs) {
 			return false
 		}
 	}
 	return true
+}
+
+func (r *Region) covers(id Origin, runs Runs) bool {
+	if i, ok := r.byID[id]; ok {
+		o := &r.origins[i]
+		return o.below || o.runs.Covers(runs)
+	}
+	return runs.Empty() || r.below(id)
 }
 
 // MissingFrom counts the dots of ours that a replica with context c lacks, and those of c that we lack.
@@ -231,12 +245,14 @@ func (r *Region) Gaps() bool { return r.holes() > 0 }
 func (r *Region) holes() int {
 	n := len(r.waiting)
 	for i := range r.origins {
-		n += len(r.origins[i].runs.Above)
+		if o := &r.origins[i]; !o.below {
+			n += len(o.runs.Above)
+		}
 	}
 	return n
 }
 
-// Floors gives, per origin, the highest pruned ghost.
+// Floors gives, per origin, the highest pruned ghost; per line, below which number all of them were.
 func (r *Region) Floors() map[Origin]Seq {
 	out := map[Origin]Seq{}
 	for i := range r.origins {
@@ -252,9 +268,19 @@ func (r *Region) intern(id Origin) uint32 {
 	if i, ok := r.byID[id]; ok {
 		return i
 	}
-	i := uint32(len(r.origins))
-	r.origins = append(r.origins, originState{id: id, hash: originHash(id), dirty: true})
+	o := originState{id: id, hash: originHash(id), dirty: true, below: r.below(id)}
+	var i uint32
+	if n := len(r.free); n > 0 {
+		i, r.free = r.free[n-1], r.free[:n-1]
+		r.origins[i] = o
+	} else {
+		i = uint32(len(r.origins))
+		r.origins = append(r.origins, o)
+	}
 	r.byID[id] = i
+	if o.below {
+		r.belows++
+	}
 	return i
 }
 
@@ -262,18 +288,22 @@ func (r *Region) dot(t tip) Dot { return Dot{r.origins[t.org].id, t.seq} }
 
 // has reports whether the dot was incorporated at position p.
 func (r *Region) has(p pos, d Dot) bool {
-	if i, ok := r.byID[d.Origin]; ok && r.origins[i].runs.Has(d.Seq) {
-		return true
-	}
-	return len(r.pieces) > 0 && r.pieceAt(p).Has(d)
+	return r.hasEverywhere(d) || len(r.pieces) > 0 && r.pieceAt(p).Has(d)
 }
 
 // everywhere reports whether the dot was incorporated in the whole replica.
-func (r *Region) everywhere(t tip) bool { return r.origins[t.org].runs.Has(t.seq) }
+func (r *Region) everywhere(t tip) bool { return r.origins[t.org].has(t.seq) }
+
+func (r *Region) hasEverywhere(d Dot) bool {
+	if i, ok := r.byID[d.Origin]; ok {
+		return r.origins[i].has(d.Seq)
+	}
+	return r.below(d.Origin)
+}
 
 // claim adds a dot to the context of the whole replica.
 func (r *Region) claim(t tip) {
-	if o := &r.origins[t.org]; o.runs.Add(t.seq) {
+	if o := &r.origins[t.org]; !o.below && o.runs.Add(t.seq) {
 		o.dirty = true
 		r.version++
 	}
@@ -507,11 +537,12 @@ func (r *Region) DropPush() bool {
 	return had
 }
 
-// Seen counts the dots that were seen everywhere in the replica.
+// Seen counts the dots that were seen everywhere in the replica, as far as their origins were not forgotten.
 func (r *Region) Seen() uint64 {
 	var n uint64
 	for i := range r.origins {
-		n += r.origins[i].runs.Count()
+		o := &r.origins[i]
+		n += o.runs.countOf(o.id)
 	}
 	return n
 }

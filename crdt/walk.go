@@ -19,7 +19,7 @@ func (r *Region) mostlyLacking(ctx Context) bool {
 	n := 0
 	for i := range r.origins {
 		o := &r.origins[i]
-		runs := ctx[o.id]
+		runs := ctx.of(o.id)
 		above := o.index.from(&r.store, runs.Base+1)
 		n += above - int(min(runs.Count()-uint64(runs.Base), uint64(above)))
 	}

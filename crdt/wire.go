@@ -241,7 +241,11 @@ func (d *decoder) context(ids []Origin) Context {
 	c := make(Context, min(n, 1024))
 	for range n {
 		id := d.origin(ids)
-		c[id] = d.runs()
+		runs := d.runs()
+		if id.IsLine() && (runs.Base > 1<<32-1 || len(runs.Above) > 0) {
+			d.fail("a line up to %d with %d ranges above", runs.Base, len(runs.Above))
+		}
+		c[id] = runs
 		if d.err != nil {
 			return nil
 		}

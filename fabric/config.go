@@ -38,8 +38,9 @@ type Storage interface {
 	Load(fn func(key, value []byte) error) error
 	// Commit makes the records durable: all or none, fsynced before it returns.
 	Commit(recs []crdt.Record) error
-	// NewIncarnation gives 128 fresh random bits, durable before it returns.
-	NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonce, error)
+	// NewIncarnation gives the nonce of a new start, durable before it returns: 128 fresh random bits, and a number that is
+	// higher than all before, and least at least (crdt.StartNumber).
+	NewIncarnation(ctx context.Context, node crdt.NodeID, least uint32) (crdt.Nonce, error)
 	Close() error
 }
 
@@ -152,6 +153,8 @@ type Config struct {
 	// ScrubEvery is how long one pass of the scrub takes: it checks what the replicas keep beside their entries, and
 	// compares them with those of one connected member, another each time. Default 1 h, less than 0: never.
 	ScrubEvery time.Duration
+	// MemoryNodes are the machine's memory nodes, as offheap.ReadNodes gives them. Default: one.
+	MemoryNodes []int
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 

@@ -46,7 +46,7 @@
 // (nodes.go). So a copied data directory, a backup that was put back and a machine that was restored from a snapshot write
 // over nothing, and are found (identity.go, rollback.go); what is found stands in the records as alarms, for every
 // member to see. RegionStatus.Complete says up to when everything is here, for which nodes, and which are dark (proof.go).
-// Ghosts go when all members have seen them (stability.go). A scrub compares replicas that have seen the same, and
+// Ghosts go when all members have seen them (stability.go), and a node's ended starts collapse (lines.go). A scrub compares replicas that have seen the same, and
 // mends those that hold something else (scrub.go).
 //
 // # Invariants

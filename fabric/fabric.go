@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"maps"
 	mrand "math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/tiers/offheap"
 )
 
 // Fabric is this node's part of the shared memory.
@@ -33,6 +35,7 @@ type Fabric struct {
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
+	heap      *offheap.Heap // what the regions hold
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -56,6 +59,12 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 		return nil, err
 	}
 	f := &Fabric{cfg: c, began: c.Now(), regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
+	var err error
+	if f.heap, err = offheap.New(offheap.Config{Nodes: c.MemoryNodes}); err != nil {
+		return nil, fmt.Errorf("fabric: memory: %w", err)
+	}
+	// What regions hold may be read for as long as somebody has them, so it goes when nobody has.
+	runtime.AddCleanup(f, func(h *offheap.Heap) { _ = h.Close() }, f.heap)
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
 	f.mesh, f.roster = newMesh(f), newRoster(f)
@@ -69,7 +78,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 }
 
 func (f *Fabric) start(ctx context.Context) error {
-	if err := f.incarnate(ctx); err != nil {
+	if err := f.incarnate(ctx, 0); err != nil {
 		return err
 	}
 	if err := f.load(); err != nil {
@@ -333,11 +342,17 @@ func (f *Fabric) tick() {
 // roundTicks is how many ticks pass between two rounds.
 const roundTicks = 10
 
+// heapIdle is for how long memory that nothing uses stays mapped: what one burst gave back, the next takes.
+const heapIdle = time.Minute
+
 // round does what need not be done every second: it takes time in proportion to the members, and to the regions that changed.
 func (f *Fabric) round(o *outlook) {
 	f.survey(o)
-	f.stabilise(o)
+	holders := o.holders(f.began, f.cfg.Lease)
+	f.collapse(o, holders)
+	f.stabilise(o, holders)
 	f.expel(o)
+	f.heap.Trim(o.now, heapIdle)
 }
 
 // closeTimeout bounds what Close waits for: the last pushes. The last commit is not bounded.

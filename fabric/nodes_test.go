@@ -39,9 +39,11 @@ type drive struct {
 
 var starts atomic.Uint64 // no two starts are alike, whatever the disk
 
-func (d *drive) NewIncarnation(ctx context.Context, node crdt.NodeID) (nonce crdt.Nonce, err error) {
-	_, err = d.in.NewIncarnation(ctx, node)
-	binary.BigEndian.PutUint64(nonce[:], starts.Add(1))
+func (d *drive) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint32) (nonce crdt.Nonce, err error) {
+	_, err = d.in.NewIncarnation(ctx, node, least)
+	var random [16]byte
+	binary.BigEndian.PutUint64(random[:], starts.Add(1))
+	nonce = crdt.NewNonce(max(least, uint32(crdt.FirstNumber+starts.Load())), random)
 	d.starts = append(d.starts, nonce)
 	return nonce, err
 }

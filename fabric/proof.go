@@ -25,7 +25,8 @@ type Writer struct {
 	Writes uint64      `json:"writes"` // seen here
 }
 
-// Ended sums up the incarnations in a region's context that run no more, as far as the nodes' records say.
+// Ended sums up the incarnations in a region's context that run no more, as far as the nodes' records say. Those that are
+// collapsed are not in it.
 type Ended struct {
 	Origins int    `json:"origins"`
 	Writes  uint64 `json:"writes"`
@@ -99,6 +100,9 @@ func (o *outlook) split(s *RegionStatus) {
 	s.Writers = []Writer{}
 	for _, id := range s.Context.Origins() {
 		runs := s.Context[id]
+		if id.IsLine() {
+			continue
+		}
 		if node, alive := o.writers[id]; alive {
 			text, _ := id.MarshalText() // never fails
 			s.Writers = append(s.Writers, Writer{Origin: string(text), Node: node, Writes: runs.Count()})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/tiers/offheap"
 )
 
 // Region is this node's replica of one region. Reads and writes are local and never wait for a peer.
@@ -40,7 +41,7 @@ type Region struct {
 	news    spans // when it changed; belongs to mu
 	mending bool  // nothing of it may leave this node; see mend
 
-	ghosts atomic.Int64  // as of the last change
+	ghosts atomic.Int64  // as of the last change, with the origins that are below their lines
 	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away
 
 	// Of the rounds, which one goroutine runs.
@@ -48,6 +49,8 @@ type Region struct {
 	surveyedAt uint64
 	ages       []ageMark
 	tried      map[crdt.Origin]crdt.Seq // up to where ghosts were forgotten
+	starts     int                      // of this node that have an entry in the context, as of the last change that was looked at
+	allTold    uint64                   // one more than the version as of which others had seen all that this node wrote
 }
 
 const (
@@ -56,11 +59,21 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey()})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey(), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
 	r.nextDue.Store(math.MaxInt64)
 	return r
 }
+
+// chunks is a region's part of the node's memory.
+type chunks struct{ pool *offheap.Pool }
+
+func (c chunks) Alloc(n int) (uint64, []byte) {
+	ref, b := c.pool.Alloc(n)
+	return uint64(ref), b
+}
+
+func (c chunks) Free(ref uint64) { c.pool.Free(offheap.Ref(ref)) }
 
 // hashKey is what a Transport whose members share a secret gives, so that clients cannot choose keys that hash alike.
 func (f *Fabric) hashKey() [16]byte {
@@ -166,7 +179,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 
 // due notes when the region wants its next tick. The caller holds mu.
 func (r *Region) due() {
-	r.ghosts.Store(int64(r.core.Ghosts()))
+	r.ghosts.Store(int64(r.core.Ghosts() + r.core.Below()))
 	at, ok := r.core.NextExpiry()
 	if r.core.OverBudget() {
 		at, ok = 0, true

@@ -35,7 +35,7 @@ func (f *Fabric) rolledBack(self crdt.Origin, why error) {
 	if f.Origin() != self || f.closed.Load() || !f.rolledAt.IsZero() && now.Sub(f.rolledAt) < rollbackApart {
 		return
 	}
-	if err := f.incarnate(f.ctx); err != nil {
+	if err := f.incarnate(f.ctx, crdt.LeastNumber(why)); err != nil {
 		f.cfg.Logger.Error("this process was rolled back, and can take no new incarnation yet; what peers send is refused until it can", "why", why, "err", err)
 		return
 	}
@@ -86,20 +86,30 @@ func (x *puller) sameLife(r *Region) error {
 	return nil
 }
 
-// incarnate takes a new incarnation.
-func (f *Fabric) incarnate(ctx context.Context) error {
+// incarnate takes a new incarnation, whose number is least at least.
+func (f *Fabric) incarnate(ctx context.Context, least uint32) error {
 	var nonce crdt.Nonce
 	var err error
 	if f.cfg.Storage != nil {
-		nonce, err = f.cfg.Storage.NewIncarnation(ctx, f.cfg.Node)
+		nonce, err = f.cfg.Storage.NewIncarnation(ctx, f.cfg.Node, least)
 	} else {
-		_, err = rand.Read(nonce[:])
+		nonce, err = f.draw(least)
 	}
 	if err != nil {
 		return fmt.Errorf("fabric: new incarnation: %w", err)
 	}
 	f.self.Store(&claim{crdt.NewOrigin(f.cfg.Node, nonce), f.cfg.Now()})
 	return nil
+}
+
+// draw gives the nonce of a start that nothing remembers.
+func (f *Fabric) draw(least uint32) (crdt.Nonce, error) {
+	var random [16]byte
+	_, err := rand.Read(random[:])
+	if was := f.self.Load(); was != nil {
+		least = max(least, was.origin.Number()+1)
+	}
+	return crdt.NewNonce(crdt.StartNumber(f.now(), max(least, 1)-1), random), err
 }
 
 // remember keeps how far a peer that went away knew our writes. It is what a roll-back relies on, so what was learned on the

@@ -57,9 +57,8 @@ func (o *outlook) holders(began time.Time, lease time.Duration) (out []*peer) {
 	return out
 }
 
-// stabilise forgets ghosts in some of the regions that have any.
-func (f *Fabric) stabilise(o *outlook) {
-	holders := o.holders(f.began, f.cfg.Lease)
+// stabilise forgets ghosts in some of the regions that have any, and what is below lines that all have.
+func (f *Fabric) stabilise(o *outlook, holders []*peer) {
 	all := f.all()
 	done := 0
 	for range all {
@@ -86,10 +85,15 @@ func (r *Region) forget(now time.Time, holders []*peer) {
 		r.tried = map[crdt.Origin]crdt.Seq{}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(bound), crdt.Origin.Compare) {
-		if r.f.ctx.Err() == nil && bound[id] > r.tried[id] {
-			r.prune(id, r.tried[id], bound[id])
-			r.tried[id] = bound[id]
+		if r.f.ctx.Err() != nil || bound[id] <= r.tried[id] {
+			continue
 		}
+		if id.IsLine() {
+			r.forgetBelow(id, bound[id])
+		} else {
+			r.prune(id, r.tried[id], bound[id])
+		}
+		r.tried[id] = bound[id]
 	}
 }
 

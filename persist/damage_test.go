@@ -96,7 +96,7 @@ func newSample(t *testing.T, killed bool) (image string) {
 	for round := range 3 {
 		s, err := persist.Open(config)
 		check(t, err)
-		_, err = s.NewIncarnation(t.Context(), "node")
+		_, err = s.NewIncarnation(t.Context(), "node", 0)
 		check(t, err)
 		for b := range 60 {
 			recs := make([]crdt.Record, 20)

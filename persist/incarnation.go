@@ -16,18 +16,18 @@ import (
 
 // Incarnation is one start of the node that owns the store.
 type Incarnation struct {
-	Number  uint32 // from 1
+	Number  uint32 // grows, by the clock where that is right: crdt.StartNumber
 	Node    crdt.NodeID
-	Nonce   crdt.Nonce
-	Started time.Time // by the node's own clock, to the millisecond, UTC
+	Nonce   crdt.Nonce // holds the number
+	Started time.Time  // by the node's own clock, to the millisecond, UTC
 }
 
 // incarnationPrefix is followed by the number, big endian: keys in order of starts.
 var incarnationPrefix = []byte{spaceMeta, 'i', 'n', 'c'}
 
 // NewIncarnation draws a fresh nonce and makes it durable before it returns: no write may carry the origin
-// of a nonce that a crash could make the node forget. Errors: ErrForeign if the directory belongs to another node, and those of Commit.
-func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonce, error) {
+// of a nonce that a crash could make the node forget. The start's number is least at least. Errors: ErrForeign if the directory belongs to another node, and those of Commit.
+func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint32) (crdt.Nonce, error) {
 	if err := s.enter(); err != nil {
 		return crdt.Nonce{}, err
 	}
@@ -41,16 +41,20 @@ func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonc
 	if n := len(past); n > 0 && past[n-1].Node != node {
 		return crdt.Nonce{}, fmt.Errorf("%w: %s is the store of %s, this node is %s; give each node its own data directory", ErrForeign, s.dir, past[n-1].Node, node)
 	}
-	inc := Incarnation{Number: 1, Node: node, Started: s.config.Now().UTC()}
+	inc := Incarnation{Node: node, Started: s.config.Now().UTC()}
+	last := max(least, 1) - 1
 	if n := len(past); n > 0 {
-		inc.Number = past[n-1].Number + 1
+		last = max(last, past[n-1].Number)
 	}
+	inc.Number = crdt.StartNumber(inc.Started.UnixMilli(), last)
 	if err := ctx.Err(); err != nil {
 		return crdt.Nonce{}, err
 	}
-	if _, err := io.ReadFull(s.config.Rand, inc.Nonce[:]); err != nil {
+	var random [16]byte
+	if _, err := io.ReadFull(s.config.Rand, random[:]); err != nil {
 		return crdt.Nonce{}, fmt.Errorf("persist: draw nonce: %w", err)
 	}
+	inc.Nonce = crdt.NewNonce(inc.Number, random)
 	key := incarnationKey(inc.Number)
 	if err := s.commit([]pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
 		return crdt.Nonce{}, fmt.Errorf("persist: incarnation %d: %w", inc.Number, err)
@@ -105,9 +109,9 @@ func incarnationKey(number uint32) []byte {
 	return binary.BigEndian.AppendUint32(bytes.Clone(incarnationPrefix), number)
 }
 
-// encode: nonce (16), Unix milliseconds (8, big endian), node id.
+// encode: what is random of the nonce (16), Unix milliseconds (8, big endian), node id.
 func (inc Incarnation) encode() []byte {
-	b := binary.BigEndian.AppendUint64(inc.Nonce[:], uint64(inc.Started.UnixMilli()))
+	b := binary.BigEndian.AppendUint64(bytes.Clone(inc.Nonce[4:]), uint64(inc.Started.UnixMilli()))
 	return append(b, inc.Node...)
 }
 
@@ -117,7 +121,7 @@ func decodeIncarnation(key, value []byte) (inc Incarnation, err error) {
 		return inc, errors.New("malformed")
 	}
 	inc.Number = binary.BigEndian.Uint32(number)
-	copy(inc.Nonce[:], value)
+	inc.Nonce = crdt.NewNonce(inc.Number, [16]byte(value))
 	inc.Started = time.UnixMilli(int64(binary.BigEndian.Uint64(value[16:]))).UTC()
 	inc.Node = crdt.NodeID(value[24:])
 	return inc, nil

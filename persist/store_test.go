@@ -174,19 +174,22 @@ func TestIncarnationsAreListed(t *testing.T) {
 	}
 	s := openStore(t, config)
 	for range 2 {
-		_, err := s.NewIncarnation(t.Context(), "node")
+		_, err := s.NewIncarnation(t.Context(), "node", 0)
 		check(t, err)
 	}
-	if _, err := s.NewIncarnation(t.Context(), "node"); err == nil {
+	if _, err := s.NewIncarnation(t.Context(), "node", 0); err == nil {
 		t.Error("an incarnation without randomness")
 	}
 	list, err := s.Incarnations()
 	check(t, err)
 	got := ""
 	for _, i := range list {
-		got += fmt.Sprintf("%d %s %s %s\n", i.Number, i.Node, i.Nonce[:], i.Started.Format(time.RFC3339Nano))
+		if i.Nonce.Number() != i.Number {
+			t.Errorf("start %d has a nonce of number %d", i.Number, i.Nonce.Number())
+		}
+		got += fmt.Sprintf("%d %s %s %s\n", i.Number, i.Node, i.Nonce[4:], i.Started.Format(time.RFC3339Nano))
 	}
-	want := "1 node first nonce here 2026-03-04T06:06:07.008Z\n2 node the second nonce 2026-03-04T07:06:07.008Z\n"
+	want := "194767567 node first nonce here 2026-03-04T06:06:07.008Z\n194771167 node the second nonce 2026-03-04T07:06:07.008Z\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

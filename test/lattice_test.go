@@ -97,7 +97,7 @@ var lattice = []layer{
 	},
 	{
 		dir:       "fabric",
-		own:       []string{"crdt", "tiers"},
+		own:       []string{"crdt", "tiers", "tiers/offheap"},
 		third:     []string{metrics, rate, zstd},
 		noStd:     []string{"os"},
 		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory

@@ -20,6 +20,7 @@ type Disk struct {
 	mu      sync.Mutex
 	durable map[string][]byte
 	starts  []crdt.NodeID
+	number  uint32 // of the last start
 	open    *Mem
 
 	refuse []error    // for the next commits, which leave no trace
@@ -182,7 +183,7 @@ func (d *Disk) apply(recs []crdt.Record) {
 }
 
 // NewIncarnation implements Store.
-func (m *Mem) NewIncarnation(ctx context.Context, node crdt.NodeID) (nonce crdt.Nonce, err error) {
+func (m *Mem) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint32) (nonce crdt.Nonce, err error) {
 	if err := ctx.Err(); err != nil {
 		return nonce, err
 	}
@@ -197,8 +198,8 @@ func (m *Mem) NewIncarnation(ctx context.Context, node crdt.NodeID) (nonce crdt.
 		return nonce, err
 	}
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(node), uint64(len(d.starts))))
-	copy(nonce[:], sum[:])
-	return nonce, nil
+	d.number = crdt.StartNumber(0, max(d.number+1, least)-1)
+	return crdt.NewNonce(d.number, [16]byte(sum[:])), nil
 }
 
 // Close implements Store.

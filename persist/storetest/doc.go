@@ -15,7 +15,7 @@ import (
 type Store interface {
 	Load(fn func(key, value []byte) error) error
 	Commit(recs []crdt.Record) error
-	NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonce, error)
+	NewIncarnation(ctx context.Context, node crdt.NodeID, least uint32) (crdt.Nonce, error)
 	Close() error
 }
 

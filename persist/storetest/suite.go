@@ -350,15 +350,19 @@ func testConcurrent(t *testing.T, h *harness) {
 
 func testIncarnations(t *testing.T, h *harness) {
 	seen := map[crdt.Nonce]bool{{}: true}
+	last := uint32(crdt.FirstNumber - 1)
 	for i := range 6 {
-		nonce, err := h.NewIncarnation(t.Context(), "node")
+		nonce, err := h.NewIncarnation(t.Context(), "node", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if seen[nonce] {
 			t.Fatalf("incarnation %d: nonce %x is zero or was used before", i, nonce)
 		}
-		seen[nonce] = true
+		if seen[nonce] = true; nonce.Number() <= last {
+			t.Fatalf("incarnation %d: number %d after %d", i, nonce.Number(), last)
+		}
+		last = nonce.Number()
 		if i%2 == 0 {
 			h.crash()
 		} else {
@@ -366,22 +370,25 @@ func testIncarnations(t *testing.T, h *harness) {
 		}
 	}
 	h.want()
+	if nonce, err := h.NewIncarnation(t.Context(), "node", last+1000); err != nil || nonce.Number() < last+1000 {
+		t.Errorf("number %d, %v, want %d at least", nonce.Number(), err, last+1000)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.NewIncarnation(ended, "node"); !errors.Is(err, context.Canceled) {
+	if _, err := h.NewIncarnation(ended, "node", 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v, want context.Canceled", err)
 	}
 }
 
 func testForeign(t *testing.T, h *harness) {
-	if _, err := h.NewIncarnation(t.Context(), "mine"); err != nil {
+	if _, err := h.NewIncarnation(t.Context(), "mine", 0); err != nil {
 		t.Fatal(err)
 	}
 	h.reopen()
-	if _, err := h.NewIncarnation(t.Context(), "yours"); !errors.Is(err, persist.ErrForeign) {
+	if _, err := h.NewIncarnation(t.Context(), "yours", 0); !errors.Is(err, persist.ErrForeign) {
 		t.Errorf("another node: %v, want ErrForeign", err)
 	}
-	if _, err := h.NewIncarnation(t.Context(), "mine"); err != nil {
+	if _, err := h.NewIncarnation(t.Context(), "mine", 0); err != nil {
 		t.Errorf("the owner, later: %v", err)
 	}
 }
@@ -407,7 +414,7 @@ func testClose(t *testing.T, h *harness) {
 	if err := h.Load(func(_, _ []byte) error { return nil }); !errors.Is(err, persist.ErrClosed) {
 		t.Errorf("load after close: %v, want ErrClosed", err)
 	}
-	if _, err := h.NewIncarnation(t.Context(), "node"); !errors.Is(err, persist.ErrClosed) {
+	if _, err := h.NewIncarnation(t.Context(), "node", 0); !errors.Is(err, persist.ErrClosed) {
 		t.Errorf("incarnation after close: %v, want ErrClosed", err)
 	}
 	h.open()

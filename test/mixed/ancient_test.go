@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/edgemem/edgemem/test/e2e/harness"
 )
@@ -48,10 +49,10 @@ func TestAnotherWire(t *testing.T) {
 	}
 }
 
-// awaitComplaints writes until every node has complained so often about another's messages.
+// awaitComplaints writes until every node has complained so often about another's messages. It does so once a minute.
 func awaitComplaints(t *testing.T, nodes []*node, times int) {
 	t.Helper()
-	harness.Eventually(t, harness.Patience, "a message that tells of another version", func() error {
+	harness.Eventually(t, time.Duration(times)*time.Minute+harness.Patience, "a message that tells of another version", func() error {
 		for _, n := range nodes {
 			n.Do("INCR", "ticks:"+n.Name)
 		}

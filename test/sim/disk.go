@@ -18,9 +18,13 @@ const backupsMax = 3
 func (w *world) start(who int) {
 	n := w.nodes[who]
 	n.incarnation++
+	self := originOf(who, n.incarnation)
+	if w.s.lines {
+		self = startOf(who, n.incarnation)
+	}
 	n.r = crdt.NewRegion(crdt.Config{
 		Name:      regionName,
-		Self:      originOf(who, n.incarnation),
+		Self:      self,
 		Push:      true,
 		MaxGhosts: w.s.ghosts[who],
 		Small:     w.s.small[who],
@@ -34,6 +38,7 @@ func (w *world) start(who int) {
 		}
 	}
 	n.r.Loaded(w.clock(who))
+	n.r.NoteTold(n.r.Context()) // whoever collapses its starts has seen all that others have of them: see elsewhere
 	n.known, n.queue = nil, nil
 	w.oracle.learn(&n.known, n.r)
 }
@@ -70,6 +75,15 @@ func (w *world) commit(who, batches int) {
 func (w *world) crash(who int) int {
 	w.restart(who)
 	w.say("n%d crashes and restarts as %v", who, w.nodes[who].r.Self())
+	return who
+}
+
+// reboot stops a replica in order, which leaves nothing behind if its disk takes it, and starts it again.
+func (w *world) reboot(who int) int {
+	w.sync(who)
+	w.commit(who, len(w.nodes[who].queue))
+	w.restart(who)
+	w.say("n%d restarts as %v", who, w.nodes[who].r.Self())
 	return who
 }
 

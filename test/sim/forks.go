@@ -83,7 +83,7 @@ func (w *forkWorld) step() error {
 		for _, m := range n.r.TakePush() {
 			for j := range w.nodes {
 				if j != i && w.rng.IntN(3) > 0 {
-					w.flight = append(w.flight, message{i, j, m})
+					w.flight = append(w.flight, message{from: i, to: j, body: m})
 				}
 			}
 		}

@@ -12,13 +12,22 @@ const (
 	ordeals = 2 << 40 // what happens to disks and clocks, while sessions are under way
 	returns = 3 << 40 // a replica comes back to peers that have forgotten what they removed
 	pasts   = 4 << 40 // ordeals of causal regions
+	lines   = 5 << 40 // nodes that restart often, and collapse their ended starts
+
+	numbered = 1 << 39 // above returns: the same, under origins that sort in another order
 )
 
 // generate makes the schedule of a seed.
 func generate(seed uint64) schedule {
 	switch {
+	case seed >= lines:
+		return restarts(seed)
 	case seed >= pasts:
 		return causal(seed)
+	case seed >= returns+numbered:
+		s := comeback(seed - numbered)
+		s.lines = true
+		return s
 	case seed >= returns:
 		return comeback(seed)
 	case seed >= ordeals:
@@ -90,6 +99,29 @@ func causal(seed uint64) schedule {
 		s.steps = slices.DeleteFunc(s.steps, func(st step) bool {
 			return st.act == actCrash || st.act == actRestore || st.act == actClone
 		})
+	}
+	return s
+}
+
+var restartWeights = [][acts]int{
+	{30, 8, 14, 16, 4, 12, 1, 2, 2, 2, 4, 2, 1, 1, 1, 1, 1, 0, 1, 2, 10, 8, 12},
+	{24, 4, 8, 9, 8, 36, 2, 2, 2, 1, 5, 1, 1, 1, 1, 1, 0, 0, 0, 5, 9, 8, 9},
+}
+
+// restarts makes nodes whose contexts would grow with every start.
+func restarts(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x6c696e65))
+	s := schedule{
+		replicas: 2 + rng.IntN(4),
+		keys:     []string{"a", "b", "", "c", "d"}[:1+rng.IntN(5)],
+		subs:     []string{"m0", "m1", "m2", "m3"}[:1+rng.IntN(4)],
+		ops:      pickOps(rng),
+		fold:     rng.IntN(3) > 0,
+		lines:    true,
+	}
+	s.fill(rng, restartWeights[rng.IntN(len(restartWeights))])
+	for i := range s.replicas {
+		s.small[i] = []int{-1, -1, 3, 0}[rng.IntN(4)]
 	}
 	return s
 }

@@ -10,6 +10,7 @@ import (
 type message struct {
 	from, to int
 	body     []byte
+	origin   crdt.Origin
 }
 
 func (w *world) flushOut(who int, rng *rand.Rand) {
@@ -23,9 +24,9 @@ func (w *world) send(who int, msgs [][]byte, rng *rand.Rand) {
 			if to == who || w.cut[who][to] || rng.IntN(4) == 0 {
 				continue
 			}
-			w.flight = append(w.flight, message{who, to, m})
+			w.flight = append(w.flight, message{who, to, m, w.nodes[who].r.Self()})
 			if rng.IntN(6) == 0 {
-				w.flight = append(w.flight, message{who, to, m})
+				w.flight = append(w.flight, message{who, to, m, w.nodes[who].r.Self()})
 			}
 			w.say("n%d sends %d bytes to n%d", who, len(m), to)
 		}

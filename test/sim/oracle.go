@@ -72,6 +72,7 @@ func (w *write) kills(v *write) bool {
 type oracle struct {
 	writes []*write
 	byDot  map[crdt.Dot]int
+	void   bits // writes that were nowhere any more when their starts were collapsed
 }
 
 func newOracle() *oracle { return &oracle{byDot: map[crdt.Dot]int{}} }
@@ -79,7 +80,7 @@ func newOracle() *oracle { return &oracle{byDot: map[crdt.Dot]int{}} }
 // learn marks in known the writes that region says it has incorporated, each in its own cell.
 func (o *oracle) learn(known *bits, r *crdt.Region) {
 	for i, w := range o.writes {
-		if !known.has(i) && r.Incorporated(w.Key, w.Kind, w.Sub, w.Dot) {
+		if !known.has(i) && !o.void.has(i) && r.Incorporated(w.Key, w.Kind, w.Sub, w.Dot) {
 			known.set(i)
 		}
 	}
@@ -146,6 +147,9 @@ type replica struct {
 func (o *oracle) holds(x replica, v *write, list []int) bool {
 	for _, i := range list {
 		w := o.writes[i]
+		if o.void.has(i) {
+			continue
+		}
 		if x.r.Pieces() == 0 || w.sameCell(v) {
 			if x.known.has(i) {
 				return true
@@ -168,7 +172,6 @@ func (o *oracle) check(x replica) ([]*write, error) {
 		}
 	})
 	var live []*write
-	floors := x.r.Floors()
 	for i, w := range o.writes {
 		t, there := tips[w.Dot]
 		if !x.known.has(i) {
@@ -180,7 +183,7 @@ func (o *oracle) check(x replica) ([]*write, error) {
 		covered := o.holds(x, w, w.coverers)
 		switch {
 		case w.Tag == crdt.TagRemove:
-			if !covered && !there && w.Dot.Seq > floors[w.Dot.Origin] {
+			if !covered && !there && !x.r.Forgotten(w.Dot) {
 				return nil, fmt.Errorf("%v: its ghost is gone, and neither covered nor below the floor", w)
 			}
 			continue

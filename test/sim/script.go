@@ -33,10 +33,13 @@ const (
 	actFull                 // a disk becomes full, or has room again
 	actLeap                 // a clock leaps by years
 	actPruneMid             // forget ghosts at an end of a session
+	actCollapse             // a node collapses its ended starts
+	actForget               // what is below the lines is forgotten
+	actRestart              // an orderly restart
 	acts
 )
 
-var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass", "backup", "restore", "clone", "full", "leap", "prune-mid"}
+var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass", "backup", "restore", "clone", "full", "leap", "prune-mid", "collapse", "forget", "restart"}
 
 // weights of the acts, in each of three moods.
 var weights = [][acts]int{
@@ -65,6 +68,7 @@ type schedule struct {
 	small    []int   // per replica, up to how many siblings a region is listed below a floor
 	causal   bool    // no replica shows a write before what it comes after
 	whole    bool    // a pull is merged when all of it came
+	lines    bool    // starts of a node are numbered, and collapse
 	bulk     int     // up to how many operations a transaction has; 0: a few
 	fold     bool    // pushes and commits are taken at random moments, not at once
 	steps    []step
@@ -160,7 +164,12 @@ func pickValue(rng *rand.Rand) string {
 	return fmt.Sprintf("v%x", rng.Uint32N(1<<16))
 }
 
-// node names the incarnation of a replica.
+// originOf names the incarnation of a replica as before there were lines: the seeds of the corpus stay what they are.
 func originOf(who, incarnation int) crdt.Origin {
-	return crdt.NewOrigin(crdt.NodeID(fmt.Sprint("node", who)), crdt.Nonce{byte(incarnation), byte(incarnation >> 8)})
+	return crdt.NewOrigin(crdt.NodeID(fmt.Sprint("node", who)), crdt.NewNonce(0, [16]byte{byte(incarnation), byte(incarnation >> 8)}))
+}
+
+// startOf names the incarnation of a replica by its number in the node's line.
+func startOf(who, incarnation int) crdt.Origin {
+	return crdt.NewOrigin(crdt.NodeID(fmt.Sprint("node", who)), crdt.NewNonce(uint32(crdt.FirstNumber+incarnation), [16]byte{}))
 }

@@ -23,21 +23,22 @@ type mode struct {
 
 // world is a run: replicas, what is in flight between them, and the oracle.
 type world struct {
-	s        schedule
-	mode     mode
-	oracle   *oracle
-	nodes    []*node
-	cut      [][]bool // cut[a][b]: nothing goes from a to b
-	flight   []message
-	sessions []*session
-	bases    map[[2]int]crdt.Context // what the last hello of a puller to a server said
-	now      int64
-	skews    []int64
-	lost     bits // writes that a crash may have taken for ever
-	crashed  bool
-	log      []string
-	current  *op // the operation that writes now
-	err      error
+	s                    schedule
+	mode                 mode
+	oracle               *oracle
+	nodes                []*node
+	cut                  [][]bool // cut[a][b]: nothing goes from a to b
+	flight               []message
+	sessions             []*session
+	bases                map[[2]int]crdt.Context // what the last hello of a puller to a server said
+	now                  int64
+	skews                []int64
+	lost                 bits // writes that a crash may have taken for ever
+	crashed              bool
+	collapsed, forgotten int // starts
+	log                  []string
+	current              *op // the operation that writes now
+	err                  error
 }
 
 // node is one replica's process and disk.
@@ -151,6 +152,12 @@ func (w *world) play(st step) error {
 		changed = st.who
 	case actPruneMid:
 		changed = w.pruneMid(rng)
+	case actRestart:
+		changed = w.reboot(st.who)
+	case actCollapse:
+		changed = w.collapse(st.who, rng)
+	case actForget:
+		changed = w.forgetBelow(st.who, rng)
 	case actPass:
 		w.now += []int64{100, 5000, 61_000, 20 * 60_000}[rng.IntN(4)]
 		w.say("time passes, %d ms since the start", w.now-startMs)

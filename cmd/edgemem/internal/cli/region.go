@@ -91,7 +91,7 @@ func regionShowCommand() *cobra.Command {
 equal. 'complete' says until when everything is here that the named nodes had seen,
 and of which nodes that cannot be said. The context says which writes of each origin
 were seen: one origin for each start of a node that wrote; those that ended are summed
-up, unless --all. Lag says, for each peer and as of when it was last heard of, how many
+up, unless --all, and in time collapse into one line for each node. Lag says, for each peer and as of when it was last heard of, how many
 writes seen here it lacked, about how many bytes they come to (by the mean size of an
 entry), how old the oldest is, and how many writes it had that this node lacks.`,
 		Example: `  edgemem region show default
@@ -180,12 +180,27 @@ func printContext(w io.Writer, r control.Region, names map[string]string, all bo
 		if n := len(runs.Above); n > 0 {
 			above = fmt.Sprintf("%d ranges up to %s", n, formatCount(int(runs.Above[n-1][1])))
 		}
+		if isLine(origin) {
+			t.row(short(origin, 12), "line", fmt.Sprintf("starts before %s", startTime(runs.Base)), above)
+			continue
+		}
 		t.row(short(origin, 12), cmp.Or(node[origin], "ended"), formatCount(int(runs.Base)), above)
 	}
 	if r.Ended.Origins > 0 && !all {
 		t.row(formatCount(r.Ended.Origins)+" ended", "–", formatCount(int(r.Ended.Writes))+" writes", "–")
 	}
 	return t.Flush()
+}
+
+// isLine reports whether an entry of a context stands for the collapsed starts of a node.
+func isLine(origin string) bool {
+	var o crdt.Origin
+	return o.UnmarshalText([]byte(origin)) == nil && o.IsLine()
+}
+
+// startTime is when a node began the start of a number, by its own clock.
+func startTime(number uint64) string {
+	return time.UnixMilli(crdt.StartedAt(uint32(number))).UTC().Format(time.DateTime)
 }
 
 // lagSummary says who is behind or ahead as far as this node has heard, or that nobody is. What was heard

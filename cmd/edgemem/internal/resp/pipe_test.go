@@ -60,7 +60,7 @@ type gatedStorage struct {
 func (s *gatedStorage) Load(func(key, value []byte) error) error { return nil }
 func (s *gatedStorage) Close() error                             { return nil }
 
-func (s *gatedStorage) NewIncarnation(context.Context, crdt.NodeID) (crdt.Nonce, error) {
+func (s *gatedStorage) NewIncarnation(context.Context, crdt.NodeID, uint32) (crdt.Nonce, error) {
 	return crdt.Nonce{1}, nil
 }
 

@@ -1,0 +1,80 @@
+package machine
+
+import "fmt"
+
+// A Plan divides a limit.
+type Plan struct {
+	Budget  int64 // of the node: what entries, indexes and causality may take, in all regions
+	Reserve int64 // of the budget, kept for merges
+	GoLimit int64 // GOMEMLIMIT: what the Go runtime may take beside the pools
+	Why     string
+	Warning string // not empty: it will run, and not well
+}
+
+// The parts of a plan.
+const (
+	// overheadBytes is what a node takes that holds nothing: code, libp2p with a few peers, Badger with small tables. 40 MB is what the
+	// device profile may take idle.
+	overheadBytes = 40 << 20
+	// A cgroup's limit is for this node alone: of what the overhead leaves, three quarters are budget. The last quarter is garbage
+	// that Go has not collected, messages under way, kernel buffers and pages of the store's files. Never more than seven tenths of all,
+	// since caches and buffers grow with the machine.
+	restPercent      = 75
+	exclusivePercent = 70
+	// On a whole machine other programs live, and its system.
+	sharedPercent = 60
+	// A small budget is better than none: below it a node still relays and holds its small regions.
+	budgetMinBytes = 8 << 20
+	// Merges of a full node come in chunks of a few MiB; a sixteenth keeps several regions going.
+	reserveParts    = 16
+	reserveMinBytes = 1 << 20
+	reserveMaxBytes = 256 << 20
+	// The runtime keeps to its limit but roughly, and a limit that its live heap exceeds makes it collect without end.
+	goHeadroomPercent = 95
+	goMinBytes        = 24 << 20
+	// 32-bit processes have 2 to 3 GiB of addresses, in pieces.
+	addressMaxBytes = 2 << 30
+)
+
+// PlanFor divides what a limit allows. wanted is a budget that somebody asked for, or 0; pools says that the budget lies outside the Go heap,
+// where the runtime's limit does not count it; wordBits is 32 or 64.
+func PlanFor(limit Limit, wanted int64, pools bool, wordBits int) Plan {
+	all := limit.Bytes
+	if wordBits == 32 && (all == 0 || all > addressMaxBytes) {
+		all = addressMaxBytes
+		limit = Limit{all, "32-bit addresses", limit.Shared}
+	}
+	p := Plan{Budget: wanted, Why: fmt.Sprintf("%d MiB as configured", wanted>>20)}
+	if wanted <= 0 {
+		p.Budget, p.Why = defaultBudget(limit)
+	}
+	p.Reserve = min(max(p.Budget/reserveParts, reserveMinBytes), reserveMaxBytes, p.Budget/4)
+	if all == 0 {
+		return p // the runtime's own default is no limit
+	}
+	rest := all / 100 * goHeadroomPercent
+	if pools {
+		rest -= p.Budget
+	}
+	p.GoLimit = max(rest, goMinBytes)
+	if p.Budget+overheadBytes > all {
+		p.Warning = fmt.Sprintf("a budget of %d MiB and some %d MiB for the process itself do not fit in %v", p.Budget>>20, int64(overheadBytes)>>20, limit)
+	}
+	return p
+}
+
+// Without any limit known, a node takes little rather than guess.
+const unknownBudgetBytes = 256 << 20
+
+func defaultBudget(limit Limit) (int64, string) {
+	if limit.Bytes == 0 {
+		return unknownBudgetBytes, fmt.Sprintf("%d MiB, since no limit is known", int64(unknownBudgetBytes)>>20)
+	}
+	most := int64(exclusivePercent)
+	if limit.Shared {
+		most = sharedPercent
+	}
+	budget := min(limit.Bytes/100*most, (limit.Bytes-overheadBytes)/100*restPercent)
+	budget = max(budget, budgetMinBytes)
+	return budget, fmt.Sprintf("%d MiB, %d %% of %v", budget>>20, (budget*100+limit.Bytes/2)/limit.Bytes, limit)
+}
