@@ -199,8 +199,8 @@ func (t *table) replace(h, from, to uint64) {
 func (t *table) resize(s records, size uint64) {
 	slots := int(size) + 8
 	if size == 1 {
-		slots = min(max(t.n+t.n/2, 2), tableList)
-		slots = max(slots, t.n)
+		for slots = 2; slots < min(t.n+1, tableList); slots *= 2 {
+		}
 	}
 	t.moveTo(s, size, slots)
 }
