@@ -272,7 +272,7 @@ func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 	if c.full {
 		r.raiseFloors(floors)
 	}
-	x := &r.hot
+	x := r.handle()
 	for i := range c.cells {
 		s := &c.cells[i]
 		r.seek(x, s.key, s.kind, s.sub)

@@ -186,11 +186,15 @@ func (s *store) entryAt(ref uint64) entry {
 
 // find finds an entry by its hash and key.
 func (s *store) find(h uint64, key string) entry {
-	ref := s.entries.find(h, func(ref uint64) bool { return string(entryKey(s.mem.Bytes(ref))) == key })
+	var b []byte
+	ref := s.entries.find(h, func(ref uint64) bool {
+		b = s.mem.Bytes(ref)
+		return string(entryKey(b)) == key
+	})
 	if ref == 0 {
 		return entry{}
 	}
-	return entry{s, s.mem.Bytes(ref), ref, h}
+	return entry{s, b, ref, h}
 }
 
 // eachEntry calls fn on every entry whose hash is at least from, in order, until fn returns false. fn must not

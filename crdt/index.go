@@ -98,8 +98,7 @@ func (x *dotIndex) add(s *store, seq Seq, ref uint64) {
 		k = x.leafOf(seq)
 	}
 	l := &x.leaves[k]
-	l.grow(s)
-	b := s.mem.Bytes(l.ref)
+	b := l.grow(s)
 	off := uint64(seq - l.base)
 	i := lower(b, int(l.n), off)
 	copy(b[(i+1)*dotBytes:], b[i*dotBytes:int(l.n)*dotBytes])
@@ -142,26 +141,29 @@ func (l *leaf) compact(s *store) bool {
 	return true
 }
 
-// grow makes room for one more dot.
-func (l *leaf) grow(s *store) {
-	if l.ref != 0 && (int(l.n)+1)*dotBytes <= len(s.mem.Bytes(l.ref)) {
-		return
+// grow makes room for one more dot, and gives the leaf's bytes.
+func (l *leaf) grow(s *store) []byte {
+	if l.ref != 0 {
+		if b := s.mem.Bytes(l.ref); (int(l.n)+1)*dotBytes <= len(b) {
+			return b
+		}
 	}
 	room := min((int(l.n)+leafStep)/leafStep*leafStep, leafMax)
 	if l.n == 0 {
 		room = 1
 	}
-	l.resize(s, room)
+	return l.resize(s, room)
 }
 
 // resize moves a leaf to an allocation with room for so many dots.
-func (l *leaf) resize(s *store, room int) {
+func (l *leaf) resize(s *store, room int) []byte {
 	ref, b := s.alloc(forCausal, room*dotBytes)
 	if l.ref != 0 {
 		copy(b, s.mem.Bytes(l.ref)[:int(l.n)*dotBytes])
 		s.free(forCausal, l.ref)
 	}
 	l.ref = ref
+	return b
 }
 
 // split moves the upper half of a full leaf to one of its own, and not between two of one number.

@@ -18,7 +18,7 @@ type Memory interface {
 	Free(ref uint64)
 }
 
-// Chunks is where the slabs of a region that was given no Memory get their bytes: pieces of 256 bytes to 256 KiB, and values that
+// Chunks is where the slabs of a region that was given no Memory get their bytes: pieces of 64 bytes to 256 KiB, and values that
 // are larger than 32 KiB. It is called as a Memory is.
 type Chunks interface {
 	// Alloc gives n bytes, which are not cleared, and their number; nil if there are none left.
@@ -63,11 +63,12 @@ const (
 	slabGrain    = 4  // sizes are multiples
 	slabBitsMax  = 18 // of a chunk's bytes
 	slabOffBits  = slabBitsMax - 2
-	slabMin      = 256      // bytes of the first chunk of a size
+	slabMin      = 64       // bytes of the first chunk of a size
 	slabAlone    = 32 << 10 // what is larger has a chunk alone
 	slabFine     = 256      // up to here each multiple is a size; beyond there are eight to a doubling
 	slabSizes    = slabFine/slabGrain + 8*8 + 1
 	kindAlone    = slabSizes - 1
+	slabStays    = 4 << 10 // a chunk of so many bytes stays if it is the last of its size: the last slot may come and go
 	slabPoisoned = 0xdb
 )
 
@@ -176,7 +177,7 @@ func (m *slabs) Free(ref uint64) {
 		return
 	}
 	s := &m.sizes[m.of[c.kind]-1]
-	if c.live == 0 && len(s.room) > 1 { // one chunk stays, so that the last slot may come and go
+	if c.live == 0 && (len(s.room) > 1 || len(c.b) < slabStays) {
 		s.held -= len(c.b)
 		m.drop(i)
 		return

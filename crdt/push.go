@@ -532,7 +532,7 @@ func (r *Region) ready(p pos, op *deltaOp) bool {
 
 func (r *Region) applyOp(op *deltaOp, now int64) {
 	org := r.intern(op.dot.Origin)
-	c := &r.hot
+	c := r.handle()
 	r.seek(c, op.key, op.kind, op.sub)
 	covered := make([]tip, 0, len(op.deps))
 	for _, d := range op.deps {

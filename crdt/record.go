@@ -271,7 +271,7 @@ func (r *Region) loadCell(key, b []byte) error {
 	if err := d.done(); err != nil {
 		return err
 	}
-	c := &r.hot
+	c := r.handle()
 	r.seek(c, name, kind, string(k.b))
 	r.loading = true
 	defer func() { r.loading = false }()

@@ -93,7 +93,7 @@ type Region struct {
 	expiring int   // entries with an expiry
 	settle   []pos // of cells with a reset for us to absorb
 	flushes  int   // ghosts of whole-region removals
-	hot      cell  // the handle of short writes
+	hot      *cell // the handle of short writes
 
 	arrived   uint64 // siblings that came to be here, ever
 	check     *Check // a check of the digest that is under way
@@ -318,6 +318,17 @@ func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
 	c := new(cell)
 	r.seek(c, key, kind, sub)
 	return c
+}
+
+// hotKeep bounds what the handle of short writes keeps room for.
+const hotKeep = 64
+
+// handle is for a write that is over before another begins: it saves an allocation.
+func (r *Region) handle() *cell {
+	if r.hot == nil || cap(r.hot.sibs) > hotKeep || cap(r.hot.ghosts) > hotKeep || cap(r.hot.name) > 16*hotKeep {
+		r.hot = new(cell)
+	}
+	return r.hot
 }
 
 // seek makes c the handle on a cell that is there, or on one to be.

@@ -41,8 +41,10 @@ const (
 	// tableList is up to how many records a table is a list.
 	tableList = 16
 	// A run this long means that the hashes are not spread over the space: a pull brings them in order. Growing
-	// makes room where they are, and is what the load will ask for when the rest of the space has come.
-	tableRunMax = 128
+	// makes room where they are, and is what the load will ask for when the rest of the space has come. In a table that
+	// is full to four fifths some runs are long by chance, 700 slots where there are five million records.
+	tableRunMax     = 128
+	tableRunMaxFull = 1024
 	// tableSkewMax bounds what skew may cost: slots per record.
 	tableSkewMax = 256
 )
@@ -97,7 +99,7 @@ func (t *table) insert(s records, h, ref uint64) {
 		t.skewed = false
 	}
 	run := t.put(s, h, ref)
-	if run > tableRunMax && t.size < tableSkewMax*uint64(t.n) {
+	if run > t.runMax() && t.size < tableSkewMax*uint64(t.n) {
 		t.resize(s, 2*t.size)
 		t.skewed = true
 	}
@@ -109,6 +111,14 @@ func (t *table) fill() int {
 		return min(t.len(), tableList)
 	}
 	return int(t.size * 4 / 5)
+}
+
+// runMax is how long a run may be before the table grows for it.
+func (t *table) runMax() int {
+	if uint64(t.n) < t.size/2 {
+		return tableRunMax
+	}
+	return tableRunMaxFull
 }
 
 // larger is the next size: 4, 5, 6 or 7 times a power of two, so that a table is never half empty.
@@ -189,8 +199,8 @@ func (t *table) replace(h, from, to uint64) {
 func (t *table) resize(s records, size uint64) {
 	slots := int(size) + 8
 	if size == 1 {
-		slots = min(max(t.n+t.n/2, 2), tableList)
-		slots = max(slots, t.n)
+		for slots = 2; slots < min(t.n+1, tableList); slots *= 2 {
+		}
 	}
 	t.moveTo(s, size, slots)
 }

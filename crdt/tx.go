@@ -58,42 +58,44 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	r := t.r
 	self := &r.origins[r.self]
 	dot := tip{r.self, self.runs.Top() + 1}
-	op := outOp{tip: dot, tag: tag, val: val, hlc: t.stamp, absent: t.pullOnly}
-	if op.hlc == 0 {
-		op.hlc = r.clock.Next(t.now)
+	hlc, push := t.stamp, r.cfg.Push
+	var deps []tip
+	if hlc == 0 {
+		hlc = r.clock.Next(t.now)
 	}
 	if r.cfg.Trace != nil {
-		r.cfg.Trace(Written{r.dot(dot), string(c.key), string(c.sub), c.kind, tag, op.hlc, val})
+		r.cfg.Trace(Written{r.dot(dot), string(c.key), string(c.sub), c.kind, tag, hlc, val})
 	}
 	was := c.present()
 	for i := len(c.sibs) - 1; i >= 0; i-- {
 		if covers == nil || covers(&c.sibs[i]) {
-			if r.cfg.Push {
-				op.deps = append(op.deps, c.sibs[i].tip)
+			if push {
+				deps = append(deps, c.sibs[i].tip)
 			}
 			r.dropSibling(c, i)
 		}
 	}
 	for i := len(c.ghosts) - 1; i >= 0; i-- {
 		if g := c.ghosts[i]; !c.scopes() || r.everywhere(g) {
-			if r.cfg.Push {
-				op.deps = append(op.deps, g)
+			if push {
+				deps = append(deps, g)
 			}
 			r.dropGhost(c, i)
 		}
 	}
-	if r.cfg.Push && r.cfg.Causal {
+	if push && r.cfg.Causal {
 		r.out.past.note(r)
 	}
 	r.claim(dot)
 	if tag == TagRemove {
 		r.addGhost(c, dot)
 	} else {
-		r.addSibling(c, sibling{val, op.hlc, dot, tag})
+		r.addSibling(c, sibling{val, hlc, dot, tag})
 	}
 	r.recount(c, was)
 	r.stats.LocalWrites++
-	if r.cfg.Push {
+	if push {
+		op := outOp{tip: dot, tag: tag, val: val, hlc: hlc, absent: t.pullOnly, deps: deps}
 		op.after = append(r.scopeGhosts(c), after...)
 		r.out.add(c, op)
 		r.out.past.version = r.version
@@ -174,7 +176,7 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 		e.hash = t.r.key.string(0, key)
 	}
 	expires := !e.plain() && e.record(CellExpiry, "") != 0
-	c := &t.r.hot
+	c := t.r.handle()
 	t.r.seekIn(c, e, key, CellValue, "")
 	t.assign(c, val)
 	if expires && !keepTTL {
@@ -204,6 +206,9 @@ func (t *Tx) resetOthers(c *cell) (resets []tip) {
 			k := decodeContribution(s.val)
 			of = append(of, counted{s.tip, reset{t.r.origins[s.org].id, s.seq, k.baseSeq, k.total}})
 		}
+	}
+	if len(of) == 0 {
+		return nil
 	}
 	slices.SortFunc(of, func(a, b counted) int { return cmp.Compare(a.tip.seq, b.tip.seq) })
 	for _, x := range of {
@@ -288,7 +293,7 @@ func (t *Tx) incrFloatCell(e entry, key string, kind CellKind, sub, decimal stri
 
 // contribute adds delta to our contribution in a cell. Our sum may not fit where others' make the total small.
 func (t *Tx) contribute(key string, kind CellKind, sub string, delta num) error {
-	c := &t.r.hot
+	c := t.r.handle()
 	t.r.seek(c, key, kind, sub)
 	k := t.ours(c)
 	if k.total = k.total.add(delta); k.total.tooLong() {
@@ -503,7 +508,7 @@ func (t *Tx) SetAdd(key, member string) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c := &t.r.hot
+	c := t.r.handle()
 	t.r.seekIn(c, e, key, CellMember, member)
 	added = !c.present()
 	t.write(c, TagMember, nil, nil)
@@ -540,7 +545,7 @@ func (t *Tx) MapSet(key, field string, val []byte) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c := &t.r.hot
+	c := t.r.handle()
 	t.r.seekIn(c, e, key, CellField, field)
 	added = !c.present()
 	t.assign(c, val)
