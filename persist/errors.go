@@ -22,6 +22,8 @@ var (
 	ErrFailed = errors.New("persist: store failed, open it again")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("persist: closed")
+	// ErrKey: the store is encrypted and the key is missing or another one, or it is plain and a key was given. Nothing was changed.
+	ErrKey = errors.New("persist: encryption key")
 	// ErrConfig: a field of Config is wrong; the message names it.
 	ErrConfig = errors.New("persist: bad configuration")
 )

@@ -50,7 +50,7 @@ func SplitWAL(dir string, from uint64) error {
 		return err
 	}
 	at := int64(0)
-	_, err = scanLog(path, func(e storedEntry) error {
+	_, err = scanLog(path, keyring{}, func(e storedEntry) error {
 		if at == 0 && e.commit() == from {
 			at = e.offset
 		}

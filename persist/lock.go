@@ -36,6 +36,14 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{f}, nil
 }
 
+// lockExisting locks a directory that is there already, and makes none.
+func lockExisting(dir string) (*dirLock, error) {
+	if _, err := os.Stat(filepath.Join(dir, versionFileName)); err != nil {
+		return nil, fmt.Errorf("persist: %s is no store: %w", dir, err)
+	}
+	return lockDir(dir)
+}
+
 func writePid(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
 		return err

@@ -24,7 +24,9 @@ type Salvaged struct {
 // one acknowledged, and one that was deleted may be back. So what it yields is for people and for merging under a new
 // incarnation, never for going on as if nothing had happened. All records are held in memory.
 // The error is fn's, or says that the directory is in use or cannot be listed.
-func Salvage(dir string, fn func(key, value []byte) error) (*Salvaged, error) {
+//
+// key is that of an encrypted store, else nil; without its KEYREGISTRY nothing is left of one.
+func Salvage(dir string, key []byte, fn func(key, value []byte) error) (*Salvaged, error) {
 	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
@@ -35,6 +37,9 @@ func Salvage(dir string, fn func(key, value []byte) error) (*Salvaged, error) {
 	if err != nil {
 		return nil, err
 	}
+	if sv.keys, _, err = unlock(sv.dir, key, files); err != nil {
+		return nil, err
+	}
 	sv.gather(files)
 	err = sv.emit(fn)
 	return &sv.Salvaged, err
@@ -43,6 +48,7 @@ func Salvage(dir string, fn func(key, value []byte) error) (*Salvaged, error) {
 type salvager struct {
 	Salvaged
 	dir    string
+	keys   keyring
 	newest map[string]version // by stored key
 }
 
@@ -58,7 +64,7 @@ func (sv *salvager) gather(files *listing) {
 		sv.problem(sv.table(id))
 	}
 	for _, id := range files.wals {
-		s, err := scanWAL(filepath.Join(sv.dir, walName(id)), sv.note)
+		s, err := scanWAL(filepath.Join(sv.dir, walName(id)), sv.keys, sv.note)
 		if err == nil && !s.emptyTail {
 			err = damaged(sv.dir, s.name, "unreadable from byte %d on", s.wholeTo)
 		}
@@ -75,7 +81,7 @@ func (sv *salvager) problem(err error) {
 
 // table goes on after a bad block.
 func (sv *salvager) table(id uint64) error {
-	t, err := openTableFile(sv.dir, id)
+	t, err := openTableFile(sv.dir, tableRef{id, sv.keys.only()}, sv.keys)
 	if err != nil {
 		return err
 	}
@@ -153,9 +159,18 @@ func (sv *salvager) follow(p valuePointer) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	lc, err := readLogHead(f, logHeadBytes, sv.keys)
+	if err != nil {
+		return nil, err
+	}
 	r := &entryReader{r: bufio.NewReader(io.NewSectionReader(f, int64(p.offset), int64(p.size)))}
 	e, err := r.next(int64(p.size))
-	return e.value, err
+	if err != nil {
+		return nil, err
+	}
+	e.offset = int64(p.offset)
+	lc.decrypt(e)
+	return e.value, nil
 }
 
 func (sv *salvager) emit(fn func(key, value []byte) error) error {

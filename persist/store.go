@@ -79,7 +79,7 @@ func Open(c Config) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	if s.id, err = openIdentity(s.dir, s.config.Rand); err != nil {
+	if s.id, err = openIdentity(s.dir, s.config.Key, s.config.Rand); err != nil {
 		return err
 	}
 	last, err := readMark(s.dir)
@@ -97,6 +97,9 @@ func (s *Store) open() (err error) {
 	if err := s.repair(found.repairs); err != nil {
 		return err
 	}
+	if err := s.readyKeys(found); err != nil {
+		return err
+	}
 	if s.db, err = openBadger(s.sub, s.config, s.badger); err != nil {
 		return err
 	}
@@ -112,11 +115,24 @@ func (s *Store) inspect(last *mark) (*inspection, error) {
 			return nil, fmt.Errorf("persist: make %s: %w", s.sub, err)
 		}
 	}
-	found, err := inspect(s.sub, last)
+	found, err := inspect(s.sub, s.config.Key, last)
 	if err == nil && last == nil && found.commit > 1 {
 		err = damaged(s.dir, markFileName, "missing, though the store has %d commits", found.commit)
 	}
 	return found, err
+}
+
+// readyKeys sees to it that a data key, and the copy of it, are there before anything is encrypted.
+func (s *Store) readyKeys(found *inspection) error {
+	if s.config.Key == nil {
+		return nil
+	}
+	if len(found.keys.data) == 0 {
+		if err := drawDataKey(s.sub, s.config.Key); err != nil {
+			return err
+		}
+	}
+	return keepKeysCopy(s.dir, s.sub)
 }
 
 func (s *Store) repair(repairs []repair) error {
