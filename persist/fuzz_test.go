@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"crypto/aes"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -120,5 +122,38 @@ func FuzzRegistry(f *testing.F) {
 			t.Fatalf("%d of %d bytes", whole, len(data))
 		}
 		decryptRegistry(data[:whole], key)
+	})
+}
+
+// FuzzBackup: no bytes make a reader of backups panic, hang or take more memory than they are.
+func FuzzBackup(f *testing.F) {
+	for _, name := range []string{"backup-1-plain.bin", "backup-1-encrypted.bin"} {
+		if data, err := os.ReadFile(filepath.Join("testdata", name)); err == nil {
+			f.Add(data)
+			f.Add(data[:len(data)*2/3])
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		CheckBackup(bytes.NewReader(data), nil)
+		b, err := newBlockReader(bytes.NewReader(data), make([]byte, KeyBytes))
+		if err != nil {
+			return
+		}
+		defer b.close()
+		for range 100 {
+			x, err := b.next()
+			if err != nil {
+				if !x.past {
+					return
+				}
+				continue
+			}
+			eachPair(x.content, func(_, _ []byte) error { return nil })
+			decodeStarts(x.content)
+			splitFile(x.content)
+			if x.kind == blockEnd {
+				b.last(x, 0)
+			}
+		}
 	})
 }

@@ -69,21 +69,26 @@ func (s *Store) Incarnations() ([]Incarnation, error) {
 
 func (s *Store) incarnations() (list []Incarnation, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
-		options := badger.DefaultIteratorOptions
-		options.PrefetchValues = false
-		options.Prefix = incarnationPrefix
-		it := txn.NewIterator(options)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			inc, err := s.readIncarnation(it.Item())
-			if err != nil {
-				return err
-			}
-			list = append(list, inc)
-		}
-		return nil
+		list, err = s.incarnationsIn(txn)
+		return err
 	})
 	return list, err
+}
+
+func (s *Store) incarnationsIn(txn *badger.Txn) (list []Incarnation, err error) {
+	options := badger.DefaultIteratorOptions
+	options.PrefetchValues = false
+	options.Prefix = incarnationPrefix
+	it := txn.NewIterator(options)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		inc, err := s.readIncarnation(it.Item())
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, inc)
+	}
+	return list, nil
 }
 
 func (s *Store) readIncarnation(item *badger.Item) (inc Incarnation, err error) {

@@ -24,6 +24,9 @@ func (s *Store) reclaimLoop() {
 		case <-s.stop:
 			return
 		case <-ticks:
+			if err := s.tidy(); err != nil {
+				s.log.Warn("persist: flush", "dir", s.dir, "err", err)
+			}
 			if _, err := s.reclaim(); err != nil {
 				s.log.Warn("persist: reclaim", "dir", s.dir, "err", err)
 			}

@@ -38,6 +38,7 @@ type Store struct {
 
 	mu      sync.Mutex // one commit at a time; guards what follows
 	commits uint64     // number of the last commit, which is also its Badger version
+	flushed uint64     // up to where all was in tables once
 	failed  error
 	mark    *markFile
 	dirSync dirSync

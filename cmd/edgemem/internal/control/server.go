@@ -101,6 +101,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/nodes/{node}/retire", s.retire)
 	mux.HandleFunc("POST /v1/alarms/{kind}/clear", s.clearAlarms)
 	mux.HandleFunc("POST /v1/scrub", s.scrub)
+	mux.HandleFunc("POST /v1/backup", s.backup)
+	mux.HandleFunc("POST /v1/checkpoint", s.checkpoint)
 	mux.HandleFunc("POST /v1/regions", s.createRegion)
 	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
