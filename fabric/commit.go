@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -51,6 +52,11 @@ type committer struct {
 	closed bool          // nothing is committed any more
 	urgent bool          // somebody waits
 	turn   chan struct{} // closed when an epoch ends
+
+	looking      sync.Mutex               // one look at a time
+	full         atomic.Pointer[fullDisk] // nil: there is room
+	unsavedCells atomic.Int64             // while it is full, as of the last look
+	refused      atomic.Uint64            // local writes
 
 	unsaved []crdt.Record // of the committing goroutine: taken, but not committed yet
 	lastAt  time.Time
@@ -144,7 +150,9 @@ func (c *committer) run() {
 			continue
 		}
 		if err := c.commit(); err != nil {
-			c.f.cfg.Logger.Error("commit failed; the writes stay in memory and are tried again", "err", err)
+			if c.full.Load() == nil { // a full disk is told once, by look
+				c.f.cfg.Logger.Error("commit failed; the writes stay in memory and are tried again", "err", err)
+			}
 			timer.Reset(retryEvery)
 		}
 	}
@@ -165,6 +173,10 @@ func (c *committer) pause() (wait time.Duration, work bool) {
 
 // commit takes what is dirty and commits it.
 func (c *committer) commit() error {
+	if err := c.look(); err != nil {
+		c.putOff(err)
+		return err
+	}
 	c.mu.Lock()
 	regions, epoch := c.dirty, c.epoch
 	c.dirty = make(map[*Region]struct{}, 1)
@@ -188,6 +200,9 @@ func (c *committer) commit() error {
 	c.unsaved = nil
 	if err != nil {
 		c.unsaved = recs
+		if full := c.look(); full != nil {
+			err = full
+		}
 	}
 	c.settle(epoch, err)
 	return err

@@ -78,7 +78,8 @@ func (s *Store) flush() (commit uint64, err error) {
 		}
 	}()
 	key := append(flushPrefix[:1:1], 'f')
-	if err := s.commit([]pair{{key, seal(nil, key, nil, nil)}}); err != nil {
+	// It makes room on a full disk, and the reserve is there for compactions.
+	if err := s.commitAbove(s.config.MinFreeBytes/2, []pair{{key, seal(nil, key, nil, nil)}}); err != nil {
 		return s.commits, err
 	}
 	if err := s.db.DropPrefix(flushPrefix); err != nil {
@@ -93,12 +94,12 @@ func (s *Store) flush() (commit uint64, err error) {
 const logsMax = 4 << 20
 
 // tidy is the scheduled flush.
-func (s *Store) tidy() error {
+func (s *Store) tidy(full bool) error {
 	s.mu.Lock()
 	idle := s.failed != nil || s.commits == s.flushed
 	s.mu.Unlock()
 	d, err := s.disk()
-	if err != nil || idle || d.Logs <= logsMax {
+	if err != nil || idle || d.Logs <= logsMax && !full {
 		return err
 	}
 	_, err = s.flush()

@@ -63,7 +63,8 @@ type Config struct {
 	// Now dates incarnations. Default time.Now; tests inject.
 	Now func() time.Time
 
-	ticks <-chan time.Time // replaces the reclaim ticker in tests
+	free  func(dir string) (int64, error) // replaces the file system's answer in tests
+	ticks <-chan time.Time                // replaces the reclaim ticker in tests
 }
 
 func (c Config) withDefaults() Config {
@@ -85,6 +86,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.free == nil {
+		c.free = freeBytes
 	}
 	if c.Now == nil {
 		c.Now = time.Now

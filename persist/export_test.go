@@ -65,3 +65,9 @@ func SplitWAL(dir string, from uint64) error {
 	}
 	return os.Truncate(path, at)
 }
+
+// WithFree makes a store believe what free says of its disk.
+func WithFree(c Config, free func(dir string) (int64, error)) Config {
+	c.free = free
+	return c
+}

@@ -52,7 +52,8 @@ func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID) (crdt.Nonc
 		return crdt.Nonce{}, fmt.Errorf("persist: draw nonce: %w", err)
 	}
 	key := incarnationKey(inc.Number)
-	if err := s.commit([]pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
+	// A node must be able to start on a full disk, to merge and to be read: as little free as Open asks for will do.
+	if err := s.commitAbove(s.config.MinFreeBytes/4, []pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
 		return crdt.Nonce{}, fmt.Errorf("persist: incarnation %d: %w", inc.Number, err)
 	}
 	return inc.Nonce, nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -44,6 +45,9 @@ type Store struct {
 	dirSync dirSync
 	counts  Stats
 
+	full    atomic.Bool   // Room said so
+	kicked  atomic.Int64  // when it was woken last, Unix seconds
+	hungry  chan struct{} // wakes the collection; capacity 1: one wish stands for any number
 	stop    chan struct{}
 	waiting sync.WaitGroup
 }
@@ -70,7 +74,7 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{
 		dir: c.Dir, sub: filepath.Join(c.Dir, badgerDirName), config: c, log: c.Logger, lock: lock,
-		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}),
+		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.release())
@@ -88,7 +92,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	// Opening itself needs room for a new log and for flushing the old ones.
-	if err := checkSpace(s.dir, s.config.MinFreeBytes/4); err != nil {
+	if err := s.checkSpace(s.config.MinFreeBytes / 4); err != nil {
 		return err
 	}
 	found, err := s.inspect(last)
@@ -273,16 +277,29 @@ func (s *Store) Close() error {
 
 // release undoes whatever open did, in reverse.
 func (s *Store) release() (err error) {
-	if s.db != nil {
+	abandoned := s.db != nil && s.abandon()
+	if s.db != nil && !abandoned {
 		err = s.closeBadger()
 	}
 	if s.mark != nil {
-		if err == nil && s.failed == nil {
+		if err == nil && s.failed == nil && !abandoned {
 			err = s.putMark(true, true)
 		}
 		err = errors.Join(err, s.mark.f.Close())
 	}
 	return errors.Join(err, s.lock.release())
+}
+
+// abandon reports that there is no room to close in. Badger closes by writing a table through a memory map, which without a block behind it kills
+// the process. Left as it is the store is like that of a killed process, and nothing is lost: what was acknowledged is in the logs. Badger's goroutines,
+// and its own lock on the directory, stay until the process ends.
+func (s *Store) abandon() bool {
+	err := s.checkSpace(s.config.MinFreeBytes / 2)
+	if errors.Is(err, ErrFull) {
+		s.log.Warn("persist: closed without tidying up: the disk is full; the next start reads the logs", "dir", s.dir, "err", err)
+		return true
+	}
+	return false
 }
 
 func (s *Store) closeBadger() (err error) {

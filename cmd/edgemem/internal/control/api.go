@@ -111,8 +111,18 @@ type Node struct {
 	MemoryLimit   int64             `json:"memory_limit_bytes"` // 0: none
 	HeapBytes     uint64            `json:"heap_bytes"`
 	Bandwidth     Bandwidth         `json:"bandwidth"`
+	Disk          Disk              `json:"disk"`
 	Sync          SyncStats         `json:"sync"`
 	Scrub         fabric.ScrubStats `json:"scrub"`
+}
+
+// Disk is how the node's disk is, and what the store takes of it.
+type Disk struct {
+	fabric.DiskStatus
+	persist.Disk
+	FreeBytes int64  `json:"free_bytes"`
+	Encrypted bool   `json:"encrypted"`
+	Failed    string `json:"failed,omitempty"` // why the store takes no more commits until the node is started again
 }
 
 // Bandwidth counts the mesh's bytes since the daemon started: on the wire, which is all that TCP and
