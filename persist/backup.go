@@ -95,6 +95,25 @@ func (b *backingUp) begin(s *Store, txn *badger.Txn, w io.Writer) error {
 	if err := b.measure(txn, &about); err != nil {
 		return err
 	}
+	key := s.config.Key
+	if b.o.Plain {
+		key = nil
+	}
+	if err := b.open(about, key, w); err != nil {
+		return err
+	}
+	var starts []Incarnation
+	if b.o.Node != "" {
+		var err error
+		if starts, err = s.incarnationsIn(txn); err != nil {
+			return err
+		}
+	}
+	return b.preamble(starts)
+}
+
+// open writes the head.
+func (b *backingUp) open(about BackupAbout, key []byte, w io.Writer) error {
 	for _, f := range b.o.Files {
 		about.Files = append(about.Files, f.Name)
 	}
@@ -102,52 +121,51 @@ func (b *backingUp) begin(s *Store, txn *badger.Txn, w io.Writer) error {
 	if _, err := rand.Read(salt); err != nil {
 		return err
 	}
-	key := s.config.Key
-	if b.o.Plain {
-		key = nil
-	}
 	head, err := newBackupHead(about, salt, key != nil)
 	if err != nil {
 		return err
 	}
 	b.report = BackupReport{Commit: about.Commit, Encrypted: key != nil, Files: about.Files}
 	b.report.Of = about.Records
-	if b.out, err = newBlockWriter(w, head, key); err != nil {
-		return err
-	}
-	return b.preamble(s, txn)
+	b.out, err = newBlockWriter(w, head, key)
+	return err
 }
 
 // measure counts, which takes reading the keys alone, so that progress is true and a cut backup tells what it lacks.
 func (b *backingUp) measure(txn *badger.Txn, about *BackupAbout) error {
+	return eachKey(txn, func(_ []byte, bytes int64) error {
+		about.Records++
+		about.Bytes += bytes
+		if about.Records%1024 == 0 {
+			return b.ctx.Err()
+		}
+		return nil
+	})
+}
+
+// eachKey gives the stored keys of callers' records, without their first byte, and the size of each record.
+func eachKey(txn *badger.Txn, fn func(key []byte, bytes int64) error) error {
 	options := badger.DefaultIteratorOptions
 	options.PrefetchValues = false
 	options.Prefix = []byte{spaceRecord}
 	it := txn.NewIterator(options)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
-		about.Records++
-		about.Bytes += it.Item().KeySize() + it.Item().ValueSize()
-		if about.Records%1024 == 0 && b.ctx.Err() != nil {
-			return b.ctx.Err()
+		item := it.Item()
+		if err := fn(item.Key()[1:], item.KeySize()+item.ValueSize()); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // preamble writes the node's starts, in any case one block of them, and the files.
-func (b *backingUp) preamble(s *Store, txn *badger.Txn) error {
-	var starts []byte
-	if b.o.Node != "" {
-		past, err := s.incarnationsIn(txn)
-		if err != nil {
-			return err
-		}
-		for _, inc := range past {
-			starts = appendPair(starts, binary.BigEndian.AppendUint32(nil, inc.Number), inc.encode())
-		}
+func (b *backingUp) preamble(starts []Incarnation) error {
+	var content []byte
+	for _, inc := range starts {
+		content = appendPair(content, binary.BigEndian.AppendUint32(nil, inc.Number), inc.encode())
 	}
-	if err := b.out.put(blockIncarnations, starts); err != nil {
+	if err := b.out.put(blockIncarnations, content); err != nil {
 		return err
 	}
 	for _, f := range b.o.Files {

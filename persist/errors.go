@@ -44,7 +44,7 @@ func (e *FullError) Is(target error) bool { return target == ErrFull }
 
 // remedy ends every report of damage: what an operator can do about it.
 const remedy = "restore the directory from a backup, or move it away and let the node fetch its regions from its peers; " +
-	"Salvage reads what is left"
+	"'edgemem doctor --repair', or Salvage, reads what is left"
 
 // DamageError says where a store is damaged. errors.Is(err, ErrDamaged) holds for it.
 type DamageError struct {

@@ -29,6 +29,8 @@ type Restore struct {
 	// Partial takes what is readable of a damaged backup. Regions of which records are missing are left out, unless KeepTorn:
 	// a replica that says to have seen what it does not hold makes others take that for removed.
 	Partial, KeepTorn bool
+	// Salvaged is what SalvageBackup said of the backup: its torn regions are left out as those of a damaged one are.
+	Salvaged *Salvaged
 	// Progress is told now and then how far it is.
 	Progress func(BackupProgress)
 	Logger   *slog.Logger
@@ -251,7 +253,13 @@ func (s *Store) commitOwn(pairs []pair) error {
 
 // dropTorn leaves out the regions in which there are gaps.
 func (x *restoring) dropTorn() error {
-	if len(x.gaps) == 0 || x.report.Records == x.report.Of { // what was lost has no records in it
+	if x.report.Records == x.report.Of {
+		x.gaps = nil // what was lost has no records in it
+	}
+	if x.o.Salvaged != nil {
+		x.gaps = append(x.gaps, x.o.Salvaged.gaps...)
+	}
+	if len(x.gaps) == 0 {
 		return nil
 	}
 	torn := newTorn(x.gaps)
@@ -299,12 +307,17 @@ func (t *torn) note(key, value []byte) error {
 	if !ok || !t.touches(id) {
 		return nil
 	}
+	t.count1(id, key, value)
+	t.keys = append(t.keys, bytes.Clone(key))
+	return nil
+}
+
+// count1 counts a record of a region.
+func (t *torn) count1(id crdt.RegionID, key, value []byte) {
 	if name, isMeta, err := crdt.RecordName(crdt.Record{Key: key, Value: value}); isMeta && err == nil {
 		t.names[id] = name
 	}
 	t.count[id]++
-	t.keys = append(t.keys, bytes.Clone(key))
-	return nil
 }
 
 func (t *torn) regions() []LostRegion {

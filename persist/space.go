@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// FreeBytes is what this user may still write on the file system of dir.
+func FreeBytes(dir string) (int64, error) { return freeBytes(dir) }
+
 // freeBytes is what this user may still write on dir's file system.
 func freeBytes(dir string) (int64, error) {
 	var st unix.Statfs_t

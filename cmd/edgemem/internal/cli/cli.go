@@ -113,7 +113,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 		&cobra.Group{ID: groupMore, Title: "More:"})
 	root.SetHelpCommandGroupID(groupMore)
 	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), peersCommand(), nodeCommand(), alarmsCommand(), scrubCommand(), offlineCommand(), onlineCommand())
-	addAll(root, groupDisk, backupCommand(), restoreCommand(), checkpointCommand(), rekeyCommand())
+	addAll(root, groupDisk, doctorCommand(), backupCommand(), restoreCommand(), checkpointCommand(), rekeyCommand())
 	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
 	addAll(root, groupMore, demoCommand(), configCommand(), versionCommand(), completionCommand())
 	return named(root)

@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 //	until REGEXP cmd args    run until its output matches
 //	code URL STATUS          one HTTP request, the body on stdout
 //	cut FILE OTHER           write the first two thirds of FILE to OTHER
+//	cutlogs DIR              take the last bytes that are not zero from the write-ahead logs in DIR
 //	newkey FILE              write a key
 //	holds PATH TEXT          look for TEXT in the bytes of a file, or of all files below
 //	damage DIR               overwrite the middle of every file in DIR
@@ -72,7 +73,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": scriptNode, "stop": scriptStop, "kill9": scriptKill, "exits": scriptExits, "resp": scriptRESP,
 			"agree": scriptAgree, "until": scriptUntil, "code": scriptHTTP,
-			"cut": scriptCut, "newkey": scriptNewKey, "holds": scriptHolds,
+			"cut": scriptCut, "cutlogs": scriptCutLogs, "newkey": scriptNewKey, "holds": scriptHolds,
 			"joins": scriptJoins, "refuses": scriptRefuses, "damage": scriptDamage,
 		},
 	})
@@ -147,6 +148,19 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
 	whole := ts.ReadFile(args[0])
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(whole[:len(whole)*2/3]), 0o600))
+}
+
+func scriptCutLogs(ts *testscript.TestScript, _ bool, args []string) {
+	logs, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.mem"))
+	ts.Check(err)
+	for _, path := range logs {
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		used := len(strings.TrimRight(string(data), "\x00"))
+		if used > 100 {
+			ts.Check(os.Truncate(path, int64(used-50)))
+		}
+	}
 }
 
 func scriptNewKey(ts *testscript.TestScript, _ bool, args []string) {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
 	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/p2p"
 	"github.com/edgemem/edgemem/persist"
@@ -189,6 +190,7 @@ type Backend interface {
 	Scrub(ctx context.Context, region string) (ScrubReport, error)
 	Backup(ctx context.Context, w io.Writer, o BackupOptions) (BackupReport, error)
 	Checkpoint(ctx context.Context) (Checkpoint, error)
+	Doctor(ctx context.Context) (*doctor.Report, error)
 	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
 	CreateRegion(ctx context.Context, name, ack, consistency string) (Region, error)
 	ShowRegion(name string) (Region, error)

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/unixsock"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
@@ -71,6 +72,9 @@ func (f *fake) Backup(_ context.Context, w io.Writer, o BackupOptions) (rep Back
 	return rep, errors.Join(err, f.end)
 }
 func (f *fake) Checkpoint(context.Context) (Checkpoint, error) { return Checkpoint{Commit: 7}, f.end }
+func (f *fake) Doctor(context.Context) (*doctor.Report, error) {
+	return &doctor.Report{Running: true, Degraded: true}, nil
+}
 func (f *fake) ClearAlarms(_ context.Context, kind, node string) (int, error) {
 	return len(kind + node), nil
 }

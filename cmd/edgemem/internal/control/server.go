@@ -103,6 +103,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/scrub", s.scrub)
 	mux.HandleFunc("POST /v1/backup", s.backup)
 	mux.HandleFunc("POST /v1/checkpoint", s.checkpoint)
+	mux.HandleFunc("GET /v1/doctor", s.doctor)
 	mux.HandleFunc("POST /v1/regions", s.createRegion)
 	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
 )
 
 // A backup is sent as it is made. How it went stands in trailers, which come after the body: a report, or an error. A daemon that dies
@@ -105,4 +107,14 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
 // Checkpoint has all that is in memory written to disk, and the disk tidied.
 func (c *Client) Checkpoint(ctx context.Context) (did Checkpoint, err error) {
 	return did, c.call(ctx, http.MethodPost, "/v1/checkpoint", nil, &did)
+}
+
+func (s *Server) doctor(w http.ResponseWriter, r *http.Request) {
+	rep, err := s.backend.Doctor(r.Context())
+	reply(w, rep, err)
+}
+
+// Doctor has the node take stock of itself.
+func (c *Client) Doctor(ctx context.Context) (rep *doctor.Report, err error) {
+	return rep, c.call(ctx, http.MethodGet, "/v1/doctor", nil, &rep)
 }
