@@ -84,6 +84,7 @@ func (c *committer) putOff(err error) {
 	epoch := c.epoch
 	c.epoch++
 	c.urgent = false
+	c.depart()
 	c.mu.Unlock()
 	c.lastAt = time.Now()
 	c.settle(epoch, err)
