@@ -17,12 +17,13 @@ const (
 	AlarmRolledBack = "rolled-back" // a running process was set back to an earlier state of its memory
 	AlarmDiverged   = "diverged"    // two nodes have seen the same and hold different entries
 	AlarmDamaged    = "damaged"     // memory or disk did not hold what was written
+	AlarmDiskFull   = "disk-full"   // a node takes no writes until its disk has room
 	AlarmReturned   = "returned"    // a retired node is back
 	AlarmRestored   = "restored"    // a notice: this node's disk is older than what others know of it
 )
 
 // alarmKinds lists them in the order in which they are told.
-var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamaged, AlarmReturned, AlarmRestored}
+var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamaged, AlarmDiskFull, AlarmReturned, AlarmRestored}
 
 // whatToDo is the advice beside each kind.
 var whatToDo = map[string]string{
@@ -33,6 +34,8 @@ var whatToDo = map[string]string{
 	AlarmDiverged: "Run 'edgemem scrub' on both nodes, keep their logs and report them: replicas that have seen the same must be equal.",
 	AlarmDamaged: "Check the memory and the disk of the machine; 'edgemem scrub' says whether all of it is in order now. " +
 		"'edgemem alarms clear damaged' once the cause is found.",
+	AlarmDiskFull: "Make room on the disk that the detail names, or move the data directory to a larger one. Reads and merges go on, nothing that " +
+		"was acknowledged as disk is lost, and the node takes writes again by itself as soon as there is room; then the alarm ends.",
 	AlarmReturned: "Run 'edgemem node retire --undo' if the node is to stay, or stop it. Its writes count like everybody's; its " +
 		"certificate holds until it expires.",
 	AlarmRestored: "Nothing, if a backup was put back on purpose. Else look for a second process with a copy of the data directory.",

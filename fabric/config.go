@@ -31,6 +31,7 @@ var (
 // Storage keeps the durable image. persist.Store is one. It may have more:
 //
 //	PastNonces() ([]crdt.Nonce, error)  // of all incarnations, so that a crash is not taken for a backup that was put back
+//	Room() error                        // why there is no room for a commit, or nil: then writes are refused, see ErrDiskFull
 //
 // and an error of Load may have DamagedKey() []byte, the record that cannot be read: a scrub writes it anew.
 type Storage interface {
@@ -142,6 +143,9 @@ type Config struct {
 	// encoded in memory while it is committed. Default 40,960: with values of 100 B one transaction of
 	// a server's store.
 	MaxBacklog int
+	// MaxUnsaved is about how many changed cells are merged while the disk is full; what is beyond waits with the peers. Default: 16
+	// times MaxBacklog.
+	MaxUnsaved int
 	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default 65,536.
 	MaxGhosts int
 	// Lease is for how long a device may be away before removes are forgotten without it; it then compares live entries
@@ -220,6 +224,12 @@ func (c *Config) validate() error {
 	}
 	if c.MaxBacklog == 0 {
 		c.MaxBacklog = 40 << 10
+	}
+	if c.MaxUnsaved < 0 {
+		return fmt.Errorf("fabric: MaxUnsaved is %d: want more than 0, or 0 for the default", c.MaxUnsaved)
+	}
+	if c.MaxUnsaved == 0 {
+		c.MaxUnsaved = 16 * c.MaxBacklog
 	}
 	if c.most == 0 {
 		c.most = maxRegions

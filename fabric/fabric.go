@@ -238,6 +238,9 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 			return nil, err
 		}
 	}
+	if err := f.refuse(); err != nil {
+		return nil, err
+	}
 	r, err := f.Region(name)
 	if err != nil {
 		return nil, err
@@ -248,6 +251,9 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 // DeleteRegion removes a region's entries, as far as they were seen here, and its configuration. What others
 // write to it meanwhile survives, and with it the region. Errors: ErrNoRegion, ErrClosed, ErrNotDurable.
 func (f *Fabric) DeleteRegion(ctx context.Context, name string) error {
+	if err := f.refuse(); err != nil {
+		return err
+	}
 	if name == DefaultRegion {
 		return fmt.Errorf("%w: %q always exists; flush it instead", ErrRegionName, name)
 	}
@@ -332,6 +338,7 @@ func (f *Fabric) tick() {
 				r.tick()
 			}
 		}
+		f.watchDisk()
 		f.roster.tick()
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())

@@ -178,6 +178,7 @@ func (n *roster) tick() {
 	if _, known := n.own().alarms[AlarmClone]; known && n.f.cfg.Transport != nil {
 		n.listen(now)
 	}
+	n.disk()
 	n.tell()
 }
 

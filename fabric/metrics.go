@@ -103,6 +103,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		scrubPasses, scrubAudited, scrubCompared, scrubDiverged, scrubMended, scrubRewrote, scrubRestored,
 		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
+		diskFull, diskUnsaved, diskRefused,
 	} {
 		ch <- m.desc
 	}
@@ -115,6 +116,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	all.collectNodes(ch)
 	all.collectAlarms(ch, c.f.cfg.Node)
 	c.f.ScrubStats().collect(ch)
+	c.f.Disk().collect(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

@@ -44,6 +44,9 @@ func (f *Fabric) merge(frame []byte) (gap bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if f.brimful() {
+		return true, nil // as if it had been lost: a pull brings it when there is room
+	}
 	r := f.known(name)
 	if r == nil {
 		r, err = f.welcome(name, func(empty *crdt.Region) (err error) {

@@ -125,8 +125,8 @@ func (r *Region) View(fn func(v *crdt.View)) error {
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
-// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed,
-// ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
+// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, ErrDiskFull, with which nothing was
+// written, ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
 func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 	c, err := r.Apply(fn)
 	if err != nil {
@@ -159,6 +159,11 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 	defer r.mu.Unlock()
 	if f.closed.Load() { // under the lock: Close waits for writers that came before
 		return c, false, ErrClosed
+	}
+	if !r.system {
+		if err := f.refuse(); err != nil {
+			return c, false, err
+		}
 	}
 	before, seen := r.core.Stats().LocalWrites, r.calm()
 	defer func() {

@@ -125,8 +125,19 @@ func newBook(ctx context.Context, store datastore.Batching) (*book, error) {
 	return &book{Peerstore: mem, durable: durable, store: store}, nil
 }
 
+// bookPatience bounds how long the peerstore may take to close. On a full disk its Badger tries for ever.
+const bookPatience = time.Second
+
 func (b *book) Close() error {
-	return errors.Join(b.durable.Close(), b.Peerstore.Close(), b.store.Close())
+	err := errors.Join(b.durable.Close(), b.Peerstore.Close())
+	closed := make(chan error, 1) // one answer, never blocks
+	go func() { closed <- b.store.Close() }()
+	select {
+	case storeErr := <-closed:
+		return errors.Join(err, storeErr)
+	case <-time.After(bookPatience):
+		return err // it is left as by a process that was killed, and nothing in it is missed
+	}
 }
 
 // AddAddrs implements peerstore.AddrBook.

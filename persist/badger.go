@@ -17,7 +17,7 @@ const (
 	compactors       = 2 // the least that Badger accepts
 	tableBytes       = 2 << 20
 	baseLevelBytes   = 10 << 20
-	streamGoroutines = 1 // for backups only
+	streamGoroutines = 1 // of Badger's own streams, which nothing here uses
 	vlogEntriesMax   = 1 << 20
 )
 
@@ -58,6 +58,13 @@ func badgerOptions(dir string, c Config, log badger.Logger) badger.Options {
 	// A device leaves a compact directory behind, and its value log learns what is garbage even if no life of it is long.
 	// On a server that could be hundreds of megabytes of work, and closing is to be quick.
 	o.CompactL0OnClose = c.Profile == ProfileDevice
+	if c.Key != nil {
+		o.EncryptionKey = c.Key
+		o.EncryptionKeyRotationDuration = dataKeyLife
+		// What is decrypted cannot be read through the memory map: Badger keeps indexes and blocks that it decrypted, and wants
+		// to be told how many.
+		o.IndexCacheSize, o.BlockCacheSize = c.MemtableBytes/4, c.MemtableBytes/4
+	}
 	return o
 }
 

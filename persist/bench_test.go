@@ -2,8 +2,13 @@ package persist_test
 
 import (
 	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/persist"
 )
 
@@ -52,4 +57,40 @@ func BenchmarkOpenAndLoad(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkDurableWriters is what 64 clients see that each wait for the disk: the fabric's group commit on the store.
+func BenchmarkDurableWriters(b *testing.B) {
+	for _, profile := range []persist.Profile{persist.ProfileDevice, persist.ProfileServer} {
+		b.Run(string(profile), func(b *testing.B) {
+			store, err := persist.Open(persist.Config{Dir: filepath.Join(b.TempDir(), "store"), Profile: profile})
+			check(b, err)
+			f, err := fabric.Open(b.Context(), fabric.Config{Name: "bench", Storage: store})
+			check(b, err)
+			defer func() { check(b, f.Close()) }()
+			r, err := f.CreateRegion(b.Context(), "safe", fabric.RegionConfig{Ack: fabric.AckDisk})
+			check(b, err)
+			const writers = 64
+			var next atomic.Int64
+			var done sync.WaitGroup
+			b.ResetTimer()
+			for range writers {
+				done.Go(func() {
+					value := make([]byte, 100)
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if err := r.Update(b.Context(), func(tx *crdt.Tx) error { tx.Set(fmt.Sprintf("key:%012d", i*7919%100_000), value, false); return nil }); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			done.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+			st, err := store.Stats()
+			check(b, err)
+			b.ReportMetric(float64(b.N)/float64(st.Commits), "writes/commit")
+			b.ReportMetric(float64(st.Commits)/b.Elapsed().Seconds(), "commits/s")
+		})
+	}
 }

@@ -66,14 +66,18 @@ func sealAll(recs []crdt.Record) []pair {
 }
 
 // commit is called with mu held.
-func (s *Store) commit(pairs []pair) error {
+func (s *Store) commit(pairs []pair) error { return s.commitAbove(s.floor(pairs), pairs) }
+
+// commitAbove commits if so many bytes are free. The caller holds mu.
+func (s *Store) commitAbove(need int64, pairs []pair) error {
 	if s.failed != nil {
 		return s.failedError()
 	}
 	if len(pairs) == 0 {
 		return nil
 	}
-	if err := s.checkRoom(pairs); err != nil {
+	if err := s.checkSpace(need); err != nil {
+		s.counts.Refused++
 		return err
 	}
 	start := time.Now()
@@ -91,8 +95,8 @@ func (s *Store) commit(pairs []pair) error {
 	return nil
 }
 
-// checkRoom lets batches that only delete go further than others.
-func (s *Store) checkRoom(pairs []pair) error {
+// floor is what must be free for a batch: those that only delete go further than others.
+func (s *Store) floor(pairs []pair) int64 {
 	need, size := s.config.MinFreeBytes/2, int64(0)
 	for _, p := range pairs {
 		if p.value != nil {
@@ -103,11 +107,7 @@ func (s *Store) checkRoom(pairs []pair) error {
 	if size > partBytes { // it is written twice, and more while tables are compacted
 		need += 3 * size
 	}
-	err := checkSpace(s.dir, need)
-	if errors.Is(err, ErrFull) {
-		s.counts.Refused++
-	}
-	return err
+	return need
 }
 
 func (s *Store) writeAny(pairs []pair) error {

@@ -30,6 +30,9 @@ const (
 type Config struct {
 	// Dir is the directory of this node's store. Required; it is created with mode 0700.
 	Dir string
+	// Key encrypts what is on disk: KeyBytes bytes that no one could guess. A store is encrypted from its making on, or never: the
+	// key that made it opens it. Default: none, the store is plain.
+	Key []byte
 	// Logger gets the store's and Badger's messages. Default: discarded.
 	Logger *slog.Logger
 	// Profile chooses the defaults below. Default: ProfileDevice, since a device suffers most from the wrong one.
@@ -60,7 +63,8 @@ type Config struct {
 	// Now dates incarnations. Default time.Now; tests inject.
 	Now func() time.Time
 
-	ticks <-chan time.Time // replaces the reclaim ticker in tests
+	free  func(dir string) (int64, error) // replaces the file system's answer in tests
+	ticks <-chan time.Time                // replaces the reclaim ticker in tests
 }
 
 func (c Config) withDefaults() Config {
@@ -83,6 +87,9 @@ func (c Config) withDefaults() Config {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
+	if c.free == nil {
+		c.free = freeBytes
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -100,6 +107,9 @@ func setDefault[T comparable](field *T, value T) {
 func (c Config) validate() error {
 	if c.Dir == "" {
 		return fmt.Errorf("%w: Dir is empty", ErrConfig)
+	}
+	if err := checkKey(c.Key); err != nil {
+		return err
 	}
 	if c.Profile != ProfileDevice && c.Profile != ProfileServer {
 		return fmt.Errorf("%w: Profile %q: want %q or %q", ErrConfig, c.Profile, ProfileDevice, ProfileServer)

@@ -17,8 +17,9 @@ func TestConformance(t *testing.T) {
 		{Profile: persist.ProfileDevice},
 		{Profile: persist.ProfileServer},
 		{MemtableBytes: 1 << 20, ValueThresholdBytes: 128, MinFreeBytes: 3 << 20},
+		{MemtableBytes: 1 << 20, ValueThresholdBytes: 128, MinFreeBytes: 3 << 20, Key: testKey},
 	} {
-		t.Run(fmt.Sprintf("%s memtable %d", config.Profile, config.MemtableBytes), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s memtable %d key %d", config.Profile, config.MemtableBytes, len(config.Key)), func(t *testing.T) {
 			t.Parallel()
 			if testing.Short() && config.Profile == persist.ProfileServer {
 				t.Skip("SKIPPED in short mode: its memtables take most of the suite's time")

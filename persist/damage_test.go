@@ -75,8 +75,25 @@ func report(err error) int {
 	return codeOther
 }
 
+// damageConfig encrypts in the folders of tests that are called so: children know it by that too.
 func damageConfig(dir string) persist.Config {
-	return persist.Config{Dir: dir, MemtableBytes: 1 << 20, ValueThresholdBytes: 1 << 10, MinFreeBytes: 3 << 20}
+	c := persist.Config{Dir: dir, MemtableBytes: 1 << 20, ValueThresholdBytes: 1 << 10, MinFreeBytes: 3 << 20}
+	if strings.Contains(dir, "encrypted") {
+		c.Key = testKey
+	}
+	return c
+}
+
+var testKey = bytes.Repeat([]byte("k3y."), persist.KeyBytes/4)
+
+// bothWays runs a test on plain and on encrypted stores.
+func bothWays(t *testing.T, run func(t *testing.T)) {
+	for _, way := range []string{"plain", "encrypted"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			run(t)
+		})
+	}
 }
 
 // valueOf is a function of the key; every seventh value goes to the value log.
@@ -145,6 +162,10 @@ func storeFiles(t testing.TB, dir string) (files []string) {
 // named. Never a panic, never a hang, never fewer records.
 func TestRandomDamage(t *testing.T) {
 	t.Parallel()
+	bothWays(t, testRandomDamage)
+}
+
+func testRandomDamage(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

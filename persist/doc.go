@@ -4,6 +4,7 @@
 //	DIR/LOCK      flock, and the pid of its holder
 //	DIR/VERSION   format of the directory, and the store's random id
 //	DIR/MARK      how far the store had come: last acknowledged commit, synced bytes of MANIFEST
+//	DIR/KEYS      of an encrypted store: copy of Badger's key registry
 //	DIR/badger/   Badger: MANIFEST, *.sst tables, *.mem write-ahead logs, *.vlog value logs
 //
 // # Invariants
@@ -39,6 +40,12 @@
 // Each value carries a CRC-32C over key and value, which Load verifies: what rots in memory, in
 // a compaction, or on disk after it was inspected is found at the next Load.
 //
+// # Encryption
+//
+// With Config.Key all content is encrypted by Badger, AES-256 in counter mode under a data key that Config.Key locks (keys.go).
+// Every check above is made on an encrypted store too. A wrong key, a missing one, and one for a plain store are told
+// before anything is touched (ErrKey). Rekey changes the key of a closed store.
+//
 // # Batches beyond a transaction
 //
 // A batch of 4 MiB in one Badger transaction needs a memtable of 32 MiB. Devices have small memtables,
@@ -48,7 +55,8 @@
 //
 // Badger writes through sparse memory maps, where no free block means SIGBUS. Commit therefore refuses with ErrFull while less
 // than Config.MinFreeBytes is left, before anything is written, and works again when there is more. Batches that only delete
-// may use half of that reserve. Another process that eats the whole reserve between two commits can still kill this
+// may use half of that reserve; a start, which must be durable to be one, and a checkpoint, which makes room, go further too. Room says
+// how it is, so that the fabric refuses writes before they are made. Close leaves out what needs room. Another process that eats the whole reserve between two commits can still kill this
 // one while Badger flushes; nothing acknowledged is lost by that, and Open refuses until there is room.
 //
 // # Cost, measured on 2 cores with an SSD, records of 16 + 100 bytes
@@ -69,5 +77,6 @@
 //   - Keys of any length within a batch; beyond 32 KiB they cost a SHA-256, and those that share their first 32 KiB are sorted in memory by Load.
 //   - A directory that is rolled back as a whole, MARK included, looks sound. The node's peers notice that (its origin is ahead of it).
 //   - Bits that rot in tables while the store is open may panic inside Badger's compaction. The process dies; the next Open names the file.
-//   - Files are not encrypted.
+//   - Encryption hides content, and how much of it there is only roughly; it does not prove that nobody changed it: checksums can be
+//     forged by who can write the files. Numbers of tables and commits, sizes and times stay visible.
 package persist

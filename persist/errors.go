@@ -22,13 +22,29 @@ var (
 	ErrFailed = errors.New("persist: store failed, open it again")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("persist: closed")
+	// ErrKey: the store is encrypted and the key is missing or another one, or it is plain and a key was given. Nothing was changed.
+	ErrKey = errors.New("persist: encryption key")
 	// ErrConfig: a field of Config is wrong; the message names it.
 	ErrConfig = errors.New("persist: bad configuration")
 )
 
+// FullError says which disk is full. errors.Is(err, ErrFull) holds for it.
+type FullError struct {
+	Path       string
+	Free, Need int64 // bytes
+}
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("%v: the file system of %s has %d bytes (%d MiB) free, the store needs %d (%d MiB); make room and try again",
+		ErrFull, e.Path, e.Free, e.Free>>20, e.Need, e.Need>>20)
+}
+
+// Is makes every FullError an ErrFull.
+func (e *FullError) Is(target error) bool { return target == ErrFull }
+
 // remedy ends every report of damage: what an operator can do about it.
 const remedy = "restore the directory from a backup, or move it away and let the node fetch its regions from its peers; " +
-	"Salvage reads what is left"
+	"'edgemem doctor --repair', or Salvage, reads what is left"
 
 // DamageError says where a store is damaged. errors.Is(err, ErrDamaged) holds for it.
 type DamageError struct {

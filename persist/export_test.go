@@ -50,7 +50,7 @@ func SplitWAL(dir string, from uint64) error {
 		return err
 	}
 	at := int64(0)
-	_, err = scanLog(path, func(e storedEntry) error {
+	_, err = scanLog(path, keyring{}, func(e storedEntry) error {
 		if at == 0 && e.commit() == from {
 			at = e.offset
 		}
@@ -64,4 +64,10 @@ func SplitWAL(dir string, from uint64) error {
 		return err
 	}
 	return os.Truncate(path, at)
+}
+
+// WithFree makes a store believe what free says of its disk.
+func WithFree(c Config, free func(dir string) (int64, error)) Config {
+	c.free = free
+	return c
 }

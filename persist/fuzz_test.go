@@ -3,7 +3,10 @@ package persist
 import (
 	"bufio"
 	"bytes"
+	"crypto/aes"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -78,7 +81,7 @@ func FuzzFiles(f *testing.F) {
 		if m, ok := decodeMark(data); ok && !bytes.Equal(m.encode(), data[:markSlotBytes]) && data[72] <= 1 {
 			t.Fatalf("mark %+v encodes differently", m)
 		}
-		if _, err := parseIdentity("", string(data)); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrVersion) {
+		if _, _, err := parseIdentity("", string(data)); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrVersion) {
 			t.Fatal(err)
 		}
 		r := &entryReader{r: bufio.NewReader(bytes.NewReader(data))}
@@ -99,5 +102,58 @@ func FuzzFiles(f *testing.F) {
 			eachInBlock(data, func(storedEntry) error { return nil })
 		}
 		decodeIncarnation(incarnationKey(1), data)
+	})
+}
+
+// FuzzRegistry: no content of a key registry makes its readers panic, and they never claim more than there is.
+func FuzzRegistry(f *testing.F) {
+	f.Add([]byte("0123456789abcdefHello Badger"))
+	f.Add([]byte("0123456789abcdefHello Badger\x00\x00\x00\x02....\x08\x01"))
+	f.Add([]byte("\x08\x01\x12\x02ab\x1a\x100123456789abcdef\x20\x07"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key := make([]byte, KeyBytes)
+		master, _ := aes.NewCipher(key)
+		decryptDataKey(master, data)
+		whole, err := checkRegistry(data)
+		if err != nil {
+			return
+		}
+		if whole > len(data) {
+			t.Fatalf("%d of %d bytes", whole, len(data))
+		}
+		decryptRegistry(data[:whole], key)
+	})
+}
+
+// FuzzBackup: no bytes make a reader of backups panic, hang or take more memory than they are.
+func FuzzBackup(f *testing.F) {
+	for _, name := range []string{"backup-1-plain.bin", "backup-1-encrypted.bin"} {
+		if data, err := os.ReadFile(filepath.Join("testdata", name)); err == nil {
+			f.Add(data)
+			f.Add(data[:len(data)*2/3])
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		CheckBackup(bytes.NewReader(data), nil)
+		b, err := newBlockReader(bytes.NewReader(data), make([]byte, KeyBytes))
+		if err != nil {
+			return
+		}
+		defer b.close()
+		for range 100 {
+			x, err := b.next()
+			if err != nil {
+				if !x.past {
+					return
+				}
+				continue
+			}
+			eachPair(x.content, func(_, _ []byte) error { return nil })
+			decodeStarts(x.content)
+			splitFile(x.content)
+			if x.kind == blockEnd {
+				b.last(x, 0)
+			}
+		}
 	})
 }

@@ -10,8 +10,12 @@ import (
 	"path/filepath"
 )
 
-// formatVersion is the layout of the directory that this program writes. 1: LOCK, VERSION, MARK, badger/.
-const formatVersion = 1
+// Layouts of the directory. 1: LOCK, VERSION, MARK, badger/. 2: the same, and Badger's files are encrypted.
+const (
+	formatPlain     = 1
+	formatEncrypted = 2
+	formatNewest    = formatEncrypted
+)
 
 const versionFileName = "VERSION"
 
@@ -22,32 +26,46 @@ type storeID [16]byte
 func (id storeID) String() string { return hex.EncodeToString(id[:]) }
 
 // openIdentity reads VERSION, or writes it where the directory is new.
-func openIdentity(dir string, random io.Reader) (storeID, error) {
-	text, err := os.ReadFile(filepath.Join(dir, versionFileName))
+func openIdentity(dir string, key []byte, random io.Reader) (storeID, error) {
+	id, err := identityOf(dir, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return createIdentity(dir, random)
+		return createIdentity(dir, key, random)
 	}
+	return id, err
+}
+
+// identityOf reads VERSION, and holds the key to what it says.
+func identityOf(dir string, key []byte) (storeID, error) {
+	text, err := os.ReadFile(filepath.Join(dir, versionFileName))
 	if err != nil {
 		return storeID{}, fmt.Errorf("persist: read version: %w", err)
 	}
-	return parseIdentity(dir, string(text))
+	id, format, err := parseIdentity(dir, string(text))
+	switch {
+	case err != nil:
+		return id, err
+	case format == formatEncrypted && key == nil:
+		return id, fmt.Errorf("%w: %s is encrypted; give the key that it was made with", ErrKey, dir)
+	case format == formatPlain && key != nil:
+		return id, fmt.Errorf("%w: %s is not encrypted, and a key was given; leave the key out, or back the store up and restore it with the key into another directory", ErrKey, dir)
+	}
+	return id, nil
 }
 
-func parseIdentity(dir, text string) (id storeID, err error) {
-	var format int
+func parseIdentity(dir, text string) (id storeID, format int, err error) {
 	var hexID string
 	if _, err := fmt.Sscanf(text, "edgemem store format %d", &format); err != nil {
-		return id, damaged(dir, versionFileName, "not a version file")
+		return id, 0, damaged(dir, versionFileName, "not a version file")
 	}
-	if format > formatVersion {
-		return id, fmt.Errorf("%w: %s has format %d, this program writes %d; use a newer edgemem", ErrVersion, dir, format, formatVersion)
+	if format > formatNewest {
+		return id, format, fmt.Errorf("%w: %s has format %d, this program writes %d; use a newer edgemem", ErrVersion, dir, format, formatNewest)
 	}
 	_, err = fmt.Sscanf(text, "edgemem store format %d\nid %32s\n", &format, &hexID)
 	raw, hexErr := hex.DecodeString(hexID)
-	if err != nil || hexErr != nil || len(raw) != len(id) || text != identityText(format, storeID(raw)) {
-		return id, damaged(dir, versionFileName, "not a version file")
+	if format < formatPlain || err != nil || hexErr != nil || len(raw) != len(id) || text != identityText(format, storeID(raw)) {
+		return id, format, damaged(dir, versionFileName, "not a version file")
 	}
-	return storeID(raw), nil
+	return storeID(raw), format, nil
 }
 
 func identityText(format int, id storeID) string {
@@ -55,7 +73,7 @@ func identityText(format int, id storeID) string {
 }
 
 // createIdentity refuses where a store is present already: then VERSION was lost.
-func createIdentity(dir string, random io.Reader) (id storeID, err error) {
+func createIdentity(dir string, key []byte, random io.Reader) (id storeID, err error) {
 	for _, name := range []string{markFileName, badgerDirName} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			return id, damaged(dir, versionFileName, "missing, though %s is there", name)
@@ -64,7 +82,11 @@ func createIdentity(dir string, random io.Reader) (id storeID, err error) {
 	if _, err := io.ReadFull(random, id[:]); err != nil {
 		return id, fmt.Errorf("persist: draw store id: %w", err)
 	}
-	if err := replaceFile(dir, versionFileName, []byte(identityText(formatVersion, id))); err != nil {
+	format := formatPlain
+	if key != nil {
+		format = formatEncrypted
+	}
+	if err := replaceFile(dir, versionFileName, []byte(identityText(format, id))); err != nil {
 		return id, fmt.Errorf("persist: write version: %w", err)
 	}
 	return id, nil

@@ -56,7 +56,8 @@ func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint
 	}
 	inc.Nonce = crdt.NewNonce(inc.Number, random)
 	key := incarnationKey(inc.Number)
-	if err := s.commit([]pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
+	// A node must be able to start on a full disk, to merge and to be read: as little free as Open asks for will do.
+	if err := s.commitAbove(s.config.MinFreeBytes/4, []pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
 		return crdt.Nonce{}, fmt.Errorf("persist: incarnation %d: %w", inc.Number, err)
 	}
 	return inc.Nonce, nil
@@ -73,21 +74,26 @@ func (s *Store) Incarnations() ([]Incarnation, error) {
 
 func (s *Store) incarnations() (list []Incarnation, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
-		options := badger.DefaultIteratorOptions
-		options.PrefetchValues = false
-		options.Prefix = incarnationPrefix
-		it := txn.NewIterator(options)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			inc, err := s.readIncarnation(it.Item())
-			if err != nil {
-				return err
-			}
-			list = append(list, inc)
-		}
-		return nil
+		list, err = s.incarnationsIn(txn)
+		return err
 	})
 	return list, err
+}
+
+func (s *Store) incarnationsIn(txn *badger.Txn) (list []Incarnation, err error) {
+	options := badger.DefaultIteratorOptions
+	options.PrefetchValues = false
+	options.Prefix = incarnationPrefix
+	it := txn.NewIterator(options)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		inc, err := s.readIncarnation(it.Item())
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, inc)
+	}
+	return list, nil
 }
 
 func (s *Store) readIncarnation(item *badger.Item) (inc Incarnation, err error) {

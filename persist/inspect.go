@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,12 +11,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 const badgerDirName = "badger"
 
-// Files of Badger's that hold nothing a store could miss: without encryption the registry has no keys, and discard
-// statistics only say which value-log file is worth rewriting.
+// Files of Badger's that hold nothing a plain store could miss: without encryption the registry has no keys, and discard
+// statistics only say which value-log file is worth rewriting. For encrypted ones see keys.go.
 const (
 	registryFileName = "KEYREGISTRY"
 	discardFileName  = "DISCARD"
@@ -31,6 +34,7 @@ type inspection struct {
 	commit  uint64 // the highest that is durable
 	repairs []repair
 	scans   []logScan
+	keys    keyring
 }
 
 // repair is a change that loses nothing acknowledged. Repairs are made only when all was found sound.
@@ -48,7 +52,7 @@ type listing struct {
 
 // inspect checks every byte that Badger will rely on, and holds the result to the mark (nil: none yet).
 // It only reads: where it reports damage, nothing was touched.
-func inspect(dir string, m *mark) (*inspection, error) {
+func inspect(dir string, key []byte, m *mark) (*inspection, error) {
 	files, err := list(dir)
 	if errors.Is(err, fs.ErrNotExist) && m != nil {
 		return nil, damaged(dir, "", "missing, though %d commits were acknowledged", m.commit)
@@ -57,29 +61,39 @@ func inspect(dir string, m *mark) (*inspection, error) {
 		return nil, err
 	}
 	if len(files.tables)+len(files.wals)+len(files.vlogs) == 0 && m == nil {
-		return &inspection{empty: true}, nil
+		keys, repairs, err := unlock(dir, key, files)
+		return &inspection{empty: true, keys: keys, repairs: repairs}, err
 	}
 	known, err := checkManifest(dir, m)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]uint64, 0, len(known))
-	for id := range known {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
 	in := &inspection{}
-	if in.commit, err = checkTables(dir, ids); err != nil {
+	if in.keys, in.repairs, err = unlock(dir, key, files); err != nil {
+		return nil, err
+	}
+	tables := refsOf(known)
+	if in.commit, err = checkTables(dir, tables, in.keys); err != nil {
 		return nil, err
 	}
 	reach, err := in.checkWALs(dir, files, m)
 	if err != nil {
 		return nil, err
 	}
-	if err := in.checkValueLogs(dir, files, ids, reach); err != nil {
+	if err := in.checkValueLogs(dir, files, tables, reach); err != nil {
 		return nil, err
 	}
 	return in, in.checkHints(dir, files)
+}
+
+// refsOf lists the tables that MANIFEST names, by number.
+func refsOf(known map[uint64]badger.TableManifest) []tableRef {
+	refs := make([]tableRef, 0, len(known))
+	for id, t := range known {
+		refs = append(refs, tableRef{id, t.KeyID})
+	}
+	slices.SortFunc(refs, func(a, b tableRef) int { return cmp.Compare(a.id, b.id) })
+	return refs
 }
 
 func list(dir string) (*listing, error) {
@@ -131,7 +145,7 @@ func (in *inspection) checkWALs(dir string, files *listing, m *mark) (reachOf, e
 			in.repairs = append(in.repairs, repair{"empty log", name, os.Remove})
 			continue
 		}
-		s, err := scanWAL(filepath.Join(dir, name), reach.note)
+		s, err := scanWAL(filepath.Join(dir, name), in.keys, reach.note)
 		if err != nil {
 			return nil, err
 		}
@@ -178,14 +192,14 @@ func (in *inspection) cutTail(s logScan) {
 }
 
 // checkValueLogs allows a torn tail in the newest file only, and only beyond what records point to.
-func (in *inspection) checkValueLogs(dir string, files *listing, tables []uint64, reach reachOf) error {
+func (in *inspection) checkValueLogs(dir string, files *listing, tables []tableRef, reach reachOf) error {
 	for i, id := range files.vlogs {
 		name := vlogName(id)
 		if files.names[name] == 0 {
 			in.repairs = append(in.repairs, repair{"empty log", name, os.Remove})
 			continue
 		}
-		s, err := scanLog(filepath.Join(dir, name), func(storedEntry) error { return nil })
+		s, err := scanLog(filepath.Join(dir, name), in.keys, func(storedEntry) error { return nil })
 		if err != nil {
 			return err
 		}
@@ -193,7 +207,7 @@ func (in *inspection) checkValueLogs(dir string, files *listing, tables []uint64
 			continue
 		}
 		if i == len(files.vlogs)-1 {
-			err = noteTables(dir, tables, reach)
+			err = noteTables(dir, tables, in.keys, reach)
 		}
 		if err != nil {
 			return err
@@ -206,9 +220,9 @@ func (in *inspection) checkValueLogs(dir string, files *listing, tables []uint64
 	return nil
 }
 
-func noteTables(dir string, ids []uint64, reach reachOf) error {
-	for _, id := range ids {
-		t, err := openTableFile(dir, id)
+func noteTables(dir string, tables []tableRef, keys keyring, reach reachOf) error {
+	for _, ref := range tables {
+		t, err := openTableFile(dir, ref, keys)
 		if err != nil {
 			return err
 		}
@@ -227,7 +241,7 @@ func (in *inspection) checkHints(dir string, files *listing) error {
 		name  string
 		sound func(data []byte) bool
 	}{{registryFileName, soundRegistry}, {discardFileName, soundDiscards}} {
-		if _, ok := files.names[hint.name]; !ok {
+		if _, ok := files.names[hint.name]; !ok || hint.name == registryFileName && in.keys.data != nil {
 			continue
 		}
 		data, err := os.ReadFile(filepath.Join(dir, hint.name))

@@ -36,6 +36,24 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{f}, nil
 }
 
+// Lock holds the directory of a store that no Store has open, until release is called. Error: ErrLocked, and those of a directory
+// that is no store.
+func Lock(dir string) (release func() error, err error) {
+	lock, err := lockExisting(dir)
+	if err != nil {
+		return nil, err
+	}
+	return lock.release, nil
+}
+
+// lockExisting locks a directory that is there already, and makes none.
+func lockExisting(dir string) (*dirLock, error) {
+	if _, err := os.Stat(filepath.Join(dir, versionFileName)); err != nil {
+		return nil, fmt.Errorf("persist: %s is no store: %w", dir, err)
+	}
+	return lockDir(dir)
+}
+
 func writePid(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
 		return err

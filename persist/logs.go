@@ -2,6 +2,8 @@ package persist
 
 import (
 	"bufio"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,8 +17,10 @@ import (
 // Badger has two kinds of log with one entry format: NNNNN.mem, the write-ahead log of one memtable, and
 // NNNNNN.vlog, the value log.
 //
-//	file:  key id (8, zero: not encrypted) | base IV (12) | entries | zeros
+//	file:  number of the data key (8, zero: not encrypted) | base of the counter (12) | entries | zeros
 //	entry: meta | user meta | uvarint key length | uvarint value length | uvarint expiry | key | value | CRC-32C (4, big endian)
+//
+// Encrypted, key and value are so, under a counter that begins with that base and the entry's offset; the CRC is of what is on disk.
 //
 // The transactions of a .mem file stand one after the other, each closed by an entry that repeats its number.
 // Badger cuts a log at the first entry that is not whole, and goes on as if the rest had never been. A crash leaves such a
@@ -70,7 +74,7 @@ type logScan struct {
 }
 
 // scanLog calls fn with each whole entry and returns where the first one starts that is not. e is valid during the call only.
-func scanLog(path string, fn func(e storedEntry) error) (s logScan, err error) {
+func scanLog(path string, keys keyring, fn func(e storedEntry) error) (s logScan, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return s, fmt.Errorf("persist: open log: %w", err)
@@ -81,31 +85,54 @@ func scanLog(path string, fn func(e storedEntry) error) (s logScan, err error) {
 		return s, fmt.Errorf("persist: open log: %w", err)
 	}
 	s = logScan{name: filepath.Base(path), size: info.Size(), wholeTo: min(logHeadBytes, info.Size())}
-	if err := checkLogHead(f, s.size); err != nil {
+	lc, err := readLogHead(f, s.size, keys)
+	if err != nil {
 		return s, err
 	}
-	if err := s.scan(f, fn); err != nil {
+	if err := s.scan(f, lc, fn); err != nil {
 		return s, err
 	}
 	s.emptyTail, err = onlyZeros(f, s.wholeTo, s.size)
 	return s, err
 }
 
-func checkLogHead(f *os.File, size int64) error {
-	var head [logHeadBytes]byte
-	if size < logHeadBytes {
-		return nil // cut while it was made: it has no entries
-	}
-	if _, err := f.ReadAt(head[:], 0); err != nil {
-		return fmt.Errorf("persist: read log: %w", err)
-	}
-	if binary.BigEndian.Uint64(head[:]) != 0 {
-		return &DamageError{Path: f.Name(), Detail: "header names an encryption key, though none is used"}
-	}
-	return nil
+// logCipher decrypts the entries of one log.
+type logCipher struct {
+	block cipher.Block // nil: plain
+	base  [logHeadBytes - 8]byte
 }
 
-func (s *logScan) scan(f *os.File, fn func(e storedEntry) error) error {
+func (c *logCipher) decrypt(e storedEntry) {
+	if c.block == nil {
+		return
+	}
+	var counter [aes.BlockSize]byte
+	copy(counter[:], c.base[:])
+	binary.BigEndian.PutUint32(counter[len(c.base):], uint32(e.offset))
+	stream := cipher.NewCTR(c.block, counter[:])
+	stream.XORKeyStream(e.key, e.key)
+	stream.XORKeyStream(e.value, e.value)
+}
+
+func readLogHead(f *os.File, size int64, keys keyring) (*logCipher, error) {
+	var head [logHeadBytes]byte
+	if size < logHeadBytes {
+		return &logCipher{}, nil // cut while it was made: it has no entries
+	}
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return nil, fmt.Errorf("persist: read log: %w", err)
+	}
+	if head == [logHeadBytes]byte{} && keys.data != nil {
+		return &logCipher{}, nil // sized, and its head not written yet: it has no entries
+	}
+	block, err := keys.cipherOf(binary.BigEndian.Uint64(head[:]))
+	if err != nil {
+		return nil, &DamageError{Path: f.Name(), Detail: "its head", Err: err}
+	}
+	return &logCipher{block, [logHeadBytes - 8]byte(head[8:])}, nil
+}
+
+func (s *logScan) scan(f *os.File, lc *logCipher, fn func(e storedEntry) error) error {
 	r := &entryReader{r: bufio.NewReaderSize(io.NewSectionReader(f, logHeadBytes, max(0, s.size-logHeadBytes)), logBufferSize)}
 	for {
 		e, err := r.next(s.size - s.wholeTo)
@@ -116,6 +143,7 @@ func (s *logScan) scan(f *os.File, fn func(e storedEntry) error) error {
 			return fmt.Errorf("persist: read %s: %w", f.Name(), err)
 		}
 		e.offset = s.wholeTo
+		lc.decrypt(e)
 		if err := fn(e); err != nil {
 			if errors.Is(err, errEntryTorn) {
 				return nil
@@ -216,11 +244,11 @@ func onlyZeros(f *os.File, from, to int64) (bool, error) {
 }
 
 // scanWAL follows a .mem file as Badger's recovery does. fn gets the entries of closed transactions.
-func scanWAL(path string, fn func(e storedEntry)) (s logScan, err error) {
+func scanWAL(path string, keys keyring, fn func(e storedEntry)) (s logScan, err error) {
 	var open []storedEntry // of the transaction that is not closed yet
 	var openCommit, first, last uint64
 	wholeTo := int64(-1)
-	s, err = scanLog(path, func(e storedEntry) error {
+	s, err = scanLog(path, keys, func(e storedEntry) error {
 		switch {
 		case e.meta&metaTxn != 0:
 			if openCommit == 0 {

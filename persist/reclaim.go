@@ -24,12 +24,37 @@ func (s *Store) reclaimLoop() {
 		case <-s.stop:
 			return
 		case <-ticks:
-			if _, err := s.reclaim(); err != nil {
-				s.log.Warn("persist: reclaim", "dir", s.dir, "err", err)
-			}
-			s.trim()
+			s.collect(false)
+		case <-s.hungry:
+			s.collect(true)
 		}
 	}
+}
+
+// hungerMin is the time between two collections that a full disk asks for.
+const hungerMin = time.Minute
+
+// kick asks for a collection now: it may make room.
+func (s *Store) kick() {
+	now, last := time.Now().Unix(), s.kicked.Load()
+	if now-last < int64(hungerMin.Seconds()) || s.config.ReclaimInterval < 0 || !s.kicked.CompareAndSwap(last, now) {
+		return
+	}
+	select {
+	case s.hungry <- struct{}{}:
+	default:
+	}
+}
+
+// collect gives back what it can. full: all that it can, at once.
+func (s *Store) collect(full bool) {
+	if err := s.tidy(full); err != nil {
+		s.log.Warn("persist: flush", "dir", s.dir, "err", err)
+	}
+	if _, err := s.reclaim(); err != nil {
+		s.log.Warn("persist: reclaim", "dir", s.dir, "err", err)
+	}
+	s.trim()
 }
 
 // Reclaim rewrites value-log files that are mostly garbage, at once. It returns how many it freed. Garbage

@@ -3,6 +3,7 @@ package persist
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4/fb"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
 // Salvaged says what Salvage got out of a damaged directory.
@@ -17,6 +24,17 @@ type Salvaged struct {
 	Records  int     // passed on
 	Lost     int     // known by key, value unreadable
 	Problems []error // what could not be read, by file
+
+	// Commit is up to where what was passed on goes: behind a gap in the logs nothing is taken, so that it shows one instant. Acknowledged is
+	// up to where it should have gone, 0 where the mark is gone too.
+	Commit, Acknowledged uint64
+	// Torn are the regions in which records may be missing, with those that are readable. As replicas they would be wrong: others would
+	// take what is missing for removed.
+	Torn []LostRegion
+	// Whole are the others.
+	Whole []LostRegion
+
+	gaps []gap
 }
 
 // Salvage reads what is left of a damaged store, without Badger and without changing a byte. fn gets the newest readable version of each
@@ -24,25 +42,62 @@ type Salvaged struct {
 // one acknowledged, and one that was deleted may be back. So what it yields is for people and for merging under a new
 // incarnation, never for going on as if nothing had happened. All records are held in memory.
 // The error is fn's, or says that the directory is in use or cannot be listed.
-func Salvage(dir string, fn func(key, value []byte) error) (*Salvaged, error) {
-	lock, err := lockDir(dir)
+//
+// key is that of an encrypted store, else nil; without its KEYREGISTRY nothing is left of one.
+func Salvage(dir string, key []byte, fn func(key, value []byte) error) (*Salvaged, error) {
+	sv, records, err := salvage(dir, key)
 	if err != nil {
 		return nil, err
+	}
+	for _, r := range records {
+		if err := fn(r.key, r.value); err != nil {
+			return &sv.Salvaged, err
+		}
+	}
+	return &sv.Salvaged, nil
+}
+
+// SalvageBackup is Salvage that writes a backup. What it gives back tells RestoreBackup which regions are torn.
+func SalvageBackup(ctx context.Context, dir string, key []byte, w io.Writer, o Backup) (*Salvaged, error) {
+	sv, records, err := salvage(dir, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := sv.backUp(ctx, records, key, w, o); err != nil {
+		return &sv.Salvaged, fmt.Errorf("persist: salvage: %w", err)
+	}
+	return &sv.Salvaged, nil
+}
+
+func salvage(dir string, key []byte) (*salvager, []pair, error) {
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer lock.release()
 	sv := &salvager{dir: filepath.Join(dir, badgerDirName), newest: map[string]version{}}
 	files, err := list(sv.dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if sv.keys, _, err = unlock(sv.dir, key, files); err != nil {
+		return nil, nil, err
+	}
+	if m, err := readMark(dir); err != nil {
+		sv.problem(err)
+	} else if m != nil {
+		sv.Acknowledged = m.commit
 	}
 	sv.gather(files)
-	err = sv.emit(fn)
-	return &sv.Salvaged, err
+	records := sv.records()
+	sv.sort(records)
+	return sv, records, nil
 }
 
 type salvager struct {
 	Salvaged
 	dir    string
+	keys   keyring
 	newest map[string]version // by stored key
 }
 
@@ -54,17 +109,47 @@ type version struct {
 }
 
 func (sv *salvager) gather(files *listing) {
-	for _, id := range files.tables {
-		sv.problem(sv.table(id))
+	for _, ref := range sv.tables(files) {
+		sv.problem(sv.table(ref))
 	}
 	for _, id := range files.wals {
-		s, err := scanWAL(filepath.Join(sv.dir, walName(id)), sv.note)
-		if err == nil && !s.emptyTail {
-			err = damaged(sv.dir, s.name, "unreadable from byte %d on", s.wholeTo)
-		}
-		sv.problem(err)
+		sv.wal(id)
+	}
+	if sv.Commit < sv.Acknowledged {
+		sv.problem(damaged(sv.dir, "", "readable up to commit %d, %d were acknowledged", sv.Commit, sv.Acknowledged))
 	}
 	sv.unpackRedo()
+}
+
+// tables are those that MANIFEST names. Without it all are taken, and nobody knows which are missing.
+func (sv *salvager) tables(files *listing) (refs []tableRef) {
+	known, _, err := readManifest(sv.dir)
+	if err == nil {
+		return refsOf(known)
+	}
+	if len(files.tables)+len(files.wals) > 0 {
+		sv.problem(err)
+		sv.gaps = append(sv.gaps, gap{})
+	}
+	for _, id := range files.tables {
+		refs = append(refs, tableRef{id, sv.keys.only()})
+	}
+	return refs
+}
+
+// wal takes entries as long as commits follow each other.
+func (sv *salvager) wal(id uint64) {
+	s, err := scanWAL(filepath.Join(sv.dir, walName(id)), sv.keys, func(e storedEntry) {
+		if e.commit() > sv.Commit+1 {
+			return
+		}
+		sv.Commit = max(sv.Commit, e.commit())
+		sv.note(e)
+	})
+	if err == nil && !s.emptyTail {
+		err = damaged(sv.dir, s.name, "unreadable from byte %d on", s.wholeTo)
+	}
+	sv.problem(err)
 }
 
 func (sv *salvager) problem(err error) {
@@ -74,12 +159,14 @@ func (sv *salvager) problem(err error) {
 }
 
 // table goes on after a bad block.
-func (sv *salvager) table(id uint64) error {
-	t, err := openTableFile(sv.dir, id)
+func (sv *salvager) table(ref tableRef) error {
+	t, err := openTableFile(sv.dir, ref, sv.keys)
 	if err != nil {
+		sv.gaps = append(sv.gaps, gap{}) // nobody knows what was in it
 		return err
 	}
 	defer t.close()
+	sv.Commit = max(sv.Commit, t.index.MaxVersion())
 	var problems []error
 	for i := range t.index.OffsetsLength() {
 		data, err := t.block(i)
@@ -87,10 +174,24 @@ func (sv *salvager) table(id uint64) error {
 			err = eachInBlock(data, func(e storedEntry) error { sv.note(e); return nil })
 		}
 		if err != nil {
+			sv.gaps = append(sv.gaps, gap{t.firstKey(i), t.firstKey(i + 1)})
 			problems = append(problems, &DamageError{Path: t.f.Name(), Detail: fmt.Sprintf("block %d", i), Err: err})
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// firstKey is the caller's key that a block begins with; nil behind the last one, and where it is no caller's.
+func (t *tableFile) firstKey(i int) []byte {
+	var at fb.BlockOffset
+	if i >= t.index.OffsetsLength() || !t.index.Offsets(&at, i) {
+		return nil
+	}
+	key := at.KeyBytes()
+	if len(key) < 9 || key[0] != spaceRecord {
+		return nil
+	}
+	return slices.Clone(key[1 : len(key)-8])
 }
 
 func (sv *salvager) note(e storedEntry) {
@@ -123,7 +224,10 @@ func (sv *salvager) unpackPart(key []byte, v version, commit uint64) {
 	if err == nil {
 		pairs, err = decodeRedo(redo)
 	}
-	sv.problem(err)
+	if err != nil {
+		sv.gaps = append(sv.gaps, gap{})
+		sv.problem(err)
+	}
 	for _, p := range pairs {
 		if old := sv.newest[string(p.key)]; old.commit > commit {
 			continue
@@ -153,14 +257,22 @@ func (sv *salvager) follow(p valuePointer) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	lc, err := readLogHead(f, logHeadBytes, sv.keys)
+	if err != nil {
+		return nil, err
+	}
 	r := &entryReader{r: bufio.NewReader(io.NewSectionReader(f, int64(p.offset), int64(p.size)))}
 	e, err := r.next(int64(p.size))
-	return e.value, err
+	if err != nil {
+		return nil, err
+	}
+	e.offset = int64(p.offset)
+	lc.decrypt(e)
+	return e.value, nil
 }
 
-func (sv *salvager) emit(fn func(key, value []byte) error) error {
-	type record struct{ key, value []byte }
-	var records []record
+// records opens all callers' records, in order.
+func (sv *salvager) records() (records []pair) {
 	for _, stored := range slices.Sorted(maps.Keys(sv.newest)) {
 		v := sv.newest[stored]
 		if stored == "" || stored[0] != spaceRecord || v.meta&metaDelete != 0 {
@@ -169,17 +281,71 @@ func (sv *salvager) emit(fn func(key, value []byte) error) error {
 		key, value, err := sv.open([]byte(stored), v)
 		if err != nil {
 			sv.Lost++
-			sv.problem(&DamageError{Path: sv.dir, Key: []byte(stored[1:]), Detail: "value unreadable", Err: err})
+			lost := []byte(stored[1:])
+			sv.gaps = append(sv.gaps, gap{lost, lost})
+			sv.problem(&DamageError{Path: sv.dir, Key: lost, Detail: "value unreadable", Err: err})
 			continue
 		}
-		records = append(records, record{key, value})
+		records = append(records, pair{key, value})
 	}
-	slices.SortStableFunc(records, func(a, b record) int { return cmp.Compare(string(a.key), string(b.key)) })
+	slices.SortStableFunc(records, func(a, b pair) int { return cmp.Compare(string(a.key), string(b.key)) })
+	sv.Records = len(records)
+	return records
+}
+
+// sort tells torn regions from whole ones.
+func (sv *salvager) sort(records []pair) {
+	torn, whole := newTorn(sv.gaps), newTorn(nil)
 	for _, r := range records {
-		if err := fn(r.key, r.value); err != nil {
+		id, ok := crdt.RecordRegion(r.key)
+		if ok && torn.touches(id) {
+			_ = torn.note(r.key, r.value) // no errors of its own
+		} else {
+			whole.count1(id, r.key, r.value)
+		}
+	}
+	sv.Torn, sv.Whole = torn.regions(), whole.regions()
+}
+
+// starts are the starts of the node that are readable.
+func (sv *salvager) starts() (list []Incarnation) {
+	for _, stored := range slices.Sorted(maps.Keys(sv.newest)) {
+		if !strings.HasPrefix(stored, string(incarnationPrefix)) {
+			continue
+		}
+		_, value, err := sv.open([]byte(stored), sv.newest[stored])
+		if err != nil {
+			continue // a start that is not known shows as a notice once the node meets its peers
+		}
+		if inc, err := decodeIncarnation([]byte(stored), value); err == nil {
+			list = append(list, inc)
+		}
+	}
+	return list
+}
+
+func (sv *salvager) backUp(ctx context.Context, records []pair, key []byte, w io.Writer, o Backup) error {
+	starts := sv.starts()
+	if n := len(starts); n > 0 {
+		o.Node = string(starts[n-1].Node)
+	}
+	about := BackupAbout{
+		Made: time.Now().UTC().Format(time.RFC3339), By: o.By, Name: o.Name, Node: o.Node, Commit: sv.Commit, Records: uint64(len(records)),
+	}
+	for _, r := range records {
+		about.Bytes += int64(len(r.key) + len(r.value))
+	}
+	b := &backingUp{ctx: ctx, o: o}
+	if err := b.open(about, key, w); err != nil {
+		return err
+	}
+	if err := b.preamble(starts); err != nil {
+		return err
+	}
+	for _, r := range records {
+		if err := b.record(r.key, r.value); err != nil {
 			return err
 		}
-		sv.Records++
 	}
-	return nil
+	return b.finish()
 }

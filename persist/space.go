@@ -1,10 +1,14 @@
 package persist
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
+
+// FreeBytes is what this user may still write on the file system of dir.
+func FreeBytes(dir string) (int64, error) { return freeBytes(dir) }
 
 // freeBytes is what this user may still write on dir's file system.
 func freeBytes(dir string) (int64, error) {
@@ -16,13 +20,32 @@ func freeBytes(dir string) (int64, error) {
 }
 
 // checkSpace refuses before Badger touches a page that has no block behind it.
-func checkSpace(dir string, needBytes int64) error {
-	free, err := freeBytes(dir)
+func (s *Store) checkSpace(needBytes int64) error {
+	free, err := s.config.free(s.dir)
 	if err != nil {
 		return err
 	}
 	if free < needBytes {
-		return fmt.Errorf("%w: %s has %d bytes free, need %d; make room and try again", ErrFull, dir, free, needBytes)
+		return &FullError{s.dir, free, needBytes}
 	}
 	return nil
+}
+
+// Room says why there is no room for a commit, or nil. Once it has said so it wants an eighth more, so that a disk at the edge does not
+// change its mind with every commit. Error: a *FullError, or the file system's.
+func (s *Store) Room() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	need := s.config.MinFreeBytes
+	if s.full.Load() {
+		need += need / 8
+	}
+	err := s.checkSpace(need)
+	s.full.Store(errors.Is(err, ErrFull))
+	if errors.Is(err, ErrFull) {
+		s.kick()
+	}
+	return err
 }

@@ -38,7 +38,7 @@ func (s *Store) Stats() (Stats, error) {
 	st.Commit, st.Failed = s.commits, s.failed
 	s.mu.Unlock()
 	var err error
-	if st.FreeBytes, err = freeBytes(s.dir); err != nil {
+	if st.FreeBytes, err = s.config.free(s.dir); err != nil {
 		return st, err
 	}
 	return st, st.addFiles(s.sub)

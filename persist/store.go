@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -38,11 +39,15 @@ type Store struct {
 
 	mu      sync.Mutex // one commit at a time; guards what follows
 	commits uint64     // number of the last commit, which is also its Badger version
+	flushed uint64     // up to where all was in tables once
 	failed  error
 	mark    *markFile
 	dirSync dirSync
 	counts  Stats
 
+	full    atomic.Bool   // Room said so
+	kicked  atomic.Int64  // when it was woken last, Unix seconds
+	hungry  chan struct{} // wakes the collection; capacity 1: one wish stands for any number
 	stop    chan struct{}
 	waiting sync.WaitGroup
 }
@@ -69,7 +74,7 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{
 		dir: c.Dir, sub: filepath.Join(c.Dir, badgerDirName), config: c, log: c.Logger, lock: lock,
-		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}),
+		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.release())
@@ -79,7 +84,7 @@ func Open(c Config) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	if s.id, err = openIdentity(s.dir, s.config.Rand); err != nil {
+	if s.id, err = openIdentity(s.dir, s.config.Key, s.config.Rand); err != nil {
 		return err
 	}
 	last, err := readMark(s.dir)
@@ -87,7 +92,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	// Opening itself needs room for a new log and for flushing the old ones.
-	if err := checkSpace(s.dir, s.config.MinFreeBytes/4); err != nil {
+	if err := s.checkSpace(s.config.MinFreeBytes / 4); err != nil {
 		return err
 	}
 	found, err := s.inspect(last)
@@ -95,6 +100,9 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	if err := s.repair(found.repairs); err != nil {
+		return err
+	}
+	if err := s.readyKeys(found); err != nil {
 		return err
 	}
 	if s.db, err = openBadger(s.sub, s.config, s.badger); err != nil {
@@ -112,11 +120,24 @@ func (s *Store) inspect(last *mark) (*inspection, error) {
 			return nil, fmt.Errorf("persist: make %s: %w", s.sub, err)
 		}
 	}
-	found, err := inspect(s.sub, last)
+	found, err := inspect(s.sub, s.config.Key, last)
 	if err == nil && last == nil && found.commit > 1 {
 		err = damaged(s.dir, markFileName, "missing, though the store has %d commits", found.commit)
 	}
 	return found, err
+}
+
+// readyKeys sees to it that a data key, and the copy of it, are there before anything is encrypted.
+func (s *Store) readyKeys(found *inspection) error {
+	if s.config.Key == nil {
+		return nil
+	}
+	if len(found.keys.data) == 0 {
+		if err := drawDataKey(s.sub, s.config.Key); err != nil {
+			return err
+		}
+	}
+	return keepKeysCopy(s.dir, s.sub)
 }
 
 func (s *Store) repair(repairs []repair) error {
@@ -256,16 +277,29 @@ func (s *Store) Close() error {
 
 // release undoes whatever open did, in reverse.
 func (s *Store) release() (err error) {
-	if s.db != nil {
+	abandoned := s.db != nil && s.abandon()
+	if s.db != nil && !abandoned {
 		err = s.closeBadger()
 	}
 	if s.mark != nil {
-		if err == nil && s.failed == nil {
+		if err == nil && s.failed == nil && !abandoned {
 			err = s.putMark(true, true)
 		}
 		err = errors.Join(err, s.mark.f.Close())
 	}
 	return errors.Join(err, s.lock.release())
+}
+
+// abandon reports that there is no room to close in. Badger closes by writing a table through a memory map, which without a block behind it kills
+// the process. Left as it is the store is like that of a killed process, and nothing is lost: what was acknowledged is in the logs. Badger's goroutines,
+// and its own lock on the directory, stay until the process ends.
+func (s *Store) abandon() bool {
+	err := s.checkSpace(s.config.MinFreeBytes / 2)
+	if errors.Is(err, ErrFull) {
+		s.log.Warn("persist: closed without tidying up: the disk is full; the next start reads the logs", "dir", s.dir, "err", err)
+		return true
+	}
+	return false
 }
 
 func (s *Store) closeBadger() (err error) {

@@ -93,8 +93,8 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	check(t, os.WriteFile(filepath.Join(dir, "VERSION"), []byte("edgemem store format 7\nsomething else\n"), 0o600))
 	_, err := persist.Open(persist.Config{Dir: dir})
-	if !errors.Is(err, persist.ErrVersion) || !strings.Contains(err.Error(), "7") || !strings.Contains(err.Error(), "writes 1") {
-		t.Errorf("open: %v, want ErrVersion with 7 and 1", err)
+	if !errors.Is(err, persist.ErrVersion) || !strings.Contains(err.Error(), "7") || !strings.Contains(err.Error(), "writes 2") {
+		t.Errorf("open: %v, want ErrVersion with 7 and 2", err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package persist
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,13 +16,14 @@ import (
 
 // Badger reads tables through memory maps in goroutines of its own, where damage is a panic, a log.Fatal,
 // or a table that is left out with a line in the log. So every table is read and checked here, with read(2), before
-// Badger sees it. Layout, as Badger writes it without compression or encryption:
+// Badger sees it. Layout, as Badger writes it without compression:
 //
 //	table: blocks | index | index length (4) | checksum | checksum length (4)
 //	block: entries | entry offsets (4 each) | their number (4) | checksum | checksum length (4)
 //	entry: shared key bytes (2) | further key bytes (2) | key bytes | meta | user meta | uvarint expiry | value
 //
-// Lengths are big endian, except within an entry. Checksums are protobuf messages {1: algorithm, 2: sum}.
+// Encrypted, each block and the index end in 16 more bytes, the initial counter. A block's checksum is of what is inside,
+// the index's of what is on disk. Lengths are big endian, except within an entry. Checksums are protobuf messages {1: algorithm, 2: sum}.
 
 var (
 	errTableShape = errors.New("lengths do not fit the file")
@@ -29,15 +32,23 @@ var (
 
 // tableFile is an open table whose index was checked.
 type tableFile struct {
-	f     *os.File
-	index *fb.TableIndex
-	buf   []byte // the block read last
+	f      *os.File
+	cipher cipher.Block // nil: plain
+	index  *fb.TableIndex
+	buf    []byte // the block read last
 }
 
 func tableName(id uint64) string { return fmt.Sprintf("%06d.sst", id) }
 
-func openTableFile(dir string, id uint64) (t *tableFile, err error) {
-	name := tableName(id)
+// tableRef names a table and the data key that it is encrypted with.
+type tableRef struct{ id, key uint64 }
+
+func openTableFile(dir string, ref tableRef, keys keyring) (t *tableFile, err error) {
+	name := tableName(ref.id)
+	block, err := keys.cipherOf(ref.key)
+	if err != nil {
+		return nil, &DamageError{Path: filepath.Join(dir, name), Detail: "as MANIFEST says", Err: err}
+	}
 	f, err := os.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, damaged(dir, name, "missing, though MANIFEST lists it")
@@ -45,7 +56,7 @@ func openTableFile(dir string, id uint64) (t *tableFile, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("persist: open table: %w", err)
 	}
-	t = &tableFile{f: f}
+	t = &tableFile{f: f, cipher: block}
 	if err := t.readIndex(); err != nil {
 		f.Close()
 		return nil, &DamageError{Path: f.Name(), Detail: "index unreadable", Err: err}
@@ -73,8 +84,24 @@ func (t *tableFile) readIndex() error {
 	if err := verifySum(index, sum); err != nil {
 		return err
 	}
+	if index, err = decrypted(t.cipher, index); err != nil {
+		return err
+	}
 	t.index = fb.GetRootAsTableIndex(index, 0)
 	return nil
+}
+
+// decrypted works in place.
+func decrypted(block cipher.Block, data []byte) ([]byte, error) {
+	if block == nil {
+		return data, nil
+	}
+	if len(data) < aes.BlockSize {
+		return nil, errTableShape
+	}
+	data, counter := data[:len(data)-aes.BlockSize], data[len(data)-aes.BlockSize:]
+	cipher.NewCTR(block, counter).XORKeyStream(data, data)
+	return data, nil
 }
 
 // readBack reads the field that ends at end with its own length.
@@ -108,6 +135,10 @@ func (t *tableFile) block(i int) ([]byte, error) {
 	}
 	data := t.buf[:n]
 	if _, err := t.f.ReadAt(data, int64(at.Offset())); err != nil {
+		return nil, err
+	}
+	data, err := decrypted(t.cipher, data)
+	if err != nil {
 		return nil, err
 	}
 	return verifiedBlock(data)
@@ -216,9 +247,9 @@ func decodeTableEntry(base, raw []byte) (e storedEntry, err error) {
 }
 
 // checkTables verifies every byte of every table in use, and gives the highest commit that they hold.
-func checkTables(dir string, ids []uint64) (commit uint64, err error) {
-	for _, id := range ids {
-		t, err := openTableFile(dir, id)
+func checkTables(dir string, tables []tableRef, keys keyring) (commit uint64, err error) {
+	for _, ref := range tables {
+		t, err := openTableFile(dir, ref, keys)
 		if err != nil {
 			return 0, err
 		}

@@ -74,7 +74,7 @@ var lattice = []layer{
 	{
 		dir:       "persist",
 		own:       []string{"crdt"},
-		third:     []string{"github.com/dgraph-io/badger/v4", sys},
+		third:     []string{"github.com/dgraph-io/badger/v4", sys, zstd}, // backups are compressed
 		noStd:     []string{"net"},
 		testOwn:   []string{"fabric", "persist/storetest"},
 		testThird: []string{goleak},

@@ -24,6 +24,7 @@ type Disk struct {
 	open    *Mem
 
 	refuse []error    // for the next commits, which leave no trace
+	full   error      // for all commits, until it is nil
 	fsync  *fsyncFail // for the next commit
 	gate   chan struct{}
 }
@@ -39,6 +40,20 @@ func (d *Disk) Refuse(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refuse = append(d.refuse, err)
+}
+
+// Fill makes the disk full: commits fail with err, and Room says so, until Fill(nil). err should wrap persist.ErrFull.
+func (d *Disk) Fill(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = err
+}
+
+// Room says why there is no room for a commit.
+func (m *Mem) Room() error {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	return m.disk.full
 }
 
 // FailSync makes the next commit fail with err after it was written: the store takes no more until it is opened
@@ -84,7 +99,7 @@ func (d *Disk) Crash() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.shut(persist.ErrClosed)
-	d.refuse, d.fsync, d.gate = nil, nil, nil
+	d.refuse, d.fsync, d.gate = nil, nil, nil // a full disk stays full
 	return nil
 }
 
@@ -154,6 +169,9 @@ func (m *Mem) commit(apply func()) error {
 	d := m.disk
 	if m.failed != nil {
 		return m.failed
+	}
+	if d.full != nil {
+		return d.full
 	}
 	if len(d.refuse) > 0 {
 		err := d.refuse[0]

@@ -21,6 +21,7 @@ const (
 	exitUsage       = 2
 	exitUnreachable = 3
 	exitNotFound    = 4
+	exitDegraded    = 6
 )
 
 // Main runs one command and gives the process's exit code.
@@ -63,6 +64,8 @@ func exitCode(err error) int {
 		return exitUnreachable
 	case errors.Is(err, control.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, errDegraded):
+		return exitDegraded
 	default:
 		return exitError
 	}
@@ -90,6 +93,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  no daemon answers for the data directory
   4  there is no such key, region or node
+  6  done as far as that was possible: not all is in order
 
 Settings come from flags, then EDGEMEM_* variables (--data-dir is EDGEMEM_DATA_DIR),
 then the file of --config or EDGEMEM_CONFIG, then defaults.`,
@@ -105,9 +109,11 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "A node:"}, &cobra.Group{ID: groupData, Title: "Its data:"},
+		&cobra.Group{ID: groupDisk, Title: "Its disk:"},
 		&cobra.Group{ID: groupMore, Title: "More:"})
 	root.SetHelpCommandGroupID(groupMore)
 	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), peersCommand(), nodeCommand(), alarmsCommand(), scrubCommand(), offlineCommand(), onlineCommand())
+	addAll(root, groupDisk, doctorCommand(), backupCommand(), restoreCommand(), checkpointCommand(), rekeyCommand())
 	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
 	addAll(root, groupMore, demoCommand(), configCommand(), versionCommand(), completionCommand())
 	return named(root)
@@ -116,6 +122,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 const (
 	groupNode = "node"
 	groupData = "data"
+	groupDisk = "disk"
 	groupMore = "more"
 )
 

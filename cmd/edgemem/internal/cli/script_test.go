@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/respclient"
 )
@@ -48,6 +50,10 @@ func TestMain(m *testing.M) {
 //	agree NAME NAME          wait until both hold the same in region default
 //	until REGEXP cmd args    run until its output matches
 //	code URL STATUS          one HTTP request, the body on stdout
+//	cut FILE OTHER           write the first two thirds of FILE to OTHER
+//	cutlogs DIR              take the last bytes that are not zero from the write-ahead logs in DIR
+//	newkey FILE              write a key
+//	holds PATH TEXT          look for TEXT in the bytes of a file, or of all files below
 //	damage DIR               overwrite the middle of every file in DIR
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -67,6 +73,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node": scriptNode, "stop": scriptStop, "kill9": scriptKill, "exits": scriptExits, "resp": scriptRESP,
 			"agree": scriptAgree, "until": scriptUntil, "code": scriptHTTP,
+			"cut": scriptCut, "cutlogs": scriptCutLogs, "newkey": scriptNewKey, "holds": scriptHolds,
 			"joins": scriptJoins, "refuses": scriptRefuses, "damage": scriptDamage,
 		},
 	})
@@ -138,6 +145,47 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 }
 
+func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
+	whole := ts.ReadFile(args[0])
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(whole[:len(whole)*2/3]), 0o600))
+}
+
+func scriptCutLogs(ts *testscript.TestScript, _ bool, args []string) {
+	logs, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.mem"))
+	ts.Check(err)
+	for _, path := range logs {
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		used := len(strings.TrimRight(string(data), "\x00"))
+		if used > 100 {
+			ts.Check(os.Truncate(path, int64(used-50)))
+		}
+	}
+}
+
+func scriptNewKey(ts *testscript.TestScript, _ bool, args []string) {
+	key := make([]byte, config.KeyBytes)
+	rand.Read(key)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, "%x\n", key), 0o600))
+}
+
+func scriptHolds(ts *testscript.TestScript, neg bool, args []string) {
+	found := ""
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if strings.Contains(string(b), args[1]) {
+			found = path
+		}
+		return err
+	}))
+	if (found == "") != neg {
+		ts.Fatalf("%q: found in %q", args[1], found)
+	}
+}
+
 // command runs one of the test binary's own commands with the script's environment.
 func command(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {
 	path := name
@@ -149,7 +197,7 @@ func command(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, k := range []string{"PATH", "HOME", "TMPDIR", "NO_COLOR", "EDGEMEM_RESP_PASSWORD", "EDGEMEM_HTTP_TOKEN", "EDGEMEM_DATA_DIR", "GOCOVERDIR"} {
+	for _, k := range []string{"PATH", "HOME", "TMPDIR", "NO_COLOR", "EDGEMEM_RESP_PASSWORD", "EDGEMEM_HTTP_TOKEN", "EDGEMEM_DATA_DIR", "EDGEMEM_KEY_FILE", "GOCOVERDIR"} {
 		if v := ts.Getenv(k); v != "" {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}

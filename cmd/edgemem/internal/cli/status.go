@@ -78,9 +78,26 @@ func printNode(w io.Writer, n control.Node) error {
 	}
 	t.row("memory", memory(n))
 	t.row("mesh", fmt.Sprintf("%s in, %s out", formatBytes(n.Bandwidth.InBytes), formatBytes(n.Bandwidth.OutBytes)))
+	t.row("disk", diskLine(n.Disk))
 	t.row("data", n.DataDir)
 	t.row("process", fmt.Sprintf("%d, edgemem %s", n.PID, n.Version))
 	return t.Flush()
+}
+
+func diskLine(d control.Disk) string {
+	line := fmt.Sprintf("%s taken, %s free", formatBytes(d.Total()), formatBytes(d.FreeBytes))
+	if d.Encrypted {
+		line += ", encrypted"
+	}
+	switch {
+	case d.Failed != "":
+		line += "; FAILED: nothing comes to disk until the node is started again: " + d.Failed
+	case d.Held:
+		line += "; FULL: no writes, and merges wait too"
+	case d.Full:
+		line += fmt.Sprintf("; FULL: no writes, reads and merges go on; %s merged cells are not on disk", formatCount(d.Unsaved))
+	}
+	return line
 }
 
 func state(n control.Node) string {

@@ -12,6 +12,8 @@ type Config struct {
 	// DataDir holds identity, entries, causal context and the control socket. Default: $STATE_DIRECTORY
 	// under systemd, else $XDG_STATE_HOME/edgemem, else ~/.local/state/edgemem.
 	DataDir string `mapstructure:"data-dir"`
+	// KeyFile names the file with the key that the store is encrypted with, see ReadKey. Default: none, the store is plain.
+	KeyFile string `mapstructure:"key-file"`
 	// Name is what people call the node, 1 to 63 bytes; identity is the key, not the name. It goes into
 	// the certificate when the node founds or joins a fabric. Default: the host's name.
 	Name string `mapstructure:"name"`

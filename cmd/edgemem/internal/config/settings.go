@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -46,6 +47,7 @@ func EnvName(key string) string {
 func settings() []setting {
 	return []setting{
 		{key: "data-dir", def: DefaultDataDir(os.Getenv), usage: "`DIR` for identity, entries and the control socket"},
+		{key: "key-file", def: "", usage: "`FILE` with the 32-byte key that the store is encrypted with, raw, in hexadecimal or base64; for its owner alone to read"},
 		{key: "name", def: defaultName(), usage: "`NAME` that people know the node by"},
 		{key: "tier", def: "device", usage: "`TIER` of the node: device, edge, regional or cloud"},
 		{key: "listen", def: DefaultListen, usage: "libp2p `MULTIADDR` to listen on (repeatable; port 0 picks a free one)"},
@@ -90,9 +92,14 @@ func AddFlags(fs *pflag.FlagSet) {
 }
 
 // AddClientFlags declares what a command needs to find its daemon: the data directory.
-func AddClientFlags(fs *pflag.FlagSet) {
+func AddClientFlags(fs *pflag.FlagSet) { addTexts(fs, "data-dir") }
+
+// AddStoreFlags declares what a command needs to open the store of a daemon that is stopped.
+func AddStoreFlags(fs *pflag.FlagSet) { addTexts(fs, "data-dir", "key-file") }
+
+func addTexts(fs *pflag.FlagSet, keys ...string) {
 	for _, s := range settings() {
-		if s.key == "data-dir" {
+		if slices.Contains(keys, s.key) {
 			fs.String(s.key, s.def.(string), s.usage)
 		}
 	}

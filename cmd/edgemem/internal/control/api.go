@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"io"
 	"iter"
 	"time"
 	"unicode/utf8"
 
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
 	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/p2p"
+	"github.com/edgemem/edgemem/persist"
 )
 
 // SyncStats counts pushes and pulls since the daemon started.
@@ -109,8 +112,18 @@ type Node struct {
 	MemoryLimit   int64             `json:"memory_limit_bytes"` // 0: none
 	HeapBytes     uint64            `json:"heap_bytes"`
 	Bandwidth     Bandwidth         `json:"bandwidth"`
+	Disk          Disk              `json:"disk"`
 	Sync          SyncStats         `json:"sync"`
 	Scrub         fabric.ScrubStats `json:"scrub"`
+}
+
+// Disk is how the node's disk is, and what the store takes of it.
+type Disk struct {
+	fabric.DiskStatus
+	persist.Disk
+	FreeBytes int64  `json:"free_bytes"`
+	Encrypted bool   `json:"encrypted"`
+	Failed    string `json:"failed,omitempty"` // why the store takes no more commits until the node is started again
 }
 
 // Bandwidth counts the mesh's bytes since the daemon started: on the wire, which is all that TCP and
@@ -156,6 +169,18 @@ type Retire struct {
 	Undo  bool `json:"undo"`  // take it back
 }
 
+// BackupOptions say what a backup leaves out.
+type BackupOptions struct {
+	AsNewNode bool // the node's keys and starts
+	Plain     bool // encryption, where the store is encrypted
+}
+
+// BackupReport is what a backup came to.
+type BackupReport = persist.BackupReport
+
+// Checkpoint is what a checkpoint did.
+type Checkpoint = persist.Checkpoint
+
 // Backend is what the server needs of a daemon. Errors that wrap ErrNotFound reach the client as such.
 type Backend interface {
 	Status() Status
@@ -163,6 +188,9 @@ type Backend interface {
 	SetOffline(ctx context.Context, offline bool) error
 	RetireNode(ctx context.Context, node string, how Retire) (id string, err error)
 	Scrub(ctx context.Context, region string) (ScrubReport, error)
+	Backup(ctx context.Context, w io.Writer, o BackupOptions) (BackupReport, error)
+	Checkpoint(ctx context.Context) (Checkpoint, error)
+	Doctor(ctx context.Context) (*doctor.Report, error)
 	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
 	CreateRegion(ctx context.Context, name, ack, consistency string) (Region, error)
 	ShowRegion(name string) (Region, error)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/unixsock"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
@@ -29,7 +31,8 @@ func TestMain(m *testing.M) {
 type fake struct {
 	values map[string]string
 	events []Event
-	end    error // what the watch ends with
+	end    error // what the watch, the backup and the checkpoint end with
+	backup string
 	hang   chan struct{}
 }
 
@@ -59,6 +62,18 @@ func (f *fake) RetireNode(_ context.Context, node string, how Retire) (string, e
 }
 func (f *fake) Scrub(_ context.Context, region string) (ScrubReport, error) {
 	return ScrubReport{Findings: []fabric.ScrubFinding{{Region: region}}}, nil
+}
+func (f *fake) Backup(_ context.Context, w io.Writer, o BackupOptions) (rep BackupReport, err error) {
+	if f.backup == "" {
+		return rep, fmt.Errorf("%w: nothing to back up", ErrInvalid)
+	}
+	n, err := io.WriteString(w, f.backup)
+	rep.Stored, rep.Encrypted = int64(n), !o.Plain
+	return rep, errors.Join(err, f.end)
+}
+func (f *fake) Checkpoint(context.Context) (Checkpoint, error) { return Checkpoint{Commit: 7}, f.end }
+func (f *fake) Doctor(context.Context) (*doctor.Report, error) {
+	return &doctor.Report{Running: true, Degraded: true}, nil
 }
 func (f *fake) ClearAlarms(_ context.Context, kind, node string) (int, error) {
 	return len(kind + node), nil

@@ -29,6 +29,15 @@ const statusShape = `
 .node.bandwidth.stream_in_bytes number
 .node.bandwidth.stream_out_bytes number
 .node.data_dir string
+.node.disk.encrypted bool
+.node.disk.free_bytes number
+.node.disk.full bool
+.node.disk.logs_bytes number
+.node.disk.merges_held bool
+.node.disk.refused_writes number
+.node.disk.tables_bytes number
+.node.disk.unsaved_cells number
+.node.disk.value_logs_bytes number
 .node.fabric string
 .node.heap_bytes number
 .node.http string

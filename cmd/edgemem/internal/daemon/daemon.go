@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/build"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/datadir"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/httpd"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/resp"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/unixsock"
@@ -25,9 +25,6 @@ import (
 	"github.com/edgemem/edgemem/p2p"
 	"github.com/edgemem/edgemem/persist"
 )
-
-// storeDir holds the checkpoint, inside the data directory.
-const storeDir = "store"
 
 var (
 	errStarting = errors.New("starting: the checkpoint is not loaded yet")
@@ -124,14 +121,17 @@ func (d *Daemon) openSecrets(context.Context) (err error) {
 }
 
 func (d *Daemon) openStore(context.Context) (err error) {
-	if err := os.MkdirAll(d.cfg.DataDir, 0o700); err != nil {
+	if err := datadir.Ready(d.cfg.DataDir, d.log); err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
 	}
-	profile := persist.ProfileServer
-	if d.cfg.Tier == "device" {
-		profile = persist.ProfileDevice
+	key, err := d.cfg.Key()
+	if err != nil {
+		return err
 	}
-	d.store, err = persist.Open(persist.Config{Dir: filepath.Join(d.cfg.DataDir, storeDir), Logger: d.log, Profile: profile})
+	d.store, err = persist.Open(persist.Config{Dir: datadir.StorePath(d.cfg.DataDir), Key: key, Logger: d.log, Profile: datadir.Profile(d.cfg.Tier)})
+	if errors.Is(err, persist.ErrKey) {
+		return fmt.Errorf("--key-file: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
 	}

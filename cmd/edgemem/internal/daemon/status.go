@@ -56,8 +56,21 @@ func (d *Daemon) node() control.Node {
 			InBytes: wire.TCP.In + wire.QUIC.In, OutBytes: wire.TCP.Out + wire.QUIC.Out,
 			StreamInBytes: wire.Streams.In, StreamOutBytes: wire.Streams.Out,
 		},
-		Sync: d.fabric.SyncStats(), Scrub: d.fabric.ScrubStats(),
+		Disk: d.disk(), Sync: d.fabric.SyncStats(), Scrub: d.fabric.ScrubStats(),
 	}
+}
+
+func (d *Daemon) disk() control.Disk {
+	out := control.Disk{DiskStatus: d.fabric.Disk(), Encrypted: d.cfg.KeyFile != ""}
+	st, err := d.store.Stats()
+	if err != nil {
+		return out // it is closing
+	}
+	out.Disk, out.FreeBytes = st.Disk(), st.FreeBytes
+	if st.Failed != nil {
+		out.Failed = st.Failed.Error()
+	}
+	return out
 }
 
 // about gives the lines of the HTTP index. Before the mesh is up there is little to say.

@@ -75,7 +75,7 @@ func (c *client) amend(failed []failedAck) {
 		c.buf = append(c.buf, old[at:f.start]...)
 		at = f.end
 		if f.end > f.start {
-			c.failf("ERR the write is in memory but was not acknowledged: %v", f.err)
+			c.failf("%sthe write is in memory but was not acknowledged: %v", errorWord(f.err), f.err)
 		}
 	}
 	c.buf = append(c.buf, old[at:]...)

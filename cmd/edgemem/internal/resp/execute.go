@@ -181,12 +181,20 @@ func (c *client) apply(region *fabric.Region) {
 // looks the region up again: it may have been deleted meanwhile.
 func (c *client) failWrite(err error) {
 	c.ready, c.region = false, nil
-	word := "ERR "
-	if errors.Is(err, fabric.ErrLoading) {
-		word = "LOADING " // clients of Redis know it, and try again
-	}
-	c.fail(word + err.Error())
+	c.fail(errorWord(err) + err.Error())
 	c.finish()
+}
+
+// errorWord is what an error reply begins with; clients of Redis know these.
+func errorWord(err error) string {
+	switch {
+	case errors.Is(err, fabric.ErrLoading):
+		return "LOADING " // they try again
+	case errors.Is(err, fabric.ErrDiskFull):
+		return "MISCONF " // what Redis says when it cannot write to its disk
+	default:
+		return "ERR "
+	}
 }
 
 // finish closes the reply of a command from the table.

@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/datadir"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
+	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/persist"
+)
+
+func doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Verify the node, explain its bytes, and say what to do",
+		Long: `Verify the node, explain its bytes on disk and in memory by region, by who wrote them, by
+removes that are remembered and by causal metadata, and say what to do.
+
+Of a stopped node every byte that the store relies on is read and checked, as a start
+does, and nothing is changed. A node that runs was checked when it started; 'edgemem
+scrub' reads its disk back.
+
+--repair is for a stopped node whose store is damaged. It says what it would keep and
+drop, and goes on after a yes: at the terminal, or by --yes. A new store is made of all
+regions that are whole; behind a gap in the logs nothing is taken, so it shows one
+instant. Regions that lost records are dropped: they come back from nodes that hold
+them, and as they are would make those take what is missing for removed. --keep-torn
+keeps them, which is right only where no other node has them. The damaged files, and
+a backup of every record that is readable, stay aside in damaged-TIME.
+
+Exits with 0 if all is well, 6 if something is not, and 1 if it could not look.`,
+		Example: `  edgemem doctor
+  edgemem doctor -o json | jq -r '.findings[] | select(.problem) | .what'
+  edgemem doctor --repair --data-dir /var/lib/edgemem`,
+		Args: args(0, 0, ""),
+	}
+	addStore(cmd)
+	o := outputFlag(cmd)
+	var r repairing
+	cmd.Flags().BoolVar(&r.wanted, "repair", false, "make a new store of what is whole in a damaged one")
+	cmd.Flags().BoolVar(&r.yes, "yes", false, "with --repair: do not ask")
+	cmd.Flags().BoolVar(&r.keepTorn, "keep-torn", false, "with --repair: keep regions that lost records")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := settingsOf(cmd)
+		if err != nil {
+			return err
+		}
+		if !r.wanted && (r.yes || r.keepTorn) {
+			return usagef("--yes and --keep-torn have a meaning with --repair only")
+		}
+		ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer cancel()
+		if r.wanted {
+			return r.run(ctx, cmd, c, o)
+		}
+		rep, err := examine(ctx, c)
+		if err != nil {
+			return err
+		}
+		return printDoctor(cmd.OutOrStdout(), o, rep)
+	}
+	return cmd
+}
+
+// examine asks the daemon or, if there is none, looks at the directory.
+func examine(ctx context.Context, c config.Config) (*doctor.Report, error) {
+	client := control.NewClient(c.DataDir)
+	defer client.Close()
+	rep, err := client.Doctor(ctx)
+	if !errors.Is(err, control.ErrUnreachable) || !datadir.HasStore(c.DataDir) {
+		return rep, err
+	}
+	key, err := c.Key()
+	if err != nil {
+		return nil, err
+	}
+	rep, err = doctor.Stopped(c.DataDir, key)
+	return rep, explainStore(c.DataDir, err)
+}
+
+func printDoctor(w io.Writer, o *output, rep *doctor.Report) error {
+	var err error
+	if o.json() {
+		err = printJSON(w, rep)
+	} else {
+		err = printDoctorText(w, rep)
+	}
+	if err == nil && rep.Degraded {
+		err = fmt.Errorf("%w: see the findings", errDegraded)
+	}
+	return err
+}
+
+func printDoctorText(w io.Writer, rep *doctor.Report) error {
+	for _, f := range rep.Findings {
+		word := "note"
+		if f.Problem {
+			word = "PROBLEM"
+		}
+		fmt.Fprintf(w, "%s: %s\n", word, f.What)
+		if f.Do != "" {
+			fmt.Fprintf(w, "  %s\n", f.Do)
+		}
+	}
+	if len(rep.Findings) == 0 {
+		fmt.Fprintln(w, "all is well")
+	}
+	fmt.Fprintln(w)
+	if err := printDoctorDisk(w, rep); err != nil {
+		return err
+	}
+	if m := rep.Memory; m != nil {
+		if err := printDoctorMemory(w, m); err != nil {
+			return err
+		}
+	}
+	return printDoctorRegions(w, rep.Regions)
+}
+
+func printDoctorDisk(w io.Writer, rep *doctor.Report) error {
+	d := rep.Disk
+	t := newTable(w)
+	t.row("ON DISK", "")
+	t.row("tables", formatBytes(d.Tables))
+	t.row("write-ahead logs", formatBytes(d.Logs))
+	t.row("value logs", fmt.Sprintf("%s, of which %s known garbage", formatBytes(d.ValueLogs), formatBytes(d.GarbageBytes)))
+	t.row("of it live", formatBytes(d.LiveBytes)+", the newest version of each record")
+	t.row("identity and peers", formatBytes(d.IdentityByte))
+	t.row("free", formatBytes(d.FreeBytes))
+	t.row("encrypted", map[bool]string{true: "yes", false: "no"}[d.Encrypted])
+	if x := rep.Store; x != nil {
+		t.row("commits", fmt.Sprintf("%s readable, %s acknowledged", formatCount(int(x.Commit)), formatCount(int(x.Acknowledged))))
+		t.row("files", fmt.Sprintf("%d tables, %d logs, %d value logs", x.Tables, x.Logs, x.ValueLogs))
+	}
+	return t.Flush()
+}
+
+func printDoctorMemory(w io.Writer, m *doctor.Memory) error {
+	limit := "no limit"
+	if m.LimitBytes > 0 {
+		limit = "soft limit " + formatBytes(m.LimitBytes)
+	}
+	t := newTable(w)
+	t.row("\nIN MEMORY", "")
+	t.row("resident", formatBytes(m.ResidentBytes))
+	t.row("heap", formatBytes(m.HeapBytes)+", "+limit)
+	t.row("keys and values", formatBytes(m.ValueBytes))
+	t.row("remembered removes", "about "+formatBytes(m.GhostBytes))
+	t.row("causal contexts", "about "+formatBytes(m.CausalBytes))
+	t.row("all else", formatBytes(m.OtherBytes)+": indexes, buffers, the mesh, the store, the program")
+	return t.Flush()
+}
+
+func printDoctorRegions(w io.Writer, regions []fabric.RegionUsage) error {
+	t := newTable(w)
+	t.row("\nREGION", "ENTRIES", "KEYS+VALUES", "REMOVES", "WRITERS", "ON DISK", "MOST IS WRITTEN BY")
+	for _, u := range regions {
+		t.row(u.Name, formatCount(u.Entries), formatBytes(u.ValueBytes), formatCount(u.Ghosts), formatCount(u.Origins), formatBytes(u.DiskBytes), mostly(u))
+	}
+	return t.Flush()
+}
+
+// mostly names who wrote most of a region.
+func mostly(u fabric.RegionUsage) string {
+	if len(u.ByOrigin) == 0 {
+		return "–"
+	}
+	o := u.ByOrigin[0]
+	who := short(o.Origin.String(), 12)
+	if o.Node != "" {
+		who = short(string(o.Node), 16)
+	}
+	return fmt.Sprintf("%s, %s values, %s", who, formatCount(o.Live), formatBytes(o.Bytes))
+}
+
+// repairing is doctor --repair.
+type repairing struct{ wanted, yes, keepTorn bool }
+
+func (r repairing) run(ctx context.Context, cmd *cobra.Command, c config.Config, o *output) error {
+	if !datadir.HasStore(c.DataDir) {
+		return fmt.Errorf("--data-dir %s: %w: there is no store", c.DataDir, control.ErrNotFound)
+	}
+	key, err := c.Key()
+	if err != nil {
+		return err
+	}
+	plan, err := doctor.PlanRepair(c.DataDir, key)
+	if errors.Is(err, doctor.ErrSound) {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), err)
+		return err
+	}
+	if errors.Is(err, persist.ErrLocked) {
+		return fmt.Errorf("%w; a node that runs repairs itself with 'edgemem scrub'", explainStore(c.DataDir, err))
+	}
+	if err != nil {
+		return explainStore(c.DataDir, err)
+	}
+	out := cmd.OutOrStdout()
+	if o.json() {
+		out = cmd.ErrOrStderr()
+	}
+	plan.Print(out, r.keepTorn)
+	if !r.yes && !confirmed(cmd, out) {
+		return fmt.Errorf("%w: the store is damaged, and nothing was changed; --yes goes on without asking", errDegraded)
+	}
+	m := newMeter(cmd.ErrOrStderr(), "repair", "records")
+	rep, err := datadir.Repair(ctx, c.DataDir, key, r.keepTorn, func(p persist.BackupProgress) { m.reach(int64(p.Records), int64(p.Of), p.Stored) })
+	m.done()
+	if err != nil {
+		return explainStore(c.DataDir, err)
+	}
+	if o.json() {
+		return printJSON(cmd.OutOrStdout(), struct {
+			Plan doctor.Plan          `json:"plan"`
+			Did  datadir.RepairReport `json:"did"`
+		}{plan, rep})
+	}
+	_, err = fmt.Fprintf(out, "repaired: %s records are in the new store; the damaged one is in %s, with %s, a backup of all that was readable\n",
+		formatCount(int(rep.Records)), rep.Aside, rep.Salvaged)
+	return err
+}
+
+// confirmed asks at a terminal.
+func confirmed(cmd *cobra.Command, out io.Writer) bool {
+	if !isTerminal(cmd.InOrStdin()) {
+		return false
+	}
+	fmt.Fprint(out, "go on? Type yes: ")
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	return err == nil && strings.TrimSpace(line) == "yes"
+}

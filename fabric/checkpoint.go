@@ -1,0 +1,11 @@
+package fabric
+
+import "context"
+
+// Sync waits until all that was written and merged so far is on disk. Errors: ErrNotDurable with the cause.
+func (f *Fabric) Sync(ctx context.Context) error {
+	if f.closed.Load() {
+		return ErrClosed
+	}
+	return f.commits.mark(f.catalogue).Sync(ctx) // a batch takes what is dirty in all regions
+}

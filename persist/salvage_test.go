@@ -1,0 +1,80 @@
+package persist_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/edgemem/edgemem/persist"
+)
+
+// TestRepairDropsWhatIsTorn spoils a block of a table, or a value, of a store with several regions: a store that is made of the rest has the regions
+// that were not touched, whole, and no other.
+func TestRepairDropsWhatIsTorn(t *testing.T) {
+	t.Parallel()
+	bothWays(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "store")
+		config := damageConfig(dir)
+		s, err := persist.Open(config)
+		check(t, err)
+		_, err = s.NewIncarnation(t.Context(), "node")
+		check(t, err)
+		for batch := range slices.Chunk(regionRecords(t, "a", "b", "c", "d", "e", "f"), 40) { // none takes the detour of redo.go
+			check(t, s.Commit(batch))
+		}
+		check(t, s.Close())
+		for pattern, at := range map[string]int64{"*.sst": 200_000, "*.vlog": 2_000} {
+			image := snapshot(t, dir)
+			files, err := filepath.Glob(filepath.Join(image, "badger", pattern))
+			check(t, err)
+			flip(t, files[0], at)
+			before := contents(t, image)
+			x, err := persist.Examine(image, config.Key)
+			check(t, err)
+			var backup bytes.Buffer
+			got, err := persist.SalvageBackup(t.Context(), image, config.Key, &backup, persist.Backup{})
+			check(t, err)
+			if x.Damage == nil || contents(t, image) != before {
+				t.Errorf("%s: damage %v, or looking changed files", pattern, x.Damage)
+			}
+			if len(got.Torn) == 0 || len(got.Torn) > 2 || len(got.Whole)+len(got.Torn) != 6 || len(got.Problems) == 0 {
+				t.Fatalf("%s: %+v", pattern, got)
+			}
+			for _, keep := range []bool{false, true} {
+				made := filepath.Join(t.TempDir(), "made")
+				rep, err := persist.RestoreBackup(t.Context(), bytes.NewReader(backup.Bytes()), persist.Restore{
+					Dir: made, Key: config.Key, BackupKey: config.Key, Salvaged: got, KeepTorn: keep,
+				})
+				check(t, err)
+				repaired := openStore(t, persist.Config{Dir: made, Key: config.Key})
+				want := got.Records
+				for _, r := range got.Torn {
+					if !keep {
+						want -= r.Records
+					}
+				}
+				past, err := repaired.Incarnations()
+				check(t, err)
+				if n := count(t, repaired); n != want || len(rep.Dropped) != len(got.Torn) || len(past) != 1 {
+					t.Errorf("%s, keep %v: %d records, want %d; starts %v; %+v", pattern, keep, n, want, past, rep)
+				}
+			}
+		}
+	})
+}
+
+// TestSalvageStopsAtAGap takes nothing from behind a hole in the logs: the rest would show no instant that ever was.
+func TestSalvageStopsAtAGap(t *testing.T) {
+	t.Parallel()
+	dir := newSample(t, true)
+	check(t, persist.SplitWAL(dir, 150))
+	files, err := filepath.Glob(filepath.Join(dir, "badger", "*.mem"))
+	check(t, err)
+	flip(t, files[0], 60_000)
+	got, err := persist.Salvage(dir, nil, func(_, _ []byte) error { return nil })
+	check(t, err)
+	if got.Commit >= 150 || got.Commit == 0 || got.Acknowledged != 184 || len(got.Problems) == 0 {
+		t.Errorf("up to commit %d of %d: %v", got.Commit, got.Acknowledged, got.Problems)
+	}
+}

@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/edgemem/edgemem/test/e2e/harness"
+)
+
+// smallDisk mounts a file system of its own, or skips.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := filepath.Join(harness.ShortDir(t), "disk")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("SKIPPED: a node on a full disk is NOT tested here: mounting a tmpfs needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// eat fills the disk, as another program would, and leaves so many bytes.
+func eat(t *testing.T, path string, left int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	must(t, err)
+	defer f.Close()
+	block := make([]byte, 64<<10)
+	for {
+		var st syscall.Statfs_t
+		must(t, syscall.Statfs(filepath.Dir(path), &st))
+		if free := int64(st.Bavail) * st.Bsize; free <= left {
+			return
+		}
+		if _, err := f.Write(block); err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFullDisk fills the disk of a node by its own writes and then by another program's, kills the node on the full disk, lets it merge, stops it,
+// and frees the disk. Nothing acknowledged as disk is lost, and nobody has to start the node for it to take writes again.
+func TestFullDisk(t *testing.T) {
+	disk := smallDisk(t, "160m")
+	b := harness.Start(t, harness.Options{Name: "b", Tier: "edge"})
+	a := harness.Start(t, harness.Options{Name: "a", Dir: filepath.Join(disk, "a"), Join: b.Ticket()})
+	a.CLI("region", "create", "safe", "--ack", "disk")
+	ballast := filepath.Join(disk, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 80<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	acked := fillSafe(t, a)
+	t.Logf("full after %d writes", acked)
+
+	full := func(n *harness.Node) {
+		t.Helper()
+		harness.Eventually(t, 20*time.Second, "the status says that the disk is full", func() error {
+			out := harness.Edgemem(t, "status", "--data-dir", n.Dir).Stdout
+			if !strings.Contains(out, "FULL: no writes") || !strings.Contains(out, "disk-full") {
+				return fmt.Errorf("status: %s", out)
+			}
+			return nil
+		})
+		text := refusal(t, n)
+		for _, want := range []string{"MISCONF", "disk full", disk, "bytes", "make room"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("a refused write says %q, without %q", text, want)
+			}
+		}
+	}
+	merges := func(n *harness.Node, value string) {
+		t.Helper()
+		b.Do("set", "from-b", value)
+		harness.Eventually(t, 20*time.Second, "a merge of "+value, func() error {
+			if got := n.Do("get", "from-b"); got != value {
+				return fmt.Errorf("get: %v", got)
+			}
+			return nil
+		})
+	}
+	more := filepath.Join(disk, "more")
+	full(a)
+	merges(a, "while full")
+	a.Kill()
+	eat(t, more, 12<<20) // a start tidies up, and could make room
+	a.Start()
+	eat(t, more, 12<<20)
+	full(a)
+	merges(a, "after a kill on a full disk")
+	eat(t, more, 0)
+	full(a)
+	merges(a, "without a free block")
+	a.Kill()
+
+	must(t, os.Truncate(more, 0))
+	eat(t, more, 12<<20)
+	a.Start()
+	eat(t, more, 12<<20)
+	full(a)
+	checkSafe(t, a, acked)
+	merges(a, "before there is room")
+	must(t, errors.Join(os.Remove(ballast), os.Remove(more)))
+	harness.Eventually(t, 20*time.Second, "writes again", func() error {
+		c := a.Dial()
+		defer c.Close()
+		if _, err := c.Do("select", "safe"); err != nil {
+			return err
+		}
+		_, err := c.Do("set", "room", "again")
+		return err
+	})
+	harness.Eventually(t, 20*time.Second, "the alarm is over", func() error {
+		if n := len(a.MustStatus().Alarms); n != 0 {
+			return fmt.Errorf("%d alarms", n)
+		}
+		return nil
+	})
+	a.Kill()
+	a.Start()
+	checkSafe(t, a, acked)
+	if got := a.Do("get", "from-b"); got != "before there is room" {
+		t.Errorf("what was merged on the full disk: %v", got)
+	}
+	a.Stop()
+}
+
+// TestStopOnFullDisk ends a node whose disk has no free block: it does not crash, it says what is in memory only, and what was acknowledged is there.
+func TestStopOnFullDisk(t *testing.T) {
+	disk := smallDisk(t, "160m")
+	a := harness.Start(t, harness.Options{Name: "a", Dir: filepath.Join(disk, "a")})
+	a.CLI("region", "create", "safe", "--ack", "disk")
+	must(t, os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 80<<20), 0o600))
+	acked := fillSafe(t, a)
+	eat(t, filepath.Join(disk, "more"), 0)
+	must(t, syscall.Kill(a.PID(), syscall.SIGTERM))
+	harness.Eventually(t, 5*time.Second, "the end", func() error {
+		if a.Running() {
+			return errors.New("it runs")
+		}
+		return nil
+	})
+	if log := a.Log(); !strings.Contains(log, "last commit: fabric: disk full") || strings.Contains(log, "SIGBUS") || strings.Contains(log, "goroutine ") {
+		t.Errorf("it said:\n%s", log)
+	}
+	must(t, os.Remove(filepath.Join(disk, "more")))
+	must(t, os.Remove(filepath.Join(disk, "ballast")))
+	a.Start()
+	checkSafe(t, a, acked)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func safeValue(i int) string { return strings.Repeat(fmt.Sprintf("%07d ", i), 1000) }
+
+// fillSafe writes until a write is refused, and gives how many were acknowledged.
+func fillSafe(t *testing.T, n *harness.Node) int {
+	t.Helper()
+	c := n.Dial()
+	defer c.Close()
+	if _, err := c.Do("select", "safe"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100_000 {
+		if _, err := c.Do("set", fmt.Sprint("k", i), safeValue(i)); err != nil {
+			if !strings.Contains(err.Error(), "MISCONF") {
+				t.Fatalf("write %d: %v, want MISCONF", i, err)
+			}
+			return i
+		}
+	}
+	t.Fatal("never full")
+	return 0
+}
+
+func refusal(t *testing.T, n *harness.Node) string {
+	t.Helper()
+	c := n.Dial()
+	defer c.Close()
+	_, err := c.Do("set", "k", "v")
+	if err == nil {
+		t.Fatal("a write was taken on a full disk")
+	}
+	return err.Error()
+}
+
+func checkSafe(t *testing.T, n *harness.Node, acked int) {
+	t.Helper()
+	c := n.Dial()
+	defer c.Close()
+	if _, err := c.Do("select", "safe"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range acked {
+		if got, err := c.Do("get", fmt.Sprint("k", i)); err != nil || got != safeValue(i) {
+			t.Fatalf("k%d of %d: %.20v, %v", i, acked, got, err)
+		}
+	}
+}
