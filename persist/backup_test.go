@@ -66,7 +66,7 @@ func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T) {
 		s := openStore(t, damageConfig(filepath.Join(t.TempDir(), "store")))
-		nonce, err := s.NewIncarnation(t.Context(), "node")
+		nonce, err := s.NewIncarnation(t.Context(), "node", 0)
 		check(t, err)
 		check(t, s.Commit(regionRecords(t, "a", "b", "c")))
 		check(t, s.Commit([]crdt.Record{{Key: bytes.Repeat([]byte("long"), 10_000), Value: []byte("of a long key")}, {Key: []byte("empty"), Value: []byte{}}}))
@@ -152,7 +152,7 @@ func TestDamagedBackup(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		key := damageConfig(t.TempDir()).Key
 		s := openStore(t, damageConfig(filepath.Join(t.TempDir(), "store")))
-		_, err := s.NewIncarnation(t.Context(), "node")
+		_, err := s.NewIncarnation(t.Context(), "node", 0)
 		check(t, err)
 		check(t, s.Commit(regionRecords(t, "a", "b", "c", "d")))
 		whole := backupOf(t, s, nodeBackup)
@@ -278,7 +278,7 @@ func TestGoldenBackups(t *testing.T) {
 			config := damageConfig(filepath.Join(t.TempDir(), "encrypted"))
 			config.Now = func() time.Time { return time.Unix(1_800_000_000, 0) }
 			s := openStore(t, config)
-			_, err := s.NewIncarnation(t.Context(), "node")
+			_, err := s.NewIncarnation(t.Context(), "node", 0)
 			check(t, err)
 			check(t, s.Commit([]crdt.Record{{Key: []byte("k1"), Value: []byte("v1")}, {Key: []byte("k2"), Value: bytes.Repeat([]byte("v2"), 5000)}}))
 			check(t, os.MkdirAll("testdata", 0o755))

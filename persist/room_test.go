@@ -34,7 +34,7 @@ func TestRoom(t *testing.T) {
 		}
 	}
 	free.Store(floor / 4)
-	if _, err := s.NewIncarnation(t.Context(), "node"); err != nil {
+	if _, err := s.NewIncarnation(t.Context(), "node", 0); err != nil {
 		t.Errorf("a start on a full disk: %v", err)
 	}
 	free.Store(floor / 2)
@@ -42,7 +42,7 @@ func TestRoom(t *testing.T) {
 		t.Errorf("a checkpoint on a full disk: %v", err)
 	}
 	free.Store(floor/4 - 1)
-	if _, err := s.NewIncarnation(t.Context(), "node"); !errors.Is(err, persist.ErrFull) {
+	if _, err := s.NewIncarnation(t.Context(), "node", 0); !errors.Is(err, persist.ErrFull) {
 		t.Errorf("a start without room: %v", err)
 	}
 	free.Store(1 << 30)

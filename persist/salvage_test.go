@@ -18,7 +18,7 @@ func TestRepairDropsWhatIsTorn(t *testing.T) {
 		config := damageConfig(dir)
 		s, err := persist.Open(config)
 		check(t, err)
-		_, err = s.NewIncarnation(t.Context(), "node")
+		_, err = s.NewIncarnation(t.Context(), "node", 0)
 		check(t, err)
 		for batch := range slices.Chunk(regionRecords(t, "a", "b", "c", "d", "e", "f"), 40) { // none takes the detour of redo.go
 			check(t, s.Commit(batch))
