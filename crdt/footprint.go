@@ -43,6 +43,22 @@ func (r *Region) Memory() Footprint {
 	return f
 }
 
+// Add adds what another region takes.
+func (f *Footprint) Add(o Footprint) {
+	f.Value += o.Value
+	f.Index += o.Index
+	f.Causal += o.Causal
+	f.Ghost += o.Ghost
+	f.Buffer += o.Buffer
+	f.Slack += o.Slack
+}
+
+// InUse is what of it lies in Memory, without free slots. It takes no time.
+func (r *Region) InUse() int64 {
+	u := &r.store.use
+	return u[forValue] + u[forIndex] + u[forCausal] + u[forGhost]
+}
+
 // Release gives everything that the region took of Config.Memory back. The region is of no use afterwards.
 func (r *Region) Release() {
 	s := &r.store

@@ -18,12 +18,13 @@ const (
 	AlarmDiverged   = "diverged"    // two nodes have seen the same and hold different entries
 	AlarmDamaged    = "damaged"     // memory or disk did not hold what was written
 	AlarmDiskFull   = "disk-full"   // a node takes no writes until its disk has room
+	AlarmMemoryFull = "memory-full" // a node takes no writes until something is removed
 	AlarmReturned   = "returned"    // a retired node is back
 	AlarmRestored   = "restored"    // a notice: this node's disk is older than what others know of it
 )
 
 // alarmKinds lists them in the order in which they are told.
-var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamaged, AlarmDiskFull, AlarmReturned, AlarmRestored}
+var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamaged, AlarmDiskFull, AlarmMemoryFull, AlarmReturned, AlarmRestored}
 
 // whatToDo is the advice beside each kind.
 var whatToDo = map[string]string{
@@ -36,6 +37,8 @@ var whatToDo = map[string]string{
 		"'edgemem alarms clear damaged' once the cause is found.",
 	AlarmDiskFull: "Make room on the disk that the detail names, or move the data directory to a larger one. Reads and merges go on, nothing that " +
 		"was acknowledged as disk is lost, and the node takes writes again by itself as soon as there is room; then the alarm ends.",
+	AlarmMemoryFull: "Remove what is not needed, or give the node more with --memory. Reads, removes and merges go on, and the node takes writes " +
+		"again by itself when there is room; then the alarm ends.",
 	AlarmReturned: "Run 'edgemem node retire --undo' if the node is to stay, or stop it. Its writes count like everybody's; its " +
 		"certificate holds until it expires.",
 	AlarmRestored: "Nothing, if a backup was put back on purpose. Else look for a second process with a copy of the data directory.",

@@ -15,6 +15,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/tiers"
+	"github.com/edgemem/edgemem/tiers/pressure"
 )
 
 // Sentinel errors. The text around them names the region, key or peer.
@@ -157,6 +158,11 @@ type Config struct {
 	// ScrubEvery is how long one pass of the scrub takes: it checks what the replicas keep beside their entries, and
 	// compares them with those of one connected member, another each time. Default 1 h, less than 0: never.
 	ScrubEvery time.Duration
+	// MemoryBudget is how many bytes the regions may take, of which MemoryReserve is kept for merges: writes are slowed down and
+	// then refused (ErrMemoryFull) when the rest is used up. Default: 0, no limit.
+	MemoryBudget, MemoryReserve int64
+	// MemorySample tells what the system says of memory: its limit, use and stalls. It is called every second. Default: nothing.
+	MemorySample func() pressure.Reading
 	// MemoryNodes are the machine's memory nodes, as offheap.ReadNodes gives them. Default: one.
 	MemoryNodes []int
 	// Seed makes jitter repeatable in tests. Default: random.
@@ -224,6 +230,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxBacklog == 0 {
 		c.MaxBacklog = 40 << 10
+	}
+	if c.MemoryBudget < 0 || c.MemoryReserve < 0 || c.MemoryReserve > c.MemoryBudget {
+		return fmt.Errorf("fabric: MemoryBudget is %d, MemoryReserve %d: want a reserve within the budget", c.MemoryBudget, c.MemoryReserve)
 	}
 	if c.MaxUnsaved < 0 {
 		return fmt.Errorf("fabric: MaxUnsaved is %d: want more than 0, or 0 for the default", c.MaxUnsaved)

@@ -32,6 +32,7 @@ type Fabric struct {
 	roster    *roster
 	rolling   sync.Mutex // one roll-back at a time
 	rolledAt  time.Time
+	budget    *budget
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
@@ -66,6 +67,9 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	// What regions hold may be read for as long as somebody has them, so it goes when nobody has.
 	runtime.AddCleanup(f, func(h *offheap.Heap) { _ = h.Close() }, f.heap)
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if f.budget, err = newBudget(&f.cfg); err != nil {
+		return nil, err
+	}
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
 	f.mesh, f.roster = newMesh(f), newRoster(f)
 	if err := f.start(ctx); err != nil {
@@ -264,7 +268,7 @@ func (f *Fabric) DeleteRegion(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Update(ctx, func(tx *crdt.Tx) error { tx.Flush(); return nil }); err != nil {
+	if err := r.Shrink(ctx, func(tx *crdt.Tx) error { tx.Flush(); return nil }); err != nil {
 		return err
 	}
 	return f.catalogue.Update(ctx, func(tx *crdt.Tx) error { tx.Del(name); return nil })
@@ -339,6 +343,7 @@ func (f *Fabric) tick() {
 			}
 		}
 		f.watchDisk()
+		f.watchMemory()
 		f.roster.tick()
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())

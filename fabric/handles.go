@@ -57,7 +57,7 @@ func (h handle) Key() string { return h.key }
 
 // Delete removes the entry, as far as it was seen here. It reports whether there was one.
 func (h handle) Delete(ctx context.Context) (found bool, err error) {
-	err = h.update(ctx, nil, func(tx *crdt.Tx) error { found = tx.Del(h.key); return nil })
+	err = h.shrink(ctx, func(tx *crdt.Tx) error { found = tx.Del(h.key); return nil })
 	return found, err
 }
 
@@ -66,10 +66,12 @@ func (h handle) update(ctx context.Context, val []byte, fn func(tx *crdt.Tx) err
 		return fmt.Errorf("%w: region %q, key %.32q: key of %d bytes (limit %d), value of %d (limit %d)",
 			ErrTooLarge, h.r.name, h.key, len(h.key), crdt.MaxKeyBytes, len(val), crdt.MaxValueBytes)
 	}
-	if err := h.r.Update(ctx, fn); err != nil {
-		return fmt.Errorf("region %q, key %.64q: %w", h.r.name, h.key, err)
-	}
-	return nil
+	return h.wrap(h.r.Update(ctx, fn))
+}
+
+// shrink is update for what only removes.
+func (h handle) shrink(ctx context.Context, fn func(tx *crdt.Tx) error) error {
+	return h.wrap(h.r.Shrink(ctx, fn))
 }
 
 func (h handle) wrap(err error) error {
@@ -168,15 +170,15 @@ func SetOf[T comparable](r *Region, key string) Set[T] {
 
 // Add adds members in one batch and gives how many were new.
 func (s Set[T]) Add(ctx context.Context, members ...T) (added int, err error) {
-	return s.each(ctx, members, (*crdt.Tx).SetAdd)
+	return s.each(ctx, s.r.Update, members, (*crdt.Tx).SetAdd)
 }
 
 // Remove removes members in one batch, as far as they were seen here, and gives how many there were.
 func (s Set[T]) Remove(ctx context.Context, members ...T) (removed int, err error) {
-	return s.each(ctx, members, (*crdt.Tx).SetRemove)
+	return s.each(ctx, s.r.Shrink, members, (*crdt.Tx).SetRemove)
 }
 
-func (s Set[T]) each(ctx context.Context, members []T, op func(*crdt.Tx, string, string) (bool, error)) (n int, err error) {
+func (s Set[T]) each(ctx context.Context, write func(context.Context, func(*crdt.Tx) error) error, members []T, op func(*crdt.Tx, string, string) (bool, error)) (n int, err error) {
 	enc := make([]string, len(members))
 	for i, m := range members {
 		b, err := s.codec.Encode(m)
@@ -188,7 +190,7 @@ func (s Set[T]) each(ctx context.Context, members []T, op func(*crdt.Tx, string,
 		}
 		enc[i] = string(b)
 	}
-	err = s.update(ctx, nil, func(tx *crdt.Tx) error {
+	err = write(ctx, func(tx *crdt.Tx) error {
 		for _, m := range enc {
 			did, err := op(tx, s.key, m)
 			if err != nil {
@@ -200,7 +202,7 @@ func (s Set[T]) each(ctx context.Context, members []T, op func(*crdt.Tx, string,
 		}
 		return nil
 	})
-	return n, err
+	return n, s.wrap(err)
 }
 
 // Has reports whether the member is in the set.

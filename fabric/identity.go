@@ -179,6 +179,7 @@ func (n *roster) tick() {
 		n.listen(now)
 	}
 	n.disk()
+	n.memory()
 	n.tell()
 }
 

@@ -57,7 +57,7 @@ func (m Map[V]) Get(field string) (val V, err error) {
 
 // Remove removes one field, as far as it was seen here. It reports whether there was one.
 func (m Map[V]) Remove(ctx context.Context, field string) (removed bool, err error) {
-	err = m.update(ctx, nil, func(tx *crdt.Tx) (err error) { removed, err = tx.MapDel(m.key, field); return err })
+	err = m.shrink(ctx, func(tx *crdt.Tx) (err error) { removed, err = tx.MapDel(m.key, field); return err })
 	return removed, err
 }
 

@@ -117,6 +117,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	all.collectAlarms(ch, c.f.cfg.Node)
 	c.f.ScrubStats().collect(ch)
 	c.f.Disk().collect(ch)
+	c.f.collectMemory(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

@@ -243,7 +243,7 @@ func (n *roster) write(fn func(tx *crdt.Tx) error) error {
 			n.putClaim(tx)
 		}
 		return fn(tx)
-	})
+	}, false)
 	if c.c != nil { // with nobody waiting the committer would take its time, and a crash would make the claim a surprise
 		c.c.hurry()
 		c.durable = true

@@ -376,8 +376,8 @@ func (x *puller) letGo() {
 // merge merges messages under one lock.
 func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 	rc, r := x.open[id], x.named[id]
-	if x.m.f.brimful() {
-		return errUnsaved
+	if err := x.m.f.holdsMerges(); err != nil {
+		return err
 	}
 	commit, late := r.changed(func(now int64) {
 		if err = x.sameLife(r); err != nil {

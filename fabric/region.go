@@ -39,6 +39,7 @@ type Region struct {
 	beforeAt uint64
 
 	news    spans // when it changed; belongs to mu
+	held    int64 // bytes in memory, as of the last change; belongs to mu
 	mending bool  // nothing of it may leave this node; see mend
 
 	ghosts atomic.Int64  // as of the last change, with the origins that are below their lines
@@ -125,8 +126,8 @@ func (r *Region) View(fn func(v *crdt.View)) error {
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
-// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, ErrDiskFull, with which nothing was
-// written, ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
+// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, ErrDiskFull, ErrMemoryFull, with which
+// nothing was written, ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
 func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 	c, err := r.Apply(fn)
 	if err != nil {
@@ -136,9 +137,14 @@ func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 }
 
 // Apply writes in memory. The Commit it returns waits for the acknowledgement, so that a caller can apply
-// many writes and wait once. It waits itself only when the disk falls far behind.
-func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
-	c, late, err := r.write(fn)
+// many writes and wait once. It waits itself only when the disk falls far behind or memory is short.
+func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) { return r.apply(fn, false) }
+
+func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, error) {
+	if !shrinking && !r.system {
+		r.f.slow()
+	}
+	c, late, err := r.write(fn, shrinking)
 	if c.c == nil && err != nil {
 		return c, err
 	}
@@ -153,7 +159,7 @@ func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) {
 
 // write runs a transaction under the lock and marks what it changed, even when fn panics: a caller that recovers
 // finds the region usable. late says that the disk is far behind.
-func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err error) {
+func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, late bool, err error) {
 	f, now := r.f, r.f.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,6 +168,10 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 	}
 	if !r.system {
 		if err := f.refuse(); err != nil {
+			return c, false, err
+		}
+		if err := f.budget.short(); err != nil && !shrinking {
+			f.budget.refused.Add(1)
 			return c, false, err
 		}
 	}
@@ -185,6 +195,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error) (c Commit, late bool, err err
 // due notes when the region wants its next tick. The caller holds mu.
 func (r *Region) due() {
 	r.ghosts.Store(int64(r.core.Ghosts() + r.core.Below()))
+	r.account()
 	at, ok := r.core.NextExpiry()
 	if r.core.OverBudget() {
 		at, ok = 0, true

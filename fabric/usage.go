@@ -7,25 +7,18 @@ import (
 	"github.com/edgemem/edgemem/crdt"
 )
 
-// What causal metadata takes in memory, about: figures of the documentation of package crdt, for the doctor.
-const (
-	ghostBytes  = 28
-	originBytes = 140
-)
-
 // RegionUsage says what a replica is made of, in memory.
 type RegionUsage struct {
-	Name        string        `json:"name"`
-	System      bool          `json:"system,omitempty"` // of the fabric's own
-	Entries     int           `json:"entries"`
-	ValueBytes  int64         `json:"value_bytes"` // keys and values of all that is live
-	Ghosts      int           `json:"ghosts"`
-	GhostBytes  int64         `json:"ghost_bytes"`  // estimate
-	Origins     int           `json:"origins"`      // in the causal context
-	CausalBytes int64         `json:"causal_bytes"` // estimate
-	ByOrigin    []OriginUsage `json:"by_origin"`    // those that hold most, up to originsShown
-	DiskBytes   int64         `json:"disk_bytes"`   // newest versions; filled in by who knows the disk
-	DiskRecords int           `json:"disk_records"`
+	Name        string         `json:"name"`
+	System      bool           `json:"system,omitempty"` // of the fabric's own
+	Entries     int            `json:"entries"`
+	ValueBytes  int64          `json:"value_bytes"` // keys and values of all that is live, as users gave them
+	Ghosts      int            `json:"ghosts"`
+	Origins     int            `json:"origins"` // in the causal context
+	Memory      crdt.Footprint `json:"memory"`
+	ByOrigin    []OriginUsage  `json:"by_origin"`  // those that hold most, up to originsShown
+	DiskBytes   int64          `json:"disk_bytes"` // newest versions; filled in by who knows the disk
+	DiskRecords int            `json:"disk_records"`
 }
 
 // OriginUsage is what of a replica one origin wrote.
@@ -61,8 +54,9 @@ func (f *Fabric) Usage() []RegionUsage {
 
 // Measure takes stock of one replica.
 func Measure(core *crdt.Region) RegionUsage {
-	u := RegionUsage{Name: core.Name(), Entries: core.Entries(), ValueBytes: core.Bytes(), Ghosts: core.Ghosts(), Origins: len(core.Context())}
-	u.GhostBytes, u.CausalBytes = int64(u.Ghosts)*ghostBytes, int64(u.Origins)*originBytes
+	u := RegionUsage{
+		Name: core.Name(), Entries: core.Entries(), ValueBytes: core.Bytes(), Ghosts: core.Ghosts(), Origins: len(core.Context()), Memory: core.Memory(),
+	}
 	by := map[crdt.Origin]*OriginUsage{}
 	core.EachTip(func(t crdt.Tip) {
 		o := by[t.Dot.Origin]

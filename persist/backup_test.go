@@ -96,7 +96,7 @@ func TestBackupAndRestore(t *testing.T) {
 			if want := map[bool]int{true: 0, false: 1}[o.WithoutNode]; len(past) != want || len(rep.Files) != want || !rep.Whole {
 				t.Errorf("%s: starts %v, report %+v", c.name, past, rep)
 			}
-			next, err := got.NewIncarnation(t.Context(), "node")
+			next, err := got.NewIncarnation(t.Context(), "node", 0)
 			check(t, err)
 			if next == nonce {
 				t.Errorf("%s: the nonce came back", c.name)

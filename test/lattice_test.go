@@ -101,12 +101,12 @@ var lattice = []layer{
 		third:     []string{metrics, rate, zstd},
 		noStd:     []string{"os"},
 		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory
-		testOwn:   []string{"persist/storetest"},
+		testOwn:   []string{"persist", "persist/storetest"},
 		testThird: []string{goleak},
 	},
 	{
 		dir:   "cmd",
-		own:   []string{"crdt", "tiers", "persist", "p2p", "fabric"},
+		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric"},
 		third: []string{"*"},
 	},
 	{

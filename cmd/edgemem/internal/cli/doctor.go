@@ -148,26 +148,31 @@ func printDoctorDisk(w io.Writer, rep *doctor.Report) error {
 }
 
 func printDoctorMemory(w io.Writer, m *doctor.Memory) error {
-	limit := "no limit"
-	if m.LimitBytes > 0 {
-		limit = "soft limit " + formatBytes(m.LimitBytes)
+	budget := "no budget"
+	if m.BudgetBytes > 0 {
+		budget = "of a budget of " + formatBytes(m.BudgetBytes)
 	}
+	f := m.Regions
 	t := newTable(w)
 	t.row("\nIN MEMORY", "")
 	t.row("resident", formatBytes(m.ResidentBytes))
-	t.row("heap", formatBytes(m.HeapBytes)+", "+limit)
-	t.row("keys and values", formatBytes(m.ValueBytes))
-	t.row("remembered removes", "about "+formatBytes(m.GhostBytes))
-	t.row("causal contexts", "about "+formatBytes(m.CausalBytes))
-	t.row("all else", formatBytes(m.OtherBytes)+": indexes, buffers, the mesh, the store, the program")
+	t.row("regions", formatBytes(f.Total())+", "+budget+"; pools have mapped "+formatBytes(m.MappedBytes))
+	t.row("  entries", formatBytes(f.Value))
+	t.row("  indexes", formatBytes(f.Index))
+	t.row("  causal metadata", formatBytes(f.Causal))
+	t.row("  remembered removes", formatBytes(f.Ghost))
+	t.row("  buffers", formatBytes(f.Buffer))
+	t.row("  free slots", formatBytes(f.Slack))
+	t.row("Go heap", formatBytes(m.HeapBytes))
+	t.row("all else", formatBytes(m.OtherBytes)+": the mesh, the store, the program")
 	return t.Flush()
 }
 
 func printDoctorRegions(w io.Writer, regions []fabric.RegionUsage) error {
 	t := newTable(w)
-	t.row("\nREGION", "ENTRIES", "KEYS+VALUES", "REMOVES", "WRITERS", "ON DISK", "MOST IS WRITTEN BY")
+	t.row("\nREGION", "ENTRIES", "KEYS+VALUES", "IN MEMORY", "REMOVES", "WRITERS", "ON DISK", "MOST IS WRITTEN BY")
 	for _, u := range regions {
-		t.row(u.Name, formatCount(u.Entries), formatBytes(u.ValueBytes), formatCount(u.Ghosts), formatCount(u.Origins), formatBytes(u.DiskBytes), mostly(u))
+		t.row(u.Name, formatCount(u.Entries), formatBytes(u.ValueBytes), formatBytes(u.Memory.Total()), formatCount(u.Ghosts), formatCount(u.Origins), formatBytes(u.DiskBytes), mostly(u))
 	}
 	return t.Flush()
 }

@@ -113,9 +113,14 @@ func state(n control.Node) string {
 }
 
 func memory(n control.Node) string {
-	limit := "no limit"
-	if n.MemoryLimit > 0 {
-		limit = "soft limit " + formatBytes(n.MemoryLimit)
+	m := n.Memory
+	budget := "no budget"
+	if m.Budget > 0 {
+		budget = fmt.Sprintf("%d %% of the budget of %s", m.Used*100/m.Budget, formatBytes(m.Budget))
 	}
-	return fmt.Sprintf("%s on the heap, %s", formatBytes(int64(n.HeapBytes)), limit)
+	text := fmt.Sprintf("%s in regions, %s; %s resident", formatBytes(m.Used), budget, formatBytes(m.ResidentBytes))
+	if m.Level != "none" {
+		text += fmt.Sprintf("; pressure %s: %s", m.Level, m.Why)
+	}
+	return text
 }

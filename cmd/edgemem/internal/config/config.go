@@ -41,8 +41,8 @@ type Config struct {
 	HTTPTokenFile string `mapstructure:"http-token-file"`
 	// Join is a ticket from `edgemem invite`. On a node that is a member already it changes nothing.
 	Join string `mapstructure:"join"`
-	// Memory is a soft limit in bytes for the Go heap ("64MB", "1GiB"); 0 means none. The collector works
-	// harder as it nears; nothing is refused or evicted on its account.
+	// Memory is the budget for what regions hold ("64MB", "1GiB"); 0 means none. Default: auto, 70 % of the cgroup's limit or 60 % of
+	// the machine's memory. The Go runtime's limit follows from it.
 	Memory string `mapstructure:"memory"`
 	// LimitRate is what pulls may move over the link to one peer, each way, a size a second such as 4MiB. Default: 0, no
 	// limit.

@@ -226,9 +226,9 @@ func TestIsLoopback(t *testing.T) {
 
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int64{"": 0, "0": 0, "64MB": 64_000_000, "1GiB": 1 << 30, "256 mib": 256 << 20} {
-		if got, err := (&Config{Memory: text}).MemoryBytes(); err != nil || got != want {
-			t.Errorf("%q: %d, %v", text, got, err)
+	for text, want := range map[string]int64{"": 0, "auto": 0, "0": 0, "64MB": 64_000_000, "1GiB": 1 << 30, "256 mib": 256 << 20} {
+		if got, limited, err := (&Config{Memory: text}).MemoryBudget(); err != nil || got != want || limited != (text != "0") {
+			t.Errorf("%q: %d, limited: %v, %v", text, got, limited, err)
 		}
 	}
 }

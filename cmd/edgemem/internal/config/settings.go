@@ -59,7 +59,7 @@ func settings() []setting {
 		{key: "http-token", def: "", secret: true},
 		{key: "http-token-file", def: "", usage: "`FILE` whose first line is the bearer token for HTTP (/healthz and /readyz stay open)"},
 		{key: "join", def: "", masked: true, usage: "`TICKET` from 'edgemem invite'; no effect on a node that is a member already"},
-		{key: "memory", def: "0", usage: "soft limit `SIZE` of the Go heap, such as 64MB or 1GiB; 0 is none. The collector works harder near it; nothing is refused or evicted"},
+		{key: "memory", def: "auto", usage: "budget `SIZE` for what regions hold, such as 64MB or 1GiB; auto is a part of what the cgroup or the machine has, 0 is no limit. Near it writes slow down, at it they are refused"},
 		{key: "limit-rate", def: "0", usage: "what pulls may move over the link to one peer, `SIZE` a second each way, such as 500kB or 4MiB; 0 is no limit. What is written is pushed all the same"},
 		{key: "device-lease", def: "168h", usage: "`TIME` that a device may be away before removes are forgotten without it; it loses nothing, but compares live entries when it is back"},
 		{key: "max-ghost-age", def: "720h", usage: "`TIME` that a remove is remembered for nodes that do not come to see it"},

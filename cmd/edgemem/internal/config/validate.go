@@ -26,8 +26,8 @@ const (
 	minGhosts = 64
 	// maxGhosts is some 28 GiB in one region: more is a slip of the pen.
 	maxGhosts = 1 << 30
-	// minMemoryBytes is what a node needs before it holds one entry: below it the collector never rests.
-	minMemoryBytes = 24 << 20
+	// minMemoryBytes is the least budget: a quarter of it is kept for merges.
+	minMemoryBytes = 1 << 20
 )
 
 // FieldError names the setting that is wrong.
@@ -37,7 +37,7 @@ func (e *FieldError) Error() string { return "config: " + e.Field + ": " + e.Pro
 
 // Validate checks every setting and gives all that is wrong, each error naming its setting.
 func (c *Config) Validate() error {
-	_, memoryErr := c.MemoryBytes()
+	_, _, memoryErr := c.MemoryBudget()
 	_, countErr := c.Ghosts()
 	_, rateErr := c.LimitRateBytes()
 	return errors.Join(
@@ -224,19 +224,22 @@ func (c *Config) Ghosts() (int, error) {
 	return n, nil
 }
 
-// MemoryBytes gives the soft limit of the heap in bytes; 0 means none.
-func (c *Config) MemoryBytes() (int64, error) {
-	if c.Memory == "" || c.Memory == "0" {
-		return 0, nil
+// MemoryBudget gives what regions may take, bytes; 0 leaves it to the machine. limited is false where nothing is to be limited.
+func (c *Config) MemoryBudget() (bytes int64, limited bool, err error) {
+	switch c.Memory {
+	case "", "auto":
+		return 0, true, nil
+	case "0":
+		return 0, false, nil
 	}
 	n, err := humanize.ParseBytes(c.Memory)
 	if err != nil {
-		return 0, fmt.Errorf("%q: want a size such as 64MB or 1GiB, or 0 for no limit", c.Memory)
+		return 0, false, fmt.Errorf("%q: want a size such as 64MB or 1GiB, auto for a part of what there is, or 0 for no limit", c.Memory)
 	}
 	if n < minMemoryBytes || n > 1<<62 {
-		return 0, fmt.Errorf("%s: want at least %s", c.Memory, humanize.IBytes(minMemoryBytes))
+		return 0, false, fmt.Errorf("%s: want at least %s", c.Memory, humanize.IBytes(minMemoryBytes))
 	}
-	return int64(n), nil
+	return int64(n), true, nil
 }
 
 // What limit-rate may be: a session of less would not be seen to move.

@@ -92,6 +92,15 @@ type Status struct {
 	Regions []Region `json:"regions"`
 }
 
+// Memory is what the node takes of its machine's memory.
+type Memory struct {
+	fabric.MemoryStatus
+	Plan          string `json:"plan,omitempty"` // why the budget is what it is
+	GoLimit       int64  `json:"go_limit_bytes"` // what the Go runtime keeps to beside the budget; 0: none
+	HeapBytes     int64  `json:"heap_bytes"`     // live objects of the Go heap
+	ResidentBytes int64  `json:"resident_bytes"` // of the process; 0: the system does not tell
+}
+
 // Node is the daemon that answers.
 type Node struct {
 	ID            string            `json:"id"`
@@ -109,8 +118,7 @@ type Node struct {
 	Ready         bool              `json:"ready"`
 	Offline       bool              `json:"offline"`
 	UptimeSeconds float64           `json:"uptime_s"`
-	MemoryLimit   int64             `json:"memory_limit_bytes"` // 0: none
-	HeapBytes     uint64            `json:"heap_bytes"`
+	Memory        Memory            `json:"memory"`
 	Bandwidth     Bandwidth         `json:"bandwidth"`
 	Disk          Disk              `json:"disk"`
 	Sync          SyncStats         `json:"sync"`

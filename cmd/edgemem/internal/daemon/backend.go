@@ -125,7 +125,7 @@ func (b backend) Delete(ctx context.Context, region string, keys []string) (dele
 	if err != nil {
 		return 0, err
 	}
-	err = r.Update(ctx, func(tx *crdt.Tx) error {
+	err = r.Shrink(ctx, func(tx *crdt.Tx) error {
 		for _, k := range keys {
 			if tx.Del(k) {
 				deleted++

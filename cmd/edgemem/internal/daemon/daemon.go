@@ -44,6 +44,7 @@ type Daemon struct {
 	respListener, httpListener net.Listener
 	store                      *persist.Store
 	host                       *p2p.Host
+	memory                     memory
 	fabric                     *fabric.Fabric
 	resp                       *resp.Server
 
@@ -242,10 +243,14 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--max-ghosts: %w", err)
 	}
+	if d.memory, err = planMemory(&d.cfg); err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
 		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit, MaxStaged: staged(d.cfg.Tier),
 		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
+		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(),
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)

@@ -27,18 +27,17 @@ func (b backend) Doctor(ctx context.Context) (*doctor.Report, error) {
 	for _, u := range disk {
 		r.Disk.LiveBytes += u.DiskBytes
 	}
-	r.Memory = &doctor.Memory{ResidentBytes: residentBytes(), HeapBytes: int64(heapBytes()), LimitBytes: b.node().MemoryLimit}
+	m := b.fabric.Memory()
+	r.Memory = &doctor.Memory{ResidentBytes: residentBytes(), HeapBytes: int64(heapBytes()), BudgetBytes: m.Budget, MappedBytes: m.Mapped}
 	for i := range r.Regions {
 		u := &r.Regions[i]
 		if x := disk[crdt.RegionIDOf(u.Name)]; x != nil {
 			u.DiskBytes, u.DiskRecords = x.DiskBytes, x.DiskRecords
 		}
-		r.Memory.ValueBytes += u.ValueBytes
-		r.Memory.GhostBytes += u.GhostBytes
-		r.Memory.CausalBytes += u.CausalBytes
+		r.Memory.Regions.Add(u.Memory)
 	}
 	if m := r.Memory; m.ResidentBytes > 0 {
-		m.OtherBytes = max(0, m.ResidentBytes-m.ValueBytes-m.GhostBytes-m.CausalBytes)
+		m.OtherBytes = max(0, m.ResidentBytes-m.Regions.Total())
 	}
 	d := b.disk()
 	r.Disk.Disk, r.Disk.FreeBytes, r.Disk.Encrypted, r.Disk.GarbageBytes = d.Disk, d.FreeBytes, d.Encrypted, b.store.Garbage()

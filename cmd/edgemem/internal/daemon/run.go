@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -38,8 +37,8 @@ func Run(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	defer close(finished)
 	go obey(signals, finished, cancel, func() { os.Exit(exitBySignal) })
 
-	limitMemory(&cfg)
 	log := newLogger(&cfg, stderr)
+	limitMemory(&cfg, log)
 	d, err := Open(ctx, cfg, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -77,13 +76,6 @@ func closeInTime(d *Daemon) error {
 		return err
 	case <-time.After(closeTimeout):
 		return ErrSlowClose
-	}
-}
-
-// limitMemory sets the soft limit of the Go heap. It is process-wide, so only Run does it.
-func limitMemory(cfg *config.Config) {
-	if limit, err := cfg.MemoryBytes(); err == nil && limit > 0 {
-		debug.SetMemoryLimit(limit)
 	}
 }
 

@@ -42,7 +42,6 @@ func (d *Daemon) node() control.Node {
 	if err != nil {
 		dir = d.cfg.DataDir
 	}
-	limit, _ := d.cfg.MemoryBytes()              // Validate has seen it
 	origin, _ := d.fabric.Origin().MarshalText() // never fails
 	wire := d.host.Bandwidth()
 	listen, relayed := splitAddrs(d.host.Addrs())
@@ -51,7 +50,7 @@ func (d *Daemon) node() control.Node {
 		RESP: address(d.respListener), HTTP: address(d.httpListener), Listen: listen, Relayed: relayed,
 		Fabric: d.host.FabricID().String(), Origin: string(origin), Version: build.Get().Version, PID: os.Getpid(), DataDir: dir,
 		Ready: d.Ready() == nil, Offline: d.host.Offline(), UptimeSeconds: time.Since(d.began).Round(time.Millisecond).Seconds(),
-		MemoryLimit: limit, HeapBytes: heapBytes(),
+		Memory: control.Memory{MemoryStatus: d.fabric.Memory(), Plan: d.memory.plan.Why, GoLimit: d.memory.plan.GoLimit, HeapBytes: int64(heapBytes()), ResidentBytes: residentBytes()},
 		Bandwidth: control.Bandwidth{
 			InBytes: wire.TCP.In + wire.QUIC.In, OutBytes: wire.TCP.Out + wire.QUIC.Out,
 			StreamInBytes: wire.Streams.In, StreamOutBytes: wire.Streams.Out,

@@ -37,13 +37,12 @@ type Finding struct {
 
 // Memory is what the process takes.
 type Memory struct {
-	ResidentBytes int64 `json:"resident_bytes"` // 0: not known on this system
-	HeapBytes     int64 `json:"heap_bytes"`
-	LimitBytes    int64 `json:"limit_bytes"` // 0: none
-	ValueBytes    int64 `json:"value_bytes"` // of the regions, and so on
-	GhostBytes    int64 `json:"ghost_bytes"`
-	CausalBytes   int64 `json:"causal_bytes"`
-	OtherBytes    int64 `json:"other_bytes"` // resident, and none of those: indexes, buffers, libp2p, Badger, the program
+	ResidentBytes int64          `json:"resident_bytes"` // 0: not known on this system
+	HeapBytes     int64          `json:"heap_bytes"`
+	BudgetBytes   int64          `json:"budget_bytes"` // for what regions hold; 0: none
+	MappedBytes   int64          `json:"mapped_bytes"` // by the pools that they lie in, at most
+	Regions       crdt.Footprint `json:"regions"`
+	OtherBytes    int64          `json:"other_bytes"` // resident, and none of those: libp2p, Badger, the program, garbage
 }
 
 // Disk is what the data directory takes.
@@ -87,9 +86,9 @@ func (r *Report) Judge() {
 	for _, u := range r.Regions {
 		r.judgeRegion(u)
 	}
-	if m := r.Memory; m != nil && m.LimitBytes > 0 && m.HeapBytes > m.LimitBytes*9/10 {
-		r.Problem(fmt.Sprintf("the heap of %s is near its soft limit of %s: the collector works without rest", size(m.HeapBytes), size(m.LimitBytes)),
-			"raise --memory, or hold less: all regions are in memory")
+	if m := r.Memory; m != nil && m.BudgetBytes > 0 && m.Regions.Total() > m.BudgetBytes*9/10 {
+		r.Problem(fmt.Sprintf("the regions hold %s of a budget of %s: writes will be refused", size(m.Regions.Total()), size(m.BudgetBytes)),
+			"raise --memory, or remove what is not needed: all regions are in memory")
 	}
 }
 
@@ -113,8 +112,8 @@ func (r *Report) judgeRegion(u fabric.RegionUsage) {
 			"they go when all members have seen them: 'edgemem node list' shows who is away, 'edgemem node retire' ends the wait for who will not be back")
 	}
 	if u.Origins > originsMany {
-		r.Note(fmt.Sprintf("region %s was written by %s starts of nodes, whose record takes %s", u.Name, humanize.Comma(int64(u.Origins)), size(u.CausalBytes)),
-			"each start that writes adds one; long-lived nodes add few")
+		r.Note(fmt.Sprintf("region %s was written by %s starts of nodes, whose record takes %s", u.Name, humanize.Comma(int64(u.Origins)), size(u.Memory.Causal)),
+			"starts that ended collapse when all members have seen them: 'edgemem node list' shows who is away")
 	}
 }
 

@@ -29,12 +29,13 @@ type client struct {
 	cmd        *command // under way, or the last one
 	ready      bool     // cmd may run, and has not yet
 
-	writer                 // replies not sent yet
-	durable bool           // the region of the run under way acknowledges from disk
-	pending []pendingAck   // writes among them that wait for their acknowledgement
-	region  *fabric.Region // nil until the first command that needs one, unless selected
-	applyFn func(tx *crdt.Tx) error
-	viewFn  func(v *crdt.View)
+	writer                   // replies not sent yet
+	shrinking bool           // the run under way is of commands that only remove
+	durable   bool           // the region of the run under way acknowledges from disk
+	pending   []pendingAck   // writes among them that wait for their acknowledgement
+	region    *fabric.Region // nil until the first command that needs one, unless selected
+	applyFn   func(tx *crdt.Tx) error
+	viewFn    func(v *crdt.View)
 
 	authed   bool
 	closing  bool // after the replies so far

@@ -152,7 +152,7 @@ func (c *client) writeRun(tx *crdt.Tx) error {
 		if c.durable {
 			c.pending = append(c.pending, pendingAck{start: c.start, end: len(c.buf)})
 		}
-		if !c.goesOn(n, from) || c.cmd.write == nil {
+		if !c.goesOn(n, from) || c.cmd.write == nil || c.shrinking && c.cmd.is&flagDenyOOM != 0 {
 			return nil
 		}
 	}
@@ -167,7 +167,11 @@ func (c *client) goesOn(n, from int) bool {
 func (c *client) apply(region *fabric.Region) {
 	first := len(c.pending)
 	c.durable = region.Ack() == fabric.AckDisk
-	commit, err := region.Apply(c.applyFn)
+	apply := region.Apply
+	if c.shrinking = c.cmd.is&flagDenyOOM == 0; c.shrinking {
+		apply = region.ApplyShrinking
+	}
+	commit, err := apply(c.applyFn)
 	if err != nil && c.ready {
 		c.failWrite(err)
 		return
@@ -192,6 +196,8 @@ func errorWord(err error) string {
 		return "LOADING " // they try again
 	case errors.Is(err, fabric.ErrDiskFull):
 		return "MISCONF " // what Redis says when it cannot write to its disk
+	case errors.Is(err, fabric.ErrMemoryFull):
+		return "OOM "
 	default:
 		return "ERR "
 	}

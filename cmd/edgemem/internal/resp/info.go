@@ -102,15 +102,20 @@ func (s *Server) infoMemory(w *infoWriter) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	rss := residentBytes()
-	w.line("used_memory", m.HeapAlloc)
-	w.line("used_memory_human", human(m.HeapAlloc))
+	f := s.cfg.Fabric.Memory()
+	w.line("used_memory", m.HeapAlloc+uint64(f.Used))
+	w.line("used_memory_human", human(m.HeapAlloc+uint64(f.Used)))
 	w.line("used_memory_rss", rss)
 	w.line("used_memory_rss_human", human(rss))
 	w.line("used_memory_dataset", regionBytes(w.regions))
-	w.line("maxmemory", 0)
-	w.line("maxmemory_human", "0B")
+	w.line("maxmemory", f.Budget)
+	w.line("maxmemory_human", human(uint64(f.Budget)))
 	w.line("maxmemory_policy", "noeviction")
-	w.line("mem_allocator", "go")
+	w.line("mem_allocator", "edgemem")
+	w.line("mem_pressure", f.Level)
+	w.line("mem_region_bytes", f.Used)
+	w.line("mem_pool_bytes", f.Mapped)
+	w.line("mem_go_heap_bytes", m.HeapAlloc)
 }
 
 func (s *Server) infoPersistence(w *infoWriter) {

@@ -139,7 +139,7 @@ func (c *client) flushRegion(name string) error {
 	if err != nil {
 		return err
 	}
-	commit, err := region.Apply(func(tx *crdt.Tx) error { tx.Flush(); return nil })
+	commit, err := region.ApplyShrinking(func(tx *crdt.Tx) error { tx.Flush(); return nil })
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (s *Server) settings() map[string]string {
 		"appendfsync":                  appendFsync(s.durable()),
 		"databases":                    "16", // what tools iterate over; SELECT takes any number
 		"maxclients":                   strconv.Itoa(s.limits.Clients),
-		"maxmemory":                    "0",
+		"maxmemory":                    strconv.FormatInt(s.cfg.Fabric.Memory().Budget, 10),
 		"maxmemory-policy":             "noeviction",
 		"proto-max-bulk-len":           strconv.Itoa(crdt.MaxValueBytes),
 		"client-query-buffer-limit":    strconv.Itoa(s.limits.CommandBytes),

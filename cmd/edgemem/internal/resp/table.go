@@ -57,6 +57,7 @@ type flagSet uint8
 const (
 	flagNoAuth flagSet = 1 << iota
 	flagWrite
+	flagDenyOOM
 )
 
 // table finds commands by name.
@@ -113,6 +114,8 @@ func (t *table) complete(cmd *command) {
 			cmd.is |= flagNoAuth
 		case "write":
 			cmd.is |= flagWrite
+		case "denyoom":
+			cmd.is |= flagDenyOOM
 		}
 	}
 	cmd.aclList = cmd.categories()
