@@ -304,3 +304,50 @@ func TestContextLines(t *testing.T) {
 		}
 	}
 }
+
+// TestLineOfAHalfHeardClone: what a peer has seen of a copy's writes in a part of the space only is not known to be seen, and
+// the copy writes the rest again.
+func TestLineOfAHalfHeardClone(t *testing.T) {
+	t.Parallel()
+	peer, r := started("peer", 1), started("n", 1)
+	set(t, r, "old", "v")
+	pullAll(t, peer, r, 1<<16)
+	clone := restarted(t, r, startOrigin("n", 3))
+	const keys = 20
+	for i := range keys {
+		set(t, clone, fmt.Sprint("of the clone", i), "v")
+	}
+	rc, p := peer.NewReceiver(), clone.NewPull(hello(t, peer)) // it breaks off half-way
+	for range keys / 2 {
+		if err := rc.Merge(p.Next(1), testNow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(t, peer, "of the peer", "v")
+	pullAll(t, clone, peer, 1)
+	clone = restarted(t, clone, startOrigin("n", 20))
+
+	r = restarted(t, r, startOrigin("n", 9))
+	set(t, r, "new", "v")
+	r.Collapse(r.cfg.Self.Number())
+	pullAll(t, peer, r, 1<<16)
+	for range 2 {
+		reconcileAll(t, clone, peer)
+		reconcileAll(t, peer, clone)
+	}
+	mustAudit(t, clone, peer)
+	for name, x := range map[string]*Region{"clone": clone, "peer": peer} {
+		lost := 0
+		for i := range keys {
+			if showing(x, fmt.Sprint("of the clone", i)) != "v" {
+				lost++
+			}
+		}
+		if lost > 0 {
+			t.Errorf("%s lost %d of %d", name, lost, keys)
+		}
+	}
+	if peer.Digest() != clone.Digest() || !peer.Context().Equal(clone.Context()) {
+		t.Error("the replicas differ")
+	}
+}
