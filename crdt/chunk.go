@@ -254,7 +254,7 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 		}
 		for j := range s.tips {
 			t := &s.tips[j]
-			if !cut.Has(t.dot) {
+			if !cut.Has(t.dot) || t.dot.Origin.IsLine() {
 				return fmt.Errorf("chunk: %w: key %.64q has %v, which its sender has not seen", ErrMalformed, s.key, t.dot)
 			}
 			if t.form == tipKnown && !r.has(p, t.dot) {

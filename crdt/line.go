@@ -78,16 +78,23 @@ func (c Context) of(id Origin) Runs {
 
 // dropBelow takes out the entries of origins below the lines that changes raised.
 func (c Context) dropBelow(changes Context) {
-	for line := range changes {
-		if !line.IsLine() {
-			continue
-		}
-		for id := range c {
-			if id.sameLine(line) && c.below(id) {
-				delete(c, id)
-			}
+	if !changes.anyLine() {
+		return
+	}
+	for id := range c {
+		if _, raised := changes[id.Line()]; raised && c.below(id) {
+			delete(c, id)
 		}
 	}
+}
+
+func (c Context) anyLine() bool {
+	for id := range c {
+		if id.IsLine() {
+			return true
+		}
+	}
+	return false
 }
 
 // lineBase is how far the region has seen the line of an origin.
