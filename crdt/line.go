@@ -168,7 +168,7 @@ func (r *Region) LastNumber() (last uint32) {
 	return max(last, uint32(min(max(r.lineBase(r.cfg.Self), r.strange), 1<<32-2)))
 }
 
-// NoteTold takes down what another member has seen of this node's starts.
+// NoteTold takes down what another member has seen of this node's starts, in all of the space.
 func (r *Region) NoteTold(c Context) {
 	for i := range r.origins {
 		o := &r.origins[i]
