@@ -351,3 +351,69 @@ func TestLineOfAHalfHeardClone(t *testing.T) {
 		t.Error("the replicas differ")
 	}
 }
+
+// TestLineUnderLoad: origins below a line are forgotten although local writes wait to be pushed, unless those name them.
+func TestLineUnderLoad(t *testing.T) {
+	t.Parallel()
+	peer, r := started("peer", 1), started("n", 1)
+	for i := range 200 {
+		set(t, r, "k", fmt.Sprint(i))
+		set(t, r, fmt.Sprint("old", i%2), "v")
+		pullAll(t, peer, r, 1<<16)
+		r = restarted(t, r, startOrigin("n", 2+i))
+		set(t, r, "k", "w")
+		if i%10 == 9 {
+			r.Collapse(r.cfg.Self.Number())
+		}
+		pullAll(t, peer, r, 1<<16)
+		set(t, peer, "busy", fmt.Sprint(i))
+		set(t, peer, fmt.Sprint("old", i%2), "w") // covers a write of a start that ended
+		peer.ForgetBelow(r.cfg.Self.Line(), maxSeq)
+		mustAudit(t, peer)
+	}
+	if n := len(peer.origins); n > 32 {
+		t.Errorf("%d slots for origins", n)
+	}
+	other := started("other", 1)
+	pushTo(t, peer, other)
+	pullAll(t, other, peer, 1<<16)
+	mustAudit(t, other)
+	if other.Digest() != peer.Digest() {
+		t.Error("the replicas differ")
+	}
+}
+
+// TestLineOverAGap: a write that was lost for ever, with some that came after it seen elsewhere, does not keep the starts that
+// followed from being collapsed.
+func TestLineOverAGap(t *testing.T) {
+	t.Parallel()
+	peer, r := started("peer", 1), started("n", 1)
+	for _, key := range []string{"first", "lost", "last"} {
+		set(t, r, key, "v")
+		if msgs := r.TakePush(); key != "lost" {
+			for _, msg := range msgs {
+				if _, err := peer.Push(msg, testNow); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	r = started("n", 2) // a crash took all of it from the disk
+	pullAll(t, r, peer, 1<<16)
+	for i := range 30 {
+		set(t, r, "at", fmt.Sprint(i))
+		r = restarted(t, r, startOrigin("n", 3+i))
+	}
+	set(t, r, "at", "end")
+	r.Collapse(r.cfg.Self.Number())
+	pullAll(t, peer, r, 1<<16)
+	mustAudit(t, r, peer)
+	for _, x := range []*Region{r, peer} {
+		if n := len(x.Context()); n > 3 {
+			t.Errorf("%d entries in a context", n)
+		}
+		if x.Gaps() || showing(x, "first") != "v" || showing(x, "last") != "v" || showing(x, "at") != "end" {
+			t.Errorf("gaps: %v, first %q, last %q, at %q", x.Gaps(), showing(x, "first"), showing(x, "last"), showing(x, "at"))
+		}
+	}
+}
