@@ -366,6 +366,7 @@ func TestLineUnderLoad(t *testing.T) {
 			r.Collapse(r.cfg.Self.Number())
 		}
 		pullAll(t, peer, r, 1<<16)
+		peer.TakePush()
 		set(t, peer, "busy", fmt.Sprint(i))
 		set(t, peer, fmt.Sprint("old", i%2), "w") // covers a write of a start that ended
 		peer.ForgetBelow(r.cfg.Self.Line(), maxSeq)

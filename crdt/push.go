@@ -145,6 +145,21 @@ func (p *outOp) size() int {
 	return 24 + len(p.name) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 6*len(p.folded)
 }
 
+// origins marks which of n slots for origins the waiting writes name.
+func (o *outbox) origins(n int) []bool {
+	named := make([]bool, n)
+	for i := range o.ops {
+		p := &o.ops[i]
+		for _, t := range p.deps {
+			named[t.org] = true
+		}
+		for _, t := range p.after {
+			named[t.org] = true
+		}
+	}
+	return named
+}
+
 // Outbound is how many bytes of local writes wait to be pushed.
 func (r *Region) Outbound() int { return r.out.bytes }
 

@@ -121,7 +121,7 @@ func (r *Region) collapsible(now time.Time, holders []*peer, ours map[crdt.Origi
 	self := r.core.Self()
 	for i := range starts {
 		s := &starts[i]
-		if s.Origin == self || len(s.Runs.Above) > 0 || !sameElsewhere(r, s, holders) {
+		if s.Origin == self || !sameElsewhere(r, s, holders) {
 			break
 		}
 		next := self.Number()
@@ -129,6 +129,9 @@ func (r *Region) collapsible(now time.Time, holders []*peer, ours map[crdt.Origi
 			next = starts[i+1].Origin.Number()
 		}
 		rest, many := r.f.cfg.Lease, len(starts) > endedMax && len(starts)-i > endedKept
+		if len(s.Runs.Above) > 0 { // what is missing was written: some device that is away may have it
+			many = false
+		}
 		if !ours[s.Origin] {
 			rest, many = r.f.cfg.MaxGhostAge, false
 		}
