@@ -153,6 +153,7 @@ func (c *chunk) check(key hashKey) error {
 type Receiver struct {
 	r    *Region
 	cut  Context // the sender's context, as told so far
+	all  Context // and what that was in every chunk: what the sender has seen everywhere
 	from map[Origin]Seq
 	last bool
 
@@ -175,7 +176,7 @@ func (r *Region) NewEmptyReceiver() *Receiver {
 	return &Receiver{r: r, cut: Context{}, from: map[Origin]Seq{}, told: &Seen{}, arrived: r.arrived}
 }
 
-// Cut is the sender's context as of the last chunk.
+// Cut is the sender's context as of the last chunk, what it has seen in that part of the space only included.
 func (rc *Receiver) Cut() Context { return rc.cut }
 
 // ChunkRegion tells which region a chunk is for, without decoding the rest.
@@ -220,8 +221,24 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 		rc.from[id] = max(rc.from[id], f)
 	}
 	rc.join(c, cut, now)
-	r.NoteTold(cut)
+	rc.heard()
 	return nil
+}
+
+// heard takes down, at the end, what the sender has seen of ours. What it has seen in a part of the space only does not count.
+func (rc *Receiver) heard() {
+	own := Context{}
+	for id, runs := range rc.cut {
+		if id.sameLine(rc.r.cfg.Self) {
+			own[id] = runs
+		}
+	}
+	if rc.all != nil {
+		own = own.Intersect(rc.all)
+	}
+	if rc.all = own; rc.last {
+		rc.r.NoteTold(own)
+	}
 }
 
 // chunkKind is the byte after the region: a chunk's flags, or another kind of message.
@@ -254,7 +271,7 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 		}
 		for j := range s.tips {
 			t := &s.tips[j]
-			if !cut.Has(t.dot) {
+			if !cut.Has(t.dot) || t.dot.Origin.IsLine() {
 				return fmt.Errorf("chunk: %w: key %.64q has %v, which its sender has not seen", ErrMalformed, s.key, t.dot)
 			}
 			if t.form == tipKnown && !r.has(p, t.dot) {

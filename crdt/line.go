@@ -78,16 +78,23 @@ func (c Context) of(id Origin) Runs {
 
 // dropBelow takes out the entries of origins below the lines that changes raised.
 func (c Context) dropBelow(changes Context) {
-	for line := range changes {
-		if !line.IsLine() {
-			continue
-		}
-		for id := range c {
-			if id.sameLine(line) && c.below(id) {
-				delete(c, id)
-			}
+	if !changes.anyLine() {
+		return
+	}
+	for id := range c {
+		if _, raised := changes[id.Line()]; raised && c.below(id) {
+			delete(c, id)
 		}
 	}
+}
+
+func (c Context) anyLine() bool {
+	for id := range c {
+		if id.IsLine() {
+			return true
+		}
+	}
+	return false
 }
 
 // lineBase is how far the region has seen the line of an origin.
@@ -161,7 +168,7 @@ func (r *Region) LastNumber() (last uint32) {
 	return max(last, uint32(min(max(r.lineBase(r.cfg.Self), r.strange), 1<<32-2)))
 }
 
-// NoteTold takes down what another member has seen of this node's starts.
+// NoteTold takes down what another member has seen of this node's starts, in all of the space.
 func (r *Region) NoteTold(c Context) {
 	for i := range r.origins {
 		o := &r.origins[i]
@@ -176,16 +183,11 @@ func (r *Region) NoteTold(c Context) {
 }
 
 // Collapse raises this node's line: of its starts below number upto everything was seen, and nobody has more. It reports
-// how many entries of the context that took out. The running start and those with gaps stay.
+// how many entries of the context that took out. The running start stays. What is missing in a gap was lost for ever, as is
+// what was missing at the end.
 func (r *Region) Collapse(upto uint32) (collapsed int) {
 	limit := Seq(min(upto, r.cfg.Self.Number()))
-	starts := r.Starts()
-	for _, s := range starts {
-		if len(s.Runs.Above) > 0 {
-			limit = min(limit, Seq(s.Origin.Number()))
-		}
-	}
-	for _, s := range starts {
+	for _, s := range r.Starts() {
 		if Seq(s.Origin.Number()) < limit {
 			collapsed++
 		}
@@ -205,6 +207,7 @@ func (r *Region) ForgetBelow(line Origin, upto Seq) (forgotten int) {
 		return 0
 	}
 	upto = min(upto, r.origins[l].runs.Base)
+	named := r.out.origins(len(r.origins))
 	for i := range r.origins {
 		o := &r.origins[i]
 		if !o.below || !o.id.sameLine(line) || Seq(o.id.Number()) >= upto {
@@ -217,17 +220,17 @@ func (r *Region) ForgetBelow(line Origin, upto Seq) (forgotten int) {
 				r.raiseFloor(l, upto)
 			}
 		}
-		if r.release(uint32(i)) {
+		if !named[i] && r.release(uint32(i)) {
 			forgotten++
 		}
 	}
 	return forgotten
 }
 
-// release frees the slot of an origin that nothing here names any more.
+// release frees the slot of an origin if nothing of it lives. No write that waits to be pushed may name it.
 func (r *Region) release(i uint32) bool {
 	o := &r.origins[i]
-	if o.index.n > 0 || len(r.out.ops) > 0 { // what waits to be pushed may name it
+	if o.index.n > 0 {
 		return false
 	}
 	delete(r.byID, o.id)

@@ -304,3 +304,117 @@ func TestContextLines(t *testing.T) {
 		}
 	}
 }
+
+// TestLineOfAHalfHeardClone: what a peer has seen of a copy's writes in a part of the space only is not known to be seen, and
+// the copy writes the rest again.
+func TestLineOfAHalfHeardClone(t *testing.T) {
+	t.Parallel()
+	peer, r := started("peer", 1), started("n", 1)
+	set(t, r, "old", "v")
+	pullAll(t, peer, r, 1<<16)
+	clone := restarted(t, r, startOrigin("n", 3))
+	const keys = 20
+	for i := range keys {
+		set(t, clone, fmt.Sprint("of the clone", i), "v")
+	}
+	rc, p := peer.NewReceiver(), clone.NewPull(hello(t, peer)) // it breaks off half-way
+	for range keys / 2 {
+		if err := rc.Merge(p.Next(1), testNow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(t, peer, "of the peer", "v")
+	pullAll(t, clone, peer, 1)
+	clone = restarted(t, clone, startOrigin("n", 20))
+
+	r = restarted(t, r, startOrigin("n", 9))
+	set(t, r, "new", "v")
+	r.Collapse(r.cfg.Self.Number())
+	pullAll(t, peer, r, 1<<16)
+	for range 2 {
+		reconcileAll(t, clone, peer)
+		reconcileAll(t, peer, clone)
+	}
+	mustAudit(t, clone, peer)
+	for name, x := range map[string]*Region{"clone": clone, "peer": peer} {
+		lost := 0
+		for i := range keys {
+			if showing(x, fmt.Sprint("of the clone", i)) != "v" {
+				lost++
+			}
+		}
+		if lost > 0 {
+			t.Errorf("%s lost %d of %d", name, lost, keys)
+		}
+	}
+	if peer.Digest() != clone.Digest() || !peer.Context().Equal(clone.Context()) {
+		t.Error("the replicas differ")
+	}
+}
+
+// TestLineUnderLoad: origins below a line are forgotten although local writes wait to be pushed, unless those name them.
+func TestLineUnderLoad(t *testing.T) {
+	t.Parallel()
+	peer, r := started("peer", 1), started("n", 1)
+	for i := range 200 {
+		set(t, r, "k", fmt.Sprint(i))
+		set(t, r, fmt.Sprint("old", i%2), "v")
+		pullAll(t, peer, r, 1<<16)
+		r = restarted(t, r, startOrigin("n", 2+i))
+		set(t, r, "k", "w")
+		if i%10 == 9 {
+			r.Collapse(r.cfg.Self.Number())
+		}
+		pullAll(t, peer, r, 1<<16)
+		peer.TakePush()
+		set(t, peer, "busy", fmt.Sprint(i))
+		set(t, peer, fmt.Sprint("old", i%2), "w") // covers a write of a start that ended
+		peer.ForgetBelow(r.cfg.Self.Line(), maxSeq)
+		mustAudit(t, peer)
+	}
+	if n := len(peer.origins); n > 32 {
+		t.Errorf("%d slots for origins", n)
+	}
+	other := started("other", 1)
+	pushTo(t, peer, other)
+	pullAll(t, other, peer, 1<<16)
+	mustAudit(t, other)
+	if other.Digest() != peer.Digest() {
+		t.Error("the replicas differ")
+	}
+}
+
+// TestLineOverAGap: a write that was lost for ever, with some that came after it seen elsewhere, does not keep the starts that
+// followed from being collapsed.
+func TestLineOverAGap(t *testing.T) {
+	t.Parallel()
+	peer, r := started("peer", 1), started("n", 1)
+	for _, key := range []string{"first", "lost", "last"} {
+		set(t, r, key, "v")
+		if msgs := r.TakePush(); key != "lost" {
+			for _, msg := range msgs {
+				if _, err := peer.Push(msg, testNow); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	r = started("n", 2) // a crash took all of it from the disk
+	pullAll(t, r, peer, 1<<16)
+	for i := range 30 {
+		set(t, r, "at", fmt.Sprint(i))
+		r = restarted(t, r, startOrigin("n", 3+i))
+	}
+	set(t, r, "at", "end")
+	r.Collapse(r.cfg.Self.Number())
+	pullAll(t, peer, r, 1<<16)
+	mustAudit(t, r, peer)
+	for _, x := range []*Region{r, peer} {
+		if n := len(x.Context()); n > 3 {
+			t.Errorf("%d entries in a context", n)
+		}
+		if x.Gaps() || showing(x, "first") != "v" || showing(x, "last") != "v" || showing(x, "at") != "end" {
+			t.Errorf("gaps: %v, first %q, last %q, at %q", x.Gaps(), showing(x, "first"), showing(x, "last"), showing(x, "at"))
+		}
+	}
+}

@@ -145,6 +145,21 @@ func (p *outOp) size() int {
 	return 24 + len(p.name) + len(p.val) + 12*(len(p.deps)+len(p.after)) + 6*len(p.folded)
 }
 
+// origins marks which of n slots for origins the waiting writes name.
+func (o *outbox) origins(n int) []bool {
+	named := make([]bool, n)
+	for i := range o.ops {
+		p := &o.ops[i]
+		for _, t := range p.deps {
+			named[t.org] = true
+		}
+		for _, t := range p.after {
+			named[t.org] = true
+		}
+	}
+	return named
+}
+
 // Outbound is how many bytes of local writes wait to be pushed.
 func (r *Region) Outbound() int { return r.out.bytes }
 
@@ -360,7 +375,9 @@ func decodePush(msg []byte) (*delta, error) {
 		d.fail("a push names no origin")
 		return nil, d.err
 	}
-	out.origin = ids[0]
+	if out.origin = ids[0]; out.origin.IsLine() {
+		d.fail("a push of a line's writes")
+	}
 	out.first = d.seq()
 	base := HLC(d.uvarint())
 	if out.causal {
@@ -501,6 +518,9 @@ func (r *Region) tryOp(op *deltaOp, now int64) opResult {
 // claimSeen claims a write that a pull has brought to its cell already. A scoped one reaches further than its
 // cell, and an unfinished pull may not have come that far: it is claimed only when it can take effect there.
 func (r *Region) claimSeen(op *deltaOp) {
+	if r.hasEverywhere(op.dot) { // below a line that may be of an origin that was forgotten, or never was
+		return
+	}
 	if op.scope != nil {
 		if !r.Covers(op.scope) {
 			return
@@ -536,7 +556,9 @@ func (r *Region) applyOp(op *deltaOp, now int64) {
 	r.seek(c, op.key, op.kind, op.sub)
 	covered := make([]tip, 0, len(op.deps))
 	for _, d := range op.deps {
-		covered = append(covered, tip{r.intern(d.Origin), d.Seq})
+		if i, ok := r.byID[d.Origin]; ok { // of one that is not here nothing lives
+			covered = append(covered, tip{i, d.Seq})
+		}
 	}
 	r.change(c, func() {
 		for _, t := range covered {

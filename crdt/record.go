@@ -226,6 +226,7 @@ func (r *Region) loadOrigin(key, b []byte) error {
 	o := originState{}
 	copy(o.id[:], d.take(16))
 	o.floor, o.runs = Seq(d.uvarint()), d.runs()
+	d.checkLine(o.id, o.runs)
 	if len(d.b) > 0 {
 		o.told = d.runs()
 	}
@@ -293,6 +294,9 @@ func (r *Region) loadTip(d *decoder) tip {
 	if d.err == nil && int(t.org) >= len(r.origins) {
 		d.fail("origin %d of %d", t.org, len(r.origins))
 		t.org = 0
+	}
+	if d.err == nil && r.origins[t.org].free() {
+		d.fail("a write of number %d, which is free", t.org)
 	}
 	return t
 }

@@ -181,6 +181,9 @@ func (d *decoder) origins() []Origin {
 	ids := make([]Origin, n)
 	for i := range ids {
 		copy(ids[i][:], d.take(16))
+		if ids[i] == (Origin{}) { // stands for a free slot
+			d.fail("an origin of nobody")
+		}
 	}
 	return ids
 }
@@ -242,15 +245,20 @@ func (d *decoder) context(ids []Origin) Context {
 	for range n {
 		id := d.origin(ids)
 		runs := d.runs()
-		if id.IsLine() && (runs.Base > 1<<32-1 || len(runs.Above) > 0) {
-			d.fail("a line up to %d with %d ranges above", runs.Base, len(runs.Above))
-		}
+		d.checkLine(id, runs)
 		c[id] = runs
 		if d.err != nil {
 			return nil
 		}
 	}
 	return c
+}
+
+// checkLine refuses what no line says.
+func (d *decoder) checkLine(id Origin, runs Runs) {
+	if id.IsLine() && (runs.Base > 1<<32-1 || len(runs.Above) > 0) {
+		d.fail("a line up to %d with %d ranges above", runs.Base, len(runs.Above))
+	}
 }
 
 func appendDots(b []byte, t *originTable, dots []Dot) []byte {

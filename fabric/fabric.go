@@ -88,6 +88,9 @@ func (f *Fabric) start(ctx context.Context) error {
 	if err := f.load(); err != nil {
 		return err
 	}
+	if err := f.passLines(ctx); err != nil {
+		return err
+	}
 	var err error
 	if f.catalogue, err = f.region(catalogueRegion); err != nil {
 		return err

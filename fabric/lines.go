@@ -99,10 +99,12 @@ func (r *Region) collapse(now time.Time, holders []*peer, ours map[crdt.Origin]b
 		return
 	}
 	var n int
-	c, _ := r.changed(func(int64) { n = r.core.Collapse(upto) })
+	c, late := r.changed(func(int64) { n = r.core.Collapse(upto) })
 	r.starts -= n
 	r.f.cfg.Logger.Debug("starts of this node collapsed", "region", r.name, "starts", n, "left", r.starts)
-	_ = c.Sync(r.f.ctx)
+	if late {
+		_ = c.Sync(r.f.ctx)
+	}
 }
 
 // forgetBelow drops what is kept of the origins of a line below a number, which all holders have.
@@ -121,7 +123,7 @@ func (r *Region) collapsible(now time.Time, holders []*peer, ours map[crdt.Origi
 	self := r.core.Self()
 	for i := range starts {
 		s := &starts[i]
-		if s.Origin == self || len(s.Runs.Above) > 0 || !sameElsewhere(r, s, holders) {
+		if s.Origin == self || !sameElsewhere(r, s, holders) {
 			break
 		}
 		next := self.Number()
@@ -129,6 +131,9 @@ func (r *Region) collapsible(now time.Time, holders []*peer, ours map[crdt.Origi
 			next = starts[i+1].Origin.Number()
 		}
 		rest, many := r.f.cfg.Lease, len(starts) > endedMax && len(starts)-i > endedKept
+		if len(s.Runs.Above) > 0 { // what is missing was written: some device that is away may have it
+			many = false
+		}
 		if !ours[s.Origin] {
 			rest, many = r.f.cfg.MaxGhostAge, false
 		}
@@ -136,6 +141,24 @@ func (r *Region) collapsible(now time.Time, holders []*peer, ours map[crdt.Origi
 			break
 		}
 		upto = s.Origin.Number() + 1
+	}
+	return r.unheard(holders, upto)
+}
+
+// unheard is the least number below upto of a start of this node of which a holder has what is not here, or upto. A crash may have
+// taken all of a start from this disk, so that nothing else speaks of it.
+func (r *Region) unheard(holders []*peer, upto uint32) uint32 {
+	if upto == 0 {
+		return 0
+	}
+	line := r.core.Self().Line()
+	for _, p := range holders {
+		k, _ := p.knows(r)
+		for id, runs := range k.context {
+			if id.Line() == line && !id.IsLine() && id.Number() < upto && !r.core.Covers(crdt.Context{id: runs}) {
+				upto = id.Number()
+			}
+		}
 	}
 	return upto
 }

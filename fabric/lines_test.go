@@ -1,6 +1,8 @@
 package fabric
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -56,6 +58,9 @@ func TestRestartsDoNotGrowContexts(t *testing.T) {
 				if err := r.core.Audit(); err != nil {
 					t.Error(err)
 				}
+				if n := len(r.tried); n > endedMax+4 {
+					t.Errorf("%s, region %s: %d origins are remembered for their ghosts", x.Node(), r.name, n)
+				}
 			}
 			for i := range restarts {
 				if got := get(t, region(t, x, "default"), fmt.Sprint("of", i)); got != "v" {
@@ -101,5 +106,149 @@ func TestStartsRestBeforeTheyCollapse(t *testing.T) {
 		if _, line := entries(region(t, hub, "default").core.Context(), f.Origin()); !line {
 			t.Error("the hub has no line")
 		}
+	})
+}
+
+// TestStartsOfWhichAHolderHasMore: a start of this node of which nothing is here, because a crash took it, holds up the collapse of
+// those after it while a holder has writes of it that were not pulled yet.
+func TestStartsOfWhichAHolderHasMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		node(t, m, "hub")
+		d := &drive{}
+		var f *Fabric
+		lost := crdt.Origin{}
+		for i := range endedMax + 2 {
+			if f != nil {
+				if err := f.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f = stored(t, m, "kiosk", d)
+			set(t, region(t, f, "default"), "k", fmt.Sprint(i))
+			if i == 3 {
+				lost = f.Origin()
+				binary.BigEndian.PutUint32(lost[6:], lost.Number()+1) // it falls between two that are known
+				starts.Add(1)
+			}
+			time.Sleep(5 * time.Second) // less than a round
+		}
+		r := region(t, f, "default")
+		p := f.mesh.peer("hub")
+		k, ok := p.knows(r)
+		if !ok {
+			t.Fatal("nothing is known of the hub")
+		}
+		if upto := r.collapsible(f.cfg.Now(), []*peer{p}, ours(f)); upto <= lost.Number() {
+			t.Fatalf("would collapse what is below %d; the test wants more than %d", upto, lost.Number())
+		}
+		ahead := k.context.Clone()
+		ahead[lost] = crdt.Runs{Base: 3}
+		p.learnAhead(r.id, ahead, f.cfg.Now())
+		if upto := r.collapsible(f.cfg.Now(), []*peer{p}, ours(f)); upto > lost.Number() {
+			t.Errorf("collapses what is below %d, and the hub has writes of %d", upto, lost.Number())
+		}
+	})
+}
+
+func ours(f *Fabric) map[crdt.Origin]bool {
+	out, _ := f.roster.pastStarts()
+	return out
+}
+
+// slowDrive is a disk that takes its time.
+type slowDrive struct{ *drive }
+
+func (s slowDrive) Commit(recs []crdt.Record) error {
+	time.Sleep(20 * time.Millisecond)
+	return s.drive.Commit(recs)
+}
+
+// TestCollapseOfManyRegions: a node that collapses its starts in many regions waits for its disk for a few of them at most.
+func TestCollapseOfManyRegions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		node(t, m, "hub")
+		d := &drive{}
+		const regions = 200
+		var f *Fabric
+		for range endedMax + 2 {
+			if f != nil {
+				if err := f.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var err error
+			if d.in, err = d.Open(); err != nil {
+				t.Fatal(err)
+			}
+			f, err = Open(t.Context(), Config{Name: "kiosk", Tier: "edge", Transport: m.Node("kiosk"), Storage: slowDrive{d}, Seed: 7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range regions {
+				set(t, region(t, f, fmt.Sprint("r", i)), "k", "v")
+			}
+			time.Sleep(5 * time.Second)
+		}
+		defer func() { _ = f.Close() }()
+		began := time.Now()
+		f.round(f.look())
+		took := time.Since(began)
+		n := 0
+		for i := range regions {
+			if _, line := entries(region(t, f, fmt.Sprint("r", i)).core.Context(), f.Origin()); line {
+				n++
+			}
+		}
+		if n < regions/2 || took > time.Second {
+			t.Errorf("a round took %v to collapse starts in %d regions", took, n)
+		}
+	})
+}
+
+// forgetful is a disk that has lost its list of starts, in a node whose clock is wrong.
+type forgetful struct{ *drive }
+
+func (f forgetful) NewIncarnation(_ context.Context, _ crdt.NodeID, least uint32) (crdt.Nonce, error) {
+	return crdt.NewNonce(max(crdt.FirstNumber, least), [16]byte{byte(starts.Add(1))}), nil
+}
+
+// TestStartBelowItsLine: a start whose number is below what the disk says of the node's line takes one beyond it before it writes;
+// its writes would all have one dot.
+func TestStartBelowItsLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		hub := node(t, m, "hub")
+		d := &drive{}
+		for range endedMax + 2 {
+			f := stored(t, m, "kiosk", d)
+			set(t, region(t, f, "default"), "k", "v")
+			time.Sleep(15 * time.Second)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var err error
+		if d.in, err = d.Open(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(t.Context(), Config{Name: "kiosk", Tier: "edge", Transport: m.Node("kiosk"), Storage: forgetful{d}, Seed: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		r := region(t, f, "default")
+		if line := r.core.Context()[f.Origin().Line()].Base; crdt.Seq(f.Origin().Number()) < line {
+			t.Fatalf("it writes as number %d, the line is at %d", f.Origin().Number(), line)
+		}
+		for i := range 5 {
+			set(t, r, fmt.Sprint("new", i), "v")
+		}
+		time.Sleep(time.Minute)
+		if err := r.core.Audit(); err != nil {
+			t.Error(err)
+		}
+		sameState(t, region(t, hub, "default"), r)
 	})
 }

@@ -102,6 +102,26 @@ func (f *Fabric) incarnate(ctx context.Context, least uint32) error {
 	return nil
 }
 
+// passLines takes another incarnation where the disk has this node's line beyond the one that was given: the list of starts was
+// lost, and the clock is wrong. Nothing was written yet.
+func (f *Fabric) passLines(ctx context.Context) error {
+	old := f.Origin()
+	var line crdt.Seq
+	for _, r := range f.regions {
+		line = max(line, r.core.Context()[old.Line()].Base)
+	}
+	if line <= crdt.Seq(old.Number()) {
+		return nil
+	}
+	if err := f.incarnate(ctx, uint32(line)); err != nil {
+		return err
+	}
+	for _, r := range f.regions {
+		r.core.Reincarnate(f.Origin(), 0, f.now())
+	}
+	return nil
+}
+
 // draw gives the nonce of a start that nothing remembers.
 func (f *Fabric) draw(least uint32) (crdt.Nonce, error) {
 	var random [16]byte

@@ -84,6 +84,7 @@ func (r *Region) forget(now time.Time, holders []*peer) {
 	if r.tried == nil {
 		r.tried = map[crdt.Origin]crdt.Seq{}
 	}
+	maps.DeleteFunc(r.tried, func(id crdt.Origin, _ crdt.Seq) bool { _, seen := ours[id]; return !seen })
 	for _, id := range slices.SortedFunc(maps.Keys(bound), crdt.Origin.Compare) {
 		if r.f.ctx.Err() != nil || bound[id] <= r.tried[id] {
 			continue

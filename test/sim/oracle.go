@@ -205,13 +205,19 @@ func (o *oracle) check(x replica) ([]*write, error) {
 	return live, nil
 }
 
-// checkPast wants, for each write, all that its writer had seen.
+// checkPast wants, for each write, all that its writer had seen, but what is nowhere any more.
 func (o *oracle) checkPast(x replica) error {
+	had := x.known.clone()
+	for i := range o.writes {
+		if o.void.has(i) {
+			had.set(i)
+		}
+	}
 	for i, w := range o.writes {
 		if !x.known.has(i) {
 			continue
 		}
-		if j := w.seen.lacking(x.known); j >= 0 {
+		if j := w.seen.lacking(had); j >= 0 {
 			return fmt.Errorf("%v is there, and not what it comes after: %v", w, o.writes[j])
 		}
 	}
