@@ -121,9 +121,14 @@ func (e entry) shows(kind CellKind, sub string) bool {
 	return p.present()
 }
 
-// register is the value of an entry that holds one register and nothing else.
+// isRegister reports whether the entry holds one register and nothing else, as most do.
+func (e entry) isRegister() bool {
+	return e.ref != 0 && e.b[0]&(formMask|bodyMask|recordNamed) == formSolo|bodySibling && e.b[1] == byte(CellValue)|byte(TagReg)<<4
+}
+
+// register is the value of such an entry.
 func (e entry) register() (val []byte, ok bool) {
-	if e.ref == 0 || e.b[0]&(formMask|bodyMask|recordNamed) != formSolo|bodySibling || e.b[1] != byte(CellValue)|byte(TagReg)<<4 {
+	if !e.isRegister() {
 		return nil, false
 	}
 	_, b := cut(e.b[2:])
@@ -223,7 +228,10 @@ func (s *store) take(c *cell, p *packed, ref uint64, e entry) {
 	if c.key = p.key; p.head != 0 {
 		c.key = entryKey(e.b)
 	}
-	c.at = pos{e.hash, s.key.cellBytes(p.kind, p.sub)}
+	c.at = pos{e.hash, s.value}
+	if p.kind != CellValue || len(p.sub) > 0 {
+		c.at.c = s.key.cellBytes(p.kind, p.sub)
+	}
 	c.fresh = c.fresh[:0]
 	p.decode(c)
 }

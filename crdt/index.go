@@ -34,15 +34,17 @@ const (
 	leafLow  = leafMax / 4 // neighbours that have no more than this join
 )
 
+// dotAt reads a place by one load, which is why a leaf has two bytes more (leafBytes).
 func dotAt(b []byte, i int) uint64 {
-	b = b[i*dotBytes:]
-	_ = b[5]
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40
+	return binary.LittleEndian.Uint64(b[i*dotBytes:]) & (1<<(8*dotBytes) - 1)
 }
+
+// leafBytes is what a leaf for n dots takes.
+func leafBytes(n int) int { return n*dotBytes + 2 }
 
 func putDot(b []byte, i int, x uint64) {
 	b = b[i*dotBytes:]
-	_ = b[5]
+	_ = b[dotBytes-1]
 	binary.LittleEndian.PutUint32(b, uint32(x))
 	binary.LittleEndian.PutUint16(b[4:], uint16(x>>32))
 }
@@ -98,7 +100,7 @@ func (x *dotIndex) add(s *store, seq Seq, ref uint64) {
 		k = x.leafOf(seq)
 	}
 	l := &x.leaves[k]
-	b := l.grow(s)
+	b := l.grow(s, k == len(x.leaves)-1)
 	off := uint64(seq - l.base)
 	i := lower(b, int(l.n), off)
 	copy(b[(i+1)*dotBytes:], b[i*dotBytes:int(l.n)*dotBytes])
@@ -141,23 +143,26 @@ func (l *leaf) compact(s *store) bool {
 	return true
 }
 
-// grow makes room for one more dot, and gives the leaf's bytes.
-func (l *leaf) grow(s *store) []byte {
+// grow makes room for one more dot, and gives the leaf's bytes. The last leaf is the one that most dots come to.
+func (l *leaf) grow(s *store, last bool) []byte {
 	if l.ref != 0 {
-		if b := s.mem.Bytes(l.ref); (int(l.n)+1)*dotBytes <= len(b) {
+		if b := s.mem.Bytes(l.ref); leafBytes(int(l.n)+1) <= len(b) {
 			return b
 		}
 	}
-	room := min((int(l.n)+leafStep)/leafStep*leafStep, leafMax)
-	if l.n == 0 {
+	room := (int(l.n) + leafStep) / leafStep * leafStep
+	switch {
+	case l.n == 0:
 		room = 1
+	case last:
+		room += int(l.n)
 	}
-	return l.resize(s, room)
+	return l.resize(s, min(room, leafMax))
 }
 
 // resize moves a leaf to an allocation with room for so many dots.
 func (l *leaf) resize(s *store, room int) []byte {
-	ref, b := s.alloc(forCausal, room*dotBytes)
+	ref, b := s.alloc(forCausal, leafBytes(room))
 	if l.ref != 0 {
 		copy(b, s.mem.Bytes(l.ref)[:int(l.n)*dotBytes])
 		s.free(forCausal, l.ref)
@@ -179,7 +184,7 @@ func (x *dotIndex) split(s *store, k int) {
 		off = dotAt(b, at) >> refBits
 	}
 	up := leaf{base: x.leaves[k].base + Seq(off), n: int16(n - at)}
-	ref, to := s.alloc(forCausal, max(n-at+leafStep, leafStep)*dotBytes)
+	ref, to := s.alloc(forCausal, leafBytes(n-at+leafStep))
 	up.ref = ref
 	for i := at; i < n; i++ {
 		putDot(to, i-at, dotAt(b, i)-off<<refBits)
@@ -231,7 +236,7 @@ func (x *dotIndex) drop(s *store, seq Seq, ref uint64) {
 	if l.n <= leafLow {
 		k = x.join(s, k)
 	}
-	if l := &x.leaves[k]; len(b) > (int(l.n)+2*leafStep)*dotBytes {
+	if l := &x.leaves[k]; len(b) > leafBytes(int(l.n)+2*leafStep) && k < len(x.leaves)-1 {
 		l.resize(s, int(l.n)+leafStep)
 	}
 }
@@ -254,7 +259,7 @@ func (x *dotIndex) join(s *store, k int) int {
 		if shift+dotAt(from, int(up.n)-1)>>refBits >= leafSpan {
 			continue
 		}
-		if n := int(l.n + up.n); n*dotBytes > len(b) {
+		if n := int(l.n + up.n); leafBytes(n) > len(b) {
 			l.resize(s, n)
 			b = s.mem.Bytes(l.ref)
 		}

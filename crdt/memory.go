@@ -68,7 +68,7 @@ const (
 	slabFine     = 256      // up to here each multiple is a size; beyond there are eight to a doubling
 	slabSizes    = slabFine/slabGrain + 8*8 + 1
 	kindAlone    = slabSizes - 1
-	slabStays    = 4 << 10 // a chunk of so many bytes stays if it is the last of its size: the last slot may come and go
+	slabStays    = 16 << 10 // from so many bytes held on an empty chunk stays if it is the last of its size: slots come and go
 	slabPoisoned = 0xdb
 )
 
@@ -177,7 +177,7 @@ func (m *slabs) Free(ref uint64) {
 		return
 	}
 	s := &m.sizes[m.of[c.kind]-1]
-	if c.live == 0 && (len(s.room) > 1 || len(c.b) < slabStays) {
+	if c.live == 0 && (len(s.room) > 1 || m.held < slabStays) {
 		s.held -= len(c.b)
 		m.drop(i)
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -181,4 +182,44 @@ func TestUnknownKindsAndTags(t *testing.T) {
 		}
 	}
 	mustAudit(t, r)
+}
+
+// TestViewsReadAtOnce: any number of views read while nothing is written. The race detector judges.
+func TestViewsReadAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newTestRegion(1)
+	rng := rand.New(rand.NewPCG(4, 4))
+	scribble(rng, r, 100)
+	update(t, r, func(tx *Tx) error {
+		for i := range 100 {
+			tx.Set(fmt.Sprint("k", i), fmt.Append(nil, i), false)
+			_, _ = tx.SetAdd("set", fmt.Sprint(i))
+			_, _ = tx.MapIncr("map", fmt.Sprint(i%9), 1)
+			_, _ = tx.Incr("n", 1)
+		}
+		tx.Expire("n", testNow+1000)
+		return nil
+	})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			v := r.View(testNow)
+			for i := range 100 {
+				if val, ok, err := v.Get(fmt.Sprint("k", i)); !ok || err != nil || string(val) != fmt.Sprint(i) {
+					t.Errorf("k%d: %q, %v, %v", i, val, ok, err)
+				}
+				if is, _ := v.SetHas("set", fmt.Sprint(i)); !is {
+					t.Errorf("%d is not in the set", i)
+				}
+				_, _, _ = v.MapGet("map", fmt.Sprint(i%9))
+				_, _ = v.Int("n")
+				_, _ = v.ExpireAt("n")
+				_ = v.MapEach("map", func(string, []byte) bool { return true })
+				v.Siblings("a")
+			}
+			for at := v.Scan(0, 7, func(string, Kind) {}); at != 0; at = v.Scan(at, 7, func(string, Kind) {}) {
+			}
+		})
+	}
+	wg.Wait()
 }

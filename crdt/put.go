@@ -1,5 +1,7 @@
 package crdt
 
+import "encoding/binary"
+
 // put writes a handle back: to its record, to another where it does not fit, or, where nothing is left, away. was
 // says whether the cell showed something before.
 func (r *Region) put(c *cell, was bool) {
@@ -72,22 +74,20 @@ func (c *cell) reread(s *store) {
 // rewrite replaces the cell's record.
 func (r *Region) rewrite(c *cell) {
 	s := &r.store
+	old := s.mem.Bytes(c.ref)
+	if s.patch(c, old) {
+		return
+	}
 	head := uint64(0)
 	if !c.solo() {
 		head = c.in
 	}
 	rec := s.encode(c, head)
-	old := s.mem.Bytes(c.ref)
-	if fits := len(rec) <= len(old); fits && len(old) <= len(rec)+len(rec)/8+recordSlack {
+	if fitsIn(len(rec), old) {
 		from, to := purposeOf(old), purposeOf(rec)
 		s.use[from] -= int64(len(old))
 		s.use[to] += int64(len(old))
 		copy(old, rec)
-		if x := old[:len(rec):len(rec)]; x[0]&bodyMask == bodySibling {
-			val := c.sibs[0].val
-			c.sibs[0].val = x[len(x)-len(val):] // key and name are where they were, and the value is last
-			return
-		}
 	} else {
 		from := c.ref
 		c.ref = s.keep(rec)
@@ -95,6 +95,36 @@ func (r *Region) rewrite(c *cell) {
 		s.drop(from)
 	}
 	c.reread(s)
+}
+
+// fitsIn reports whether a record of n bytes may take the place of another.
+func fitsIn(n int, old []byte) bool { return n <= len(old) && len(old) <= n+n/8+recordSlack }
+
+// patch writes one sibling in the place of one, behind what names the cell. Most writes are that.
+func (s *store) patch(c *cell, old []byte) bool {
+	if old[0]&bodyMask != bodySibling || len(c.sibs) != 1 || len(c.ghosts) > 0 {
+		return false
+	}
+	x := &c.sibs[0]
+	p := unpack(old)
+	if p.tag != x.tag || wideStamp(x.hlc) {
+		return false
+	}
+	b := appendStamp(appendDotOf(s.buf[:0], x.tip), x.hlc)
+	b = binary.AppendUvarint(b, uint64(len(x.val)))
+	s.buf = b
+	at := len(old) - len(p.body)
+	end := at + len(b) + len(x.val)
+	if !fitsIn(end, old) {
+		return false
+	}
+	copy(old[at+len(b):end], x.val) // first, because it may be a part of this record
+	copy(old[at:], b)
+	if old[0] &^= recordWide | recordDirty; c.dirty {
+		old[0] |= recordDirty
+	}
+	x.val = old[at+len(b) : end : end]
+	return true
 }
 
 // recordSlack is how many bytes of an allocation a record may leave unused rather than move, beside an eighth of its own.

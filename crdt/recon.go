@@ -169,8 +169,8 @@ func (p pos) in(places map[uint64]struct{}) bool {
 // sharedItems hashes the dots of eachShared outside some places.
 func (r *Region) sharedItems(salt uint64, a, b *Seen, without map[uint64]struct{}) []uint64 {
 	items := make([]uint64, 0, r.live)
-	r.eachShared(a, b, func(at func() pos, t tip) {
-		if len(without) == 0 || !at().in(without) {
+	r.eachShared(a, b, func(ref uint64, t tip) {
+		if len(without) == 0 || !r.store.posOf(ref).in(without) {
 			items = append(items, r.item(salt, t))
 		}
 	})
@@ -239,7 +239,7 @@ func (p *Pull) appendSymbolsMessage(upto int) []byte {
 func (p *Pull) bitmaps() []byte {
 	r := p.r
 	seqs := make([][]Seq, len(r.origins))
-	r.eachShared(p.peer, nil, func(_ func() pos, t tip) { seqs[t.org] = append(seqs[t.org], t.seq) })
+	r.eachShared(p.peer, nil, func(_ uint64, t tip) { seqs[t.org] = append(seqs[t.org], t.seq) })
 	var t originTable
 	var body []byte
 	n := 0
@@ -255,31 +255,35 @@ func (p *Pull) bitmaps() []byte {
 	return t.seal(p.r.preamble(msgBitmaps), append(binary.AppendUvarint(nil, uint64(n)), body...))
 }
 
-// eachShared calls fn on every live sibling whose dot a has seen where it lives, and b too unless it is nil: by
-// origin, then by number. Where it lives is looked up only if somebody asks.
-func (r *Region) eachShared(a, b *Seen, fn func(at func() pos, t tip)) {
+// eachShared calls fn on the record of every live sibling whose dot a has seen where it lives, and b too unless it is nil: by
+// origin, then by number.
+func (r *Region) eachShared(a, b *Seen, fn func(ref uint64, t tip)) {
 	for i := range r.origins {
 		o := &r.origins[i]
 		o.index.each(&r.store, 0, func(seq Seq, ref uint64) bool {
 			t, d := tip{uint32(i), seq}, Dot{o.id, seq}
-			at := func() pos { return r.store.posOf(ref) }
-			if !r.store.isGhost(ref, t) && a.hasAt(at, d) && (b == nil || b.hasAt(at, d)) {
-				fn(at, t)
+			if !r.store.isGhost(ref, t) && r.seenIn(a, ref, d) && (b == nil || r.seenIn(b, ref, d)) {
+				fn(ref, t)
 			}
 			return true
 		})
 	}
 }
 
-// has reports whether s has seen d at a position.
-func (s *Seen) has(at pos, d Dot) bool { return s.hasAt(func() pos { return at }, d) }
-
-// hasAt is has of a position that need not be known where there are no pieces.
-func (s *Seen) hasAt(at func() pos, d Dot) bool {
+// seenIn reports whether s has seen d where the record's cell is. That is looked up only where it matters.
+func (r *Region) seenIn(s *Seen, ref uint64, d Dot) bool {
 	if s.Context.Has(d) || len(s.pieces) == 0 {
 		return s.Context.Has(d)
 	}
-	x := pieceIn(s.pieces, at())
+	return s.has(r.store.posOf(ref), d)
+}
+
+// has reports whether s has seen d at a position.
+func (s *Seen) has(at pos, d Dot) bool {
+	if s.Context.Has(d) || len(s.pieces) == 0 {
+		return s.Context.Has(d)
+	}
+	x := pieceIn(s.pieces, at)
 	return x != nil && x.Has(d)
 }
 
@@ -397,9 +401,11 @@ func (rc *Receiver) settleOn(gone []uint64) {
 	r, x := rc.r, rc.recon
 	x.drops = make(map[Dot]pos, len(gone))
 	if want := placesOf(gone); len(gone) > 0 {
-		r.eachShared(rc.told, x.peer, func(at func() pos, t tip) {
-			if _, ok := want[r.item(x.salt, t)]; ok && !at().in(x.named) {
-				x.drops[r.dot(t)] = at()
+		r.eachShared(rc.told, x.peer, func(ref uint64, t tip) {
+			if _, ok := want[r.item(x.salt, t)]; ok {
+				if at := r.store.posOf(ref); !at.in(x.named) {
+					x.drops[r.dot(t)] = at
+				}
 			}
 		})
 	}
@@ -424,9 +430,9 @@ func (rc *Receiver) takeBitmaps(d *decoder, ids []Origin) {
 		return
 	}
 	x.drops = map[Dot]pos{}
-	r.eachShared(rc.told, x.peer, func(at func() pos, t tip) { // in the order of the sets
+	r.eachShared(rc.told, x.peer, func(ref uint64, t tip) { // in the order of the sets
 		if s := live[r.origins[t.org].id]; s == nil || !s.has(t.seq) {
-			x.drops[r.dot(t)] = at()
+			x.drops[r.dot(t)] = r.store.posOf(ref)
 		}
 	})
 	x.peel, x.agreed = nil, true

@@ -155,7 +155,7 @@ func NewRegion(cfg Config) *Region {
 	}
 	return &Region{
 		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true,
-		store: store{mem: cfg.Memory, key: key},
+		store: store{mem: cfg.Memory, key: key, value: key.cell(CellValue, "")},
 	}
 }
 
@@ -433,7 +433,7 @@ func (r *Region) addSibling(c *cell, s sibling) {
 func (r *Region) dropSibling(c *cell, i int) {
 	s := c.sibs[i]
 	r.count(c, r.siblingHash(c, &s))
-	c.sibs = slices.Delete(c.sibs, i, i+1)
+	c.sibs = append(c.sibs[:i], c.sibs[i+1:]...)
 	r.live--
 	r.bytes -= int64(len(s.val))
 	r.dropDot(c, s.tip)

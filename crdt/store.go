@@ -35,6 +35,7 @@ type store struct {
 	use     [purposes]int64 // bytes allocated
 	epoch   uint64
 	buf     []byte // a record being made
+	value   uint64 // hash of the cell that is an entry's value
 }
 
 // The purposes of memory.

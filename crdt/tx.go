@@ -127,7 +127,7 @@ func (r *Region) scopeGhosts(c *cell) []tip {
 func (t *Tx) prepare(key string) entry {
 	h := t.r.key.string(0, key)
 	e := t.r.find(h, key)
-	if e.ok() && !t.shows(e) && leftOver(e) {
+	if e.ok() && !e.isRegister() && !t.shows(e) && leftOver(e) {
 		t.drop(key)
 		e = t.r.find(h, key)
 	}
