@@ -46,6 +46,7 @@ type BackupReport struct {
 	Commit    uint64   `json:"commit"` // the last one that is in it
 	Encrypted bool     `json:"encrypted"`
 	Files     []string `json:"files,omitempty"`
+	Behind    string   `json:"behind,omitempty"` // why what the node holds in memory is not in it; for who asks for the backup to fill in
 }
 
 // Backup writes a backup of the store to w, as it is at one instant, while commits go on. It holds one block in memory. When it

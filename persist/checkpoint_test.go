@@ -3,7 +3,9 @@ package persist_test
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist"
@@ -72,5 +74,28 @@ func TestCheckpointBesideCommits(t *testing.T) {
 	config.Dir = snapshot(t, config.Dir)
 	if n := count(t, openStore(t, config)); n != 300 {
 		t.Errorf("%d records, want 300", n)
+	}
+}
+
+// TestLogsAreEmptiedOnSchedule overwrites one key often on a server, whose memtable would not be full for long.
+func TestLogsAreEmptiedOnSchedule(t *testing.T) {
+	t.Parallel()
+	ticks := make(chan time.Time)
+	s := openStore(t, persist.WithTicks(persist.Config{Dir: filepath.Join(t.TempDir(), "store"), Profile: persist.ProfileServer}, ticks))
+	for i := range 80 {
+		check(t, s.Commit(one("k", strings.Repeat(fmt.Sprint(i%10), 3000))))
+		check(t, s.Commit(sampleBatch(i%3, 500)))
+	}
+	before, err := s.Stats()
+	check(t, err)
+	ticks <- time.Now()
+	ticks <- time.Now() // taken when the first is done
+	after, err := s.Stats()
+	check(t, err)
+	if before.LogBytes < 5<<20 || after.LogBytes > 1<<20 {
+		t.Errorf("logs of %d bytes became %d", before.LogBytes, after.LogBytes)
+	}
+	if st, err := s.Stats(); err != nil || st.Failed != nil {
+		t.Errorf("%+v, %v", st, err)
 	}
 }

@@ -41,7 +41,7 @@ func eat(t *testing.T, path string, left int64) {
 	for {
 		var st syscall.Statfs_t
 		must(t, syscall.Statfs(filepath.Dir(path), &st))
-		if free := int64(st.Bavail) * st.Bsize; free <= left {
+		if free := int64(st.Bavail) * int64(st.Bsize); free <= left {
 			return
 		}
 		if _, err := f.Write(block); err != nil && !errors.Is(err, syscall.ENOSPC) {
@@ -102,6 +102,10 @@ func TestFullDisk(t *testing.T) {
 	eat(t, more, 0)
 	full(a)
 	merges(a, "without a free block")
+	backup := filepath.Join(harness.ShortDir(t), "a.bak")
+	if r := harness.Edgemem(t, "backup", backup, "--data-dir", a.Dir); r.Code != 0 || !strings.Contains(r.Stderr, "is not in the backup") {
+		t.Errorf("a backup on a full disk: %+v", r)
+	}
 	a.Kill()
 
 	must(t, os.Truncate(more, 0))

@@ -183,6 +183,9 @@ func printBackup(cmd *cobra.Command, o *output, path string, rep persist.BackupR
 	if len(rep.Files) > 0 {
 		keys = "it holds this node's keys: keep it as safe as the data directory"
 	}
+	if rep.Behind != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "edgemem: warning: what the node holds in memory only is not in the backup: %s\n", rep.Behind)
+	}
 	_, err := fmt.Fprintf(w, "backed up %s records, %s, as %s to %s; %s; %s\n",
 		formatCount(int(rep.Records)), formatBytes(rep.Bytes), formatBytes(rep.Stored), where, lock, keys)
 	return err

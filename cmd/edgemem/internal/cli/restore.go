@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -92,6 +93,9 @@ func restoreKeys(c config.Config, backupFile string) (store, backup []byte, err 
 	return store, backup, nil
 }
 
+// restoreHeapBytes makes the collector work, so that a restore fits a small device.
+const restoreHeapBytes = 64 << 20
+
 func restoreFrom(ctx context.Context, cmd *cobra.Command, path string, o datadir.Options) (datadir.Report, error) {
 	in := cmd.InOrStdin()
 	if path != "-" {
@@ -102,6 +106,7 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, path string, o datadir
 		defer f.Close()
 		in = f
 	}
+	debug.SetMemoryLimit(restoreHeapBytes)
 	m := newMeter(cmd.ErrOrStderr(), "restore", "records")
 	defer m.done()
 	o.Progress = func(p persist.BackupProgress) { m.reach(int64(p.Records), int64(p.Of), p.Stored) }
