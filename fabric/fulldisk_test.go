@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edgemem/edgemem/crdt"
-	"github.com/edgemem/edgemem/persist"
 	"github.com/edgemem/edgemem/persist/storetest"
 )
 
@@ -25,7 +24,7 @@ func onDisk(t *testing.T, m *Mesh, id crdt.NodeID, d *storetest.Disk, c Config) 
 	return nodeWith(t, m, id, c)
 }
 
-var fullError = &persist.FullError{Path: "/data/store", Free: 1 << 20, Need: 32 << 20}
+var fullError = storetest.FullError("/data/store")
 
 // TestFullDiskReadsAndMerges fills the disk of one of two nodes, and frees it again, with a crash on the way.
 func TestFullDiskReadsAndMerges(t *testing.T) {

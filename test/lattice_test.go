@@ -101,7 +101,7 @@ var lattice = []layer{
 		third:     []string{metrics, rate, zstd},
 		noStd:     []string{"os"},
 		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory
-		testOwn:   []string{"persist", "persist/storetest"},
+		testOwn:   []string{"persist/storetest"},
 		testThird: []string{goleak},
 	},
 	{
