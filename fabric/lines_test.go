@@ -252,3 +252,28 @@ func TestStartBelowItsLine(t *testing.T) {
 		sameState(t, region(t, hub, "default"), r)
 	})
 }
+
+// TestToldInPart: what the last chunk of a pull says that the peer has seen may hold for a part of the region only, and does not count
+// as told.
+func TestToldInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a := node(t, m, "a")
+		node(t, m, "b")
+		synctest.Wait()
+		m.Cut("a", "b")
+		r := region(t, a, "default")
+		set(t, r, "k", "v")
+		p := a.mesh.peer("b")
+		p.learnPulled(r.id, r.core.Context(), time.Now())
+		r.noteTold([]*peer{p})
+		if told := r.core.Starts()[0].Told; !told.Empty() {
+			t.Errorf("told %v by a chunk", told)
+		}
+		p.learn(r.id, r.core.Context(), time.Now())
+		r.noteTold([]*peer{p})
+		if told := r.core.Starts()[0].Told; told.Empty() {
+			t.Error("not told by a hello")
+		}
+	})
+}
