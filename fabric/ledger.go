@@ -12,6 +12,7 @@ type knowledge struct {
 	at       time.Time
 	complete time.Time // when we last knew that we had all that it had,
 	even     time.Time // and that it had all that we had
+	part     bool      // some of context it may have seen in a part of the region only
 }
 
 // step is a moment at which a peer had seen exactly what we had, in the buckets that refer to it. Regions that changed
@@ -95,6 +96,11 @@ func (p *peer) learn(id crdt.RegionID, c crdt.Context, at time.Time) {
 	p.note(id, c, at, func(k *knowledge) { k.complete = at })
 }
 
+// learnPulled is learn of what the last chunk of a pull said.
+func (p *peer) learnPulled(id crdt.RegionID, c crdt.Context, at time.Time) {
+	p.note(id, c, at, func(k *knowledge) { k.complete, k.part = at, true })
+}
+
 // learnSame notes that the peer has seen of a region what we have.
 func (p *peer) learnSame(id crdt.RegionID, c crdt.Context, at time.Time) {
 	p.note(id, c, at, func(k *knowledge) { k.complete, k.even = at, at })
@@ -113,7 +119,7 @@ func (p *peer) note(id crdt.RegionID, c crdt.Context, at time.Time, how func(*kn
 	if s := p.even[id[0]]; s != nil && !ok {
 		k.complete, k.even = s.at, s.at
 	}
-	k.context, k.at = c, at
+	k.context, k.at, k.part = c, at, false
 	how(&k)
 	p.known[id] = k
 }
@@ -137,7 +143,9 @@ func (p *peer) knows(r *Region) (knowledge, bool) {
 	return s.knowledge(r.core.Context()), true
 }
 
-func (s *step) knowledge(c crdt.Context) knowledge { return knowledge{c, s.at, s.at, s.at} }
+func (s *step) knowledge(c crdt.Context) knowledge {
+	return knowledge{context: c, at: s.at, complete: s.at, even: s.at}
+}
 
 // changedSince reports whether the region changed here since the peer was in step with it or asked for it.
 func (p *peer) changedSince(r *Region) bool {

@@ -71,7 +71,7 @@ func (r *Region) noteTold(holders []*peer) {
 			if p == nil || s.Told.Covers(s.Runs) {
 				continue
 			}
-			if k, _ := p.knows(r); !s.Told.Covers(k.context[s.Origin]) {
+			if k, _ := p.knows(r); !k.part && !s.Told.Covers(k.context[s.Origin]) {
 				s.Told.Union(k.context[s.Origin])
 				news = append(news, crdt.Context{s.Origin: k.context[s.Origin].Clone()})
 			}

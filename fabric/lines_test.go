@@ -49,6 +49,7 @@ func TestRestartsDoNotGrowContexts(t *testing.T) {
 		time.Sleep(DarkAfter + time.Minute)
 		set(t, region(t, f, "default"), "last", "v")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for _, x := range []*Fabric{hub, f} {
 			for _, r := range []*Region{region(t, x, "default"), x.roster.r} {
 				starts, line := entries(r.core.Context(), f.Origin())
@@ -94,12 +95,14 @@ func TestStartsRestBeforeTheyCollapse(t *testing.T) {
 		f := stored(t, m, "kiosk", d)
 		r := region(t, f, "default")
 		set(t, r, "k", "w")
+		synctest.Wait()
 		f.round(f.look()) // the hub was not heard of in this start
 		if _, line := entries(r.core.Context(), f.Origin()); line {
 			t.Error("starts collapsed although nothing is known of the hub")
 		}
 		m.Heal("kiosk", "hub")
 		time.Sleep(DarkAfter + time.Minute)
+		synctest.Wait()
 		if starts, line := entries(r.core.Context(), f.Origin()); !line || starts > endedMax {
 			t.Errorf("%d starts, a line: %v", starts, line)
 		}
@@ -133,6 +136,7 @@ func TestStartsOfWhichAHolderHasMore(t *testing.T) {
 			}
 			time.Sleep(5 * time.Second) // less than a round
 		}
+		synctest.Wait()
 		r := region(t, f, "default")
 		p := f.mesh.peer("hub")
 		k, ok := p.knows(r)
@@ -192,9 +196,11 @@ func TestCollapseOfManyRegions(t *testing.T) {
 			time.Sleep(5 * time.Second)
 		}
 		defer func() { _ = f.Close() }()
+		synctest.Wait()
 		began := time.Now()
 		f.round(f.look())
 		took := time.Since(began)
+		synctest.Wait()
 		n := 0
 		for i := range regions {
 			if _, line := entries(region(t, f, fmt.Sprint("r", i)).core.Context(), f.Origin()); line {
@@ -238,6 +244,7 @@ func TestStartBelowItsLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = f.Close() }()
+		synctest.Wait()
 		r := region(t, f, "default")
 		if line := r.core.Context()[f.Origin().Line()].Base; crdt.Seq(f.Origin().Number()) < line {
 			t.Fatalf("it writes as number %d, the line is at %d", f.Origin().Number(), line)
@@ -246,9 +253,36 @@ func TestStartBelowItsLine(t *testing.T) {
 			set(t, r, fmt.Sprint("new", i), "v")
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if err := r.core.Audit(); err != nil {
 			t.Error(err)
 		}
 		sameState(t, region(t, hub, "default"), r)
+	})
+}
+
+// TestToldInPart: what the last chunk of a pull says that the peer has seen may hold for a part of the region only, and does not count
+// as told.
+func TestToldInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a := node(t, m, "a")
+		node(t, m, "b")
+		synctest.Wait()
+		m.Cut("a", "b")
+		r := region(t, a, "default")
+		set(t, r, "k", "v")
+		synctest.Wait()
+		p := a.mesh.peer("b")
+		p.learnPulled(r.id, r.core.Context(), time.Now())
+		r.noteTold([]*peer{p})
+		if told := r.core.Starts()[0].Told; !told.Empty() {
+			t.Errorf("told %v by a chunk", told)
+		}
+		p.learn(r.id, r.core.Context(), time.Now())
+		r.noteTold([]*peer{p})
+		if told := r.core.Starts()[0].Told; told.Empty() {
+			t.Error("not told by a hello")
+		}
 	})
 }

@@ -396,7 +396,7 @@ func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 		x.m.tasks.done(x, id)
 	}
 	if err == nil && rc.Done() { // before that a cut may hold what the peer has in a part of the region only
-		x.p.learn(id, rc.Cut(), x.m.f.cfg.Now())
+		x.p.learnPulled(id, rc.Cut(), x.m.f.cfg.Now())
 	}
 	return err
 }
