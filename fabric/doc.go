@@ -19,6 +19,9 @@
 // Writes go to memory first; the region's acknowledgement (memory or disk) says what Update waits for. A push
 // may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.
 //
+// Writers that wait for the disk share a commit, and the next one waits for those that come back (commit.go). On a full disk writes are
+// refused, and reads and merges go on, up to a bound (fulldisk.go).
+//
 // # Pulls
 //
 // A pull is one exchange on one stream (session.go). Two nodes compare one fingerprint, then one for each of 256 buckets of

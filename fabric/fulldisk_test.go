@@ -24,7 +24,7 @@ func onDisk(t *testing.T, m *Mesh, id crdt.NodeID, d *storetest.Disk, c Config) 
 	return nodeWith(t, m, id, c)
 }
 
-var fullError = storetest.FullError("/data/store")
+var errFull = errors.New("the file system of /data/store has 1048576 bytes free, the store needs 33554432; make room and try again")
 
 // TestFullDiskReadsAndMerges fills the disk of one of two nodes, and frees it again, with a crash on the way.
 func TestFullDiskReadsAndMerges(t *testing.T) {
@@ -37,7 +37,7 @@ func TestFullDiskReadsAndMerges(t *testing.T) {
 		set(t, region(t, b, "default"), "theirs", "before")
 		time.Sleep(2 * time.Second)
 
-		d.Fill(fullError)
+		d.Fill(errFull)
 		time.Sleep(2 * time.Second)
 		err := region(t, a, "default").Update(t.Context(), func(tx *crdt.Tx) error { tx.Set("mine", []byte("refused"), false); return nil })
 		if !errors.Is(err, ErrDiskFull) || !strings.Contains(err.Error(), "/data/store") || !strings.Contains(err.Error(), "make room") {
@@ -87,7 +87,7 @@ func TestFullDiskBoundsMerges(t *testing.T) {
 		a := onDisk(t, m, "a", d, Config{MaxBacklog: 100, MaxUnsaved: 500})
 		b := node(t, m, "b")
 		synctest.Wait()
-		d.Fill(fullError)
+		d.Fill(errFull)
 		time.Sleep(2 * time.Second)
 		for i := range 4000 {
 			set(t, region(t, b, "default"), fmt.Sprint("k", i), "v")
@@ -117,7 +117,7 @@ func TestDiskWriteMeetsFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Fill(fullError)
+		d.Fill(errFull)
 		if err := c.Wait(t.Context()); !errors.Is(err, ErrNotDurable) || !errors.Is(err, ErrDiskFull) {
 			t.Errorf("got %v, want ErrNotDurable and ErrDiskFull", err)
 		}

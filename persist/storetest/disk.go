@@ -42,11 +42,6 @@ func (d *Disk) Refuse(err error) {
 	d.refuse = append(d.refuse, err)
 }
 
-// FullError is what a store says of a full disk at path.
-func FullError(path string) error {
-	return &persist.FullError{Path: path, Free: 1 << 20, Need: 32 << 20}
-}
-
 // Fill makes the disk full: commits fail with err, and Room says so, until Fill(nil). err should wrap persist.ErrFull.
 func (d *Disk) Fill(err error) {
 	d.mu.Lock()
