@@ -139,10 +139,6 @@ func (c *cell) scopes() bool { return isScope(c.kind) }
 
 func isScope(kind CellKind) bool { return kind == CellDrop || kind == CellFlush }
 
-func (c *cell) hasTip(t tip) bool {
-	return c.sibling(t) >= 0 || slices.Contains(c.ghosts, t)
-}
-
 // sibling is the index of the sibling with dot t, or -1.
 func (c *cell) sibling(t tip) int {
 	for i := range c.sibs {
