@@ -1,7 +1,5 @@
 package crdt
 
-import "slices"
-
 // CellKind says what a cell holds within its entry. Cells are the grain of replication: an entry is one
 // or more cells, and a change to one set member or map field is a change to one cell.
 type CellKind uint8
