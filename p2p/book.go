@@ -126,7 +126,7 @@ func newBook(ctx context.Context, store datastore.Batching) (*book, error) {
 }
 
 // bookPatience bounds how long the peerstore may take to close. On a full disk its Badger tries for ever.
-const bookPatience = time.Second
+const bookPatience = 3 * time.Second
 
 func (b *book) Close() error {
 	err := errors.Join(b.durable.Close(), b.Peerstore.Close())
