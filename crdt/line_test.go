@@ -423,7 +423,9 @@ func TestLineOverAGap(t *testing.T) {
 // writer, is not claimed for the rest, where what it removed still lives.
 func TestLineOverHalfARemoval(t *testing.T) {
 	t.Parallel()
-	start := func(node string, number int) *Region { return NewRegion(Config{Name: "t", Self: startOrigin(node, number), Push: true}) }
+	start := func(node string, number int) *Region {
+		return NewRegion(Config{Name: "t", Self: startOrigin(node, number), Push: true})
+	}
 	peer, r := start("peer", 1), start("n", 1)
 	const members = 20
 	update(t, r, func(tx *Tx) error {
