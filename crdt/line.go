@@ -183,10 +183,11 @@ func (r *Region) NoteTold(c Context) {
 }
 
 // Collapse raises this node's line: of its starts below number upto everything was seen, and nobody has more. It reports
-// how many entries of the context that took out. The running start stays. What is missing in a gap was lost for ever, as is
+// how many entries of the context that took out. The running start stays, and so do those after a removal
+// that came in part. What is missing in a gap was lost for ever, as is
 // what was missing at the end.
 func (r *Region) Collapse(upto uint32) (collapsed int) {
-	limit := Seq(min(upto, r.cfg.Self.Number()))
+	limit := Seq(r.halfRemoved(min(upto, r.cfg.Self.Number())))
 	for _, s := range r.Starts() {
 		if Seq(s.Origin.Number()) < limit {
 			collapsed++
@@ -196,6 +197,23 @@ func (r *Region) Collapse(upto uint32) (collapsed int) {
 		r.raiseLine(r.cfg.Self.Line(), limit)
 	}
 	return collapsed
+}
+
+// halfRemoved is the least number below upto of a start of this node of which a removal has come to a part of its scope only, or
+// upto. A line would claim it for the rest, where what it removed lives.
+func (r *Region) halfRemoved(upto uint32) uint32 {
+	for i := range r.origins {
+		o := &r.origins[i]
+		if len(r.pieces) == 0 || o.below || o.id.IsLine() || !o.id.sameLine(r.cfg.Self) || o.id.Number() >= upto {
+			continue
+		}
+		o.index.missing(&r.store, o.runs, func(seq Seq, ref uint64) {
+			if x := unpack(r.store.mem.Bytes(ref)); isScope(x.kind) && r.store.isGhost(ref, tip{uint32(i), seq}) {
+				upto = min(upto, o.id.Number())
+			}
+		})
+	}
+	return upto
 }
 
 // ForgetBelow drops what is kept of the origins below number upto of a line: their ghosts, their floors, and where nothing

@@ -418,3 +418,59 @@ func TestLineOverAGap(t *testing.T) {
 		}
 	}
 }
+
+// TestLineOverHalfARemoval: a removal of a whole entry that has come to a part of its scope only, because a crash took it from its
+// writer, is not claimed for the rest, where what it removed still lives.
+func TestLineOverHalfARemoval(t *testing.T) {
+	t.Parallel()
+	start := func(node string, number int) *Region {
+		return NewRegion(Config{Name: "t", Self: startOrigin(node, number), Push: true})
+	}
+	peer, r := start("peer", 1), start("n", 1)
+	const members = 20
+	update(t, r, func(tx *Tx) error {
+		for i := range members {
+			if _, err := tx.SetAdd("set", fmt.Sprint(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	pullAll(t, peer, r, 1<<16)
+	disk := image(r)
+	update(t, r, func(tx *Tx) error {
+		for i := range 5 {
+			if _, err := tx.SetAdd("set", fmt.Sprint("late", i)); err != nil {
+				return err
+			}
+		}
+		tx.Del("set")
+		for i := range members {
+			if _, err := tx.SetAdd("set", fmt.Sprint("later", i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	rc, p := peer.NewReceiver(), r.NewPull(hello(t, peer)) // it breaks off half-way
+	for range 6 {
+		if err := rc.Merge(p.Next(1), testNow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = start("n", 2)
+	load(t, r, disk)
+	pullAll(t, r, peer, 1)
+	set(t, r, "new", "v")
+	r.Collapse(r.cfg.Self.Number())
+	mustAudit(t, r)
+	r.EachTip(func(tip Tip) {
+		if tip.Kind == CellDrop && !tip.Dot.Origin.IsLine() {
+			r.EachTip(func(x Tip) {
+				if x.Kind == CellMember && x.Dot.Origin == tip.Dot.Origin && x.Dot.Seq < tip.Dot.Seq && r.Incorporated(x.Key, x.Kind, x.Sub, tip.Dot) {
+					t.Errorf("%v lives, and its removal %v was seen there", x.Dot, tip.Dot)
+				}
+			})
+		}
+	})
+}

@@ -13,6 +13,7 @@ const (
 	returns = 3 << 40 // a replica comes back to peers that have forgotten what they removed
 	pasts   = 4 << 40 // ordeals of causal regions
 	lines   = 5 << 40 // nodes that restart often, and collapse their ended starts
+	middles = 6 << 40 // the same in causal regions, in the middle of sessions, or among scoped removals
 
 	numbered = 1 << 39 // above returns: the same, under origins that sort in another order
 )
@@ -20,6 +21,8 @@ const (
 // generate makes the schedule of a seed.
 func generate(seed uint64) schedule {
 	switch {
+	case seed >= middles:
+		return middle(seed)
 	case seed >= lines:
 		return restarts(seed)
 	case seed >= pasts:
@@ -122,6 +125,37 @@ func restarts(seed uint64) schedule {
 	s.fill(rng, restartWeights[rng.IntN(len(restartWeights))])
 	for i := range s.replicas {
 		s.small[i] = []int{-1, -1, 3, 0}[rng.IntN(4)]
+	}
+	return s
+}
+
+var middleWeights = [][acts]int{
+	{actWrite: 24, actFlushOut: 4, actDeliver: 8, actPull: 4, actOpen: 10, actAdvance: 44, actCut: 3, actSync: 3, actCommit: 3, actCrash: 1, actPrune: 6, actTick: 2,
+		actPartition: 1, actPass: 1, actPruneMid: 6, actCollapse: 14, actForget: 14, actRestart: 8},
+	{actWrite: 26, actFlushOut: 6, actDeliver: 10, actPull: 3, actOpen: 8, actAdvance: 34, actCut: 4, actSync: 3, actCommit: 3, actCrash: 2, actPrune: 4, actTick: 1,
+		actPartition: 1, actPass: 1, actBackup: 2, actRestore: 2, actClone: 1, actPruneMid: 4, actCollapse: 12, actForget: 12, actRestart: 8},
+}
+
+// middle makes longer restarts, in which lines rise and starts are forgotten while sessions are under way. A third of the
+// regions are causal: merged whole, as they should be, or as it comes, and then nothing is lost, see causal.
+func middle(seed uint64) schedule {
+	s := restarts(seed)
+	rng := rand.New(rand.NewPCG(seed, 0x6d696464))
+	w := middleWeights[rng.IntN(len(middleWeights))]
+	if s.causal = seed%3 == 0; s.causal {
+		if s.whole = rng.IntN(2) == 0; !s.whole {
+			w[actCrash], w[actRestore], w[actClone] = 0, 0, 0
+		}
+	} else if rng.IntN(2) == 0 {
+		s.ops = []opKind{opSetAdd, opSetAdd, opMapSet, opSet, opDel, opDel, opFlush, opFlush, opIncr, opMapIncr, opExpire, opSetRemove}
+	}
+	total := 0
+	for _, x := range w {
+		total += x
+	}
+	s.steps = s.steps[:0]
+	for range 2 * (stepsMin + rng.IntN(stepsMax-stepsMin)) {
+		s.steps = append(s.steps, step{pickAct(rng, w, total), rng.IntN(s.replicas), rng.Uint64()})
 	}
 	return s
 }
