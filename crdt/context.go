@@ -61,16 +61,13 @@ func (c Context) Covers(o Context) bool {
 	return true
 }
 
-// Missing counts the dots that o saw and c did not. A line that o has further counts one.
+// Missing counts the dots that o saw and c did not. A line that o has further is no write, and counts nothing.
 func (c Context) Missing(o Context) uint64 {
 	var n uint64
 	for id, runs := range o {
-		r := c.of(id)
-		missing := r.Missing(runs)
-		if id.IsLine() {
-			missing = min(missing, 1)
+		if r := c.of(id); !id.IsLine() {
+			n += r.Missing(runs)
 		}
-		n += missing
 	}
 	return n
 }

@@ -278,11 +278,28 @@ func (s *site) quiet(members ...*member) {
 func (s *site) wrong(since time.Duration, members ...*member) []history.Violation {
 	s.t.Helper()
 	at := s.log.Now()
-	var states []history.State
-	for _, m := range members {
-		states = append(states, m.state())
+	for began := time.Now(); ; last(time.Second) {
+		var states []history.State
+		for _, m := range members {
+			states = append(states, m.state())
+		}
+		if !collapsing(states) || time.Since(began) > s.patience+time.Minute { // quiet nodes ask each other every half minute
+			return s.log.Check(since, at, states...)
+		}
 	}
-	return s.log.Check(since, at, states...)
+}
+
+// collapsing reports whether the nodes hold the same and name differently what they have seen: one of them has collapsed its
+// earlier starts since they agreed, and the others take that over with their next pull.
+func collapsing(states []history.State) bool {
+	differ := false
+	for _, s := range states {
+		if s.Digest != states[0].Digest {
+			return false
+		}
+		differ = differ || s.Context != states[0].Context
+	}
+	return differ
 }
 
 // keepEvidence says what a violation can be looked at with, since the data is removed with the test.
