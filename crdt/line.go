@@ -42,7 +42,7 @@ var allRuns = Runs{Base: maxSeq}
 // still grow.
 func StartNumber(nowMillis int64, last uint32) uint32 {
 	byClock := min(max(nowMillis/1000-numberEpoch, 0), 1<<32-1<<20)
-	return uint32(max(byClock, int64(last)+1, FirstNumber))
+	return uint32(min(max(byClock, int64(last)+1, FirstNumber), 1<<32-1))
 }
 
 // StartedAt is about when the start of a number was, Unix milliseconds, if its clock was right.
@@ -156,16 +156,6 @@ func (r *Region) Starts() (out []Start) {
 // ours reports whether o is a start of this node above its line.
 func (r *Region) ours(o *originState) bool {
 	return o.id.sameLine(r.cfg.Self) && !o.id.IsLine() && !o.below && !o.runs.Empty()
-}
-
-// LastNumber is the highest number that a start of this node may have: a new one takes a higher.
-func (r *Region) LastNumber() (last uint32) {
-	for i := range r.origins {
-		if o := &r.origins[i]; o.id.sameLine(r.cfg.Self) && !o.id.IsLine() {
-			last = max(last, o.id.Number())
-		}
-	}
-	return max(last, uint32(min(max(r.lineBase(r.cfg.Self), r.strange), 1<<32-2)))
 }
 
 // NoteTold takes down what another member has seen of this node's starts, in all of the space.
