@@ -198,7 +198,9 @@ func TestLargeTableIsReadInPages(t *testing.T) {
 	const n = 1000
 	for i := range n {
 		cert, where := stray(t, a.Host, fmt.Sprintf("m%d", i), 1, "/ip4/127.0.0.1/tcp/9")
+		a.members.mu.Lock()
 		a.members.m[cert.Peer] = &member{cert: cert, contact: where}
+		a.members.mu.Unlock()
 	}
 	b := a.joined(homely(serverConfig(t, "beta")))
 	d := homely(testConfig(t, "delta"))
