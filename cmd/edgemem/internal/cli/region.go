@@ -181,15 +181,24 @@ func printContext(w io.Writer, r control.Region, names map[string]string, all bo
 			above = fmt.Sprintf("%d ranges up to %s", n, formatCount(int(runs.Above[n-1][1])))
 		}
 		if isLine(origin) {
-			t.row(short(origin, 12), "line", fmt.Sprintf("starts before %s", startTime(runs.Base)), above)
+			t.row(originName(origin), "line", fmt.Sprintf("starts before %s", startTime(runs.Base)), above)
 			continue
 		}
-		t.row(short(origin, 12), cmp.Or(node[origin], "ended"), formatCount(int(runs.Base)), above)
+		t.row(originName(origin), cmp.Or(node[origin], "ended"), formatCount(int(runs.Base)), above)
 	}
 	if r.Ended.Origins > 0 && !all {
 		t.row(formatCount(r.Ended.Origins)+" ended", "–", formatCount(int(r.Ended.Writes))+" writes", "–")
 	}
 	return t.Flush()
+}
+
+// originName is short: all starts of a node begin alike.
+func originName(origin string) string {
+	var o crdt.Origin
+	if o.UnmarshalText([]byte(origin)) != nil {
+		return short(origin, 12)
+	}
+	return o.String()
 }
 
 // isLine reports whether an entry of a context stands for the collapsed starts of a node.
