@@ -34,9 +34,9 @@ func TestRegionsAreShownWithWhoIsBehind(t *testing.T) {
 	}
 	for _, c := range []struct{ in, want string }{
 		{list.String(), "default  memory  causal, loading  1,234,567  5.0 MiB  0123456789ab…  3s ago, 1 through others, 1 dark  cloud lacked 2,000 (3.0 MiB, 1m1s) 12s ago, edge had 3 more just now, new not heard of yet\n"},
-		{one.String(), "010000000000…  cloud  1,000       1 ranges up to 2,003\n"},
-		{one.String(), "1 ended        –      7 writes    –\n"},
-		{every.String(), "020000000000…  ended  7           –\n"},
+		{one.String(), "0100-0000  cloud  1,000       1 ranges up to 2,003\n"},
+		{one.String(), "1 ended    –      7 writes    –\n"},
+		{every.String(), "0200-0000  ended  7           –\n"},
 		{one.String(), "complete     up to 2026-01-02T03:04:02Z (3s ago) for cloud, edge\n             only what others pass on of new\n             dark: even\n"},
 		{one.String(), "cloud  2,000   3.0 MiB  1m1s    0         12s ago\n"},
 		{one.String(), "new    0       –        –       0         never\n"},
