@@ -76,11 +76,13 @@ func (r *Region) Forgotten(d Dot) bool {
 
 // pruneToBudget forgets the oldest ghosts of the origins that have most, down to half the budget.
 func (r *Region) pruneToBudget() {
-	if r.ghosts <= r.cfg.MaxGhosts {
+	if !r.OverBudget() {
 		return
 	}
-	target := r.cfg.MaxGhosts / 2
-	keep := float64(target) / float64(r.ghosts)
+	keep := min(1, float64(r.cfg.MaxGhosts/2)/float64(r.ghosts))
+	if limit := r.cfg.MaxGhostBytes; limit > 0 {
+		keep = min(keep, float64(limit/2)/float64(max(1, r.store.use[forGhost])))
+	}
 	for i := range r.origins {
 		seqs := r.ghostSeqs(uint32(i))
 		if n := len(seqs) - int(float64(len(seqs))*keep); n > 0 {

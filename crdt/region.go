@@ -51,6 +51,8 @@ type Config struct {
 	Track bool
 	// MaxGhosts is how many ghosts are kept before the oldest are pruned. 0 means DefaultGhosts.
 	MaxGhosts int
+	// MaxGhostBytes is how many bytes of memory ghosts may take, keys included, before the oldest are pruned. 0 means no limit.
+	MaxGhostBytes int64
 	// Small is up to how many live siblings a region is listed cell by cell for a peer below its floors, which takes
 	// one round trip, rather than reconciled, which takes three. 0 means DefaultSmall. -1, for tests, lists none and
 	// sends any number of entries early.
@@ -537,8 +539,10 @@ func (r *Region) winner(c *cell) *sibling {
 // Version grows whenever the replica has seen something new.
 func (r *Region) Version() uint64 { return r.version }
 
-// OverBudget reports whether there are more ghosts than Config.MaxGhosts: Tick forgets some.
-func (r *Region) OverBudget() bool { return r.ghosts > r.cfg.MaxGhosts }
+// OverBudget reports whether ghosts are more, or take more, than the configuration allows: Tick forgets some.
+func (r *Region) OverBudget() bool {
+	return r.ghosts > r.cfg.MaxGhosts || r.cfg.MaxGhostBytes > 0 && r.store.use[forGhost] > r.cfg.MaxGhostBytes
+}
 
 // DropPush forgets the local writes that were not pushed yet, and reports whether there were any. Peers get
 // them by a pull.

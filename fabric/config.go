@@ -149,6 +149,8 @@ type Config struct {
 	MaxUnsaved int
 	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default 65,536.
 	MaxGhosts int
+	// MaxGhostBytes is how many bytes of memory the removes of a region may take, keys included. Default: 0, no limit.
+	MaxGhostBytes int64
 	// Lease is for how long a device may be away before removes are forgotten without it; it then compares live entries
 	// when it is back, which costs more and loses nothing. Core members, of tier edge and above, have one without end:
 	// retire those that will not come back. Default 7 days.
@@ -242,6 +244,9 @@ func (c *Config) validate() error {
 	}
 	if c.most == 0 {
 		c.most = maxRegions
+	}
+	if c.MaxGhostBytes < 0 {
+		return fmt.Errorf("fabric: MaxGhostBytes is %d: want more than 0, or 0 for no limit", c.MaxGhostBytes)
 	}
 	if c.MaxGhosts < 0 {
 		return fmt.Errorf("fabric: MaxGhosts is %d: want more than 0, or 0 for the default", c.MaxGhosts)

@@ -60,7 +60,7 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, HashKey: f.hashKey(), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
 	r.nextDue.Store(math.MaxInt64)
 	return r

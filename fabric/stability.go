@@ -18,7 +18,7 @@ import (
 //   - in a node's first ten minutes, every member that has a record: it may not have had time to connect.
 //
 // A member that never was connected to this node does not pull from it, and those that it pulls from keep ghosts for it.
-// Or it goes because it is older than Config.MaxGhostAge, or because there are more than Config.MaxGhosts. None of this
+// Or it goes because it is older than Config.MaxGhostAge, or because there are more than Config.MaxGhosts, or they take more than Config.MaxGhostBytes. None of this
 // affects convergence: who comes back below the floor compares live entries instead, and loses nothing.
 
 // tierDevice is the only tier whose members hold ghosts by a lease.

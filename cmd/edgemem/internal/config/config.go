@@ -53,6 +53,8 @@ type Config struct {
 	MaxGhostAge string `mapstructure:"max-ghost-age"`
 	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default: 65536.
 	MaxGhosts string `mapstructure:"max-ghosts"`
+	// MaxGhostBytes is how much memory the removes of a region may take ("4MiB"). Default: 0, no limit.
+	MaxGhostBytes string `mapstructure:"max-ghost-bytes"`
 	// ScrubEvery is the time of one pass that checks every region and compares it with another node's; "0" is never.
 	// Default: an hour.
 	ScrubEvery string `mapstructure:"scrub-every"`

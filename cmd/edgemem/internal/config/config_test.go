@@ -187,6 +187,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"max-ghost-age", func(c *Config) { c.MaxGhostAge = "1s" }},
 		{"max-ghosts", func(c *Config) { c.MaxGhosts = "many" }},
 		{"max-ghosts", func(c *Config) { c.MaxGhosts = "3" }},
+		{"max-ghost-bytes", func(c *Config) { c.MaxGhostBytes = "1kB" }},
 		{"scrub-every", func(c *Config) { c.ScrubEvery = "1s" }},
 		{"limit-rate", func(c *Config) { c.LimitRate = "fast" }},
 		{"limit-rate", func(c *Config) { c.LimitRate = "100" }},

@@ -63,6 +63,7 @@ func settings() []setting {
 		{key: "limit-rate", def: "0", usage: "what pulls may move over the link to one peer, `SIZE` a second each way, such as 500kB or 4MiB; 0 is no limit. What is written is pushed all the same"},
 		{key: "device-lease", def: "168h", usage: "`TIME` that a device may be away before removes are forgotten without it; it loses nothing, but compares live entries when it is back"},
 		{key: "max-ghost-age", def: "720h", usage: "`TIME` that a remove is remembered for nodes that do not come to see it"},
+		{key: "max-ghost-bytes", def: "0", usage: "`SIZE` that the removes of a region may take in memory, such as 4MiB; 0 is no limit"},
 		{key: "max-ghosts", def: "65536", usage: "`COUNT` of removes that a region remembers at most, at about 28 bytes each"},
 		{key: "scrub-every", def: "1h", usage: "`TIME` of one pass that checks every region and compares it with another node's; 0 is never"},
 		{key: "mdns", def: true, usage: "find members on the local network"},

@@ -38,6 +38,7 @@ func (e *FieldError) Error() string { return "config: " + e.Field + ": " + e.Pro
 // Validate checks every setting and gives all that is wrong, each error naming its setting.
 func (c *Config) Validate() error {
 	_, _, memoryErr := c.MemoryBudget()
+	_, ghostBytesErr := c.GhostBytes()
 	_, countErr := c.Ghosts()
 	_, rateErr := c.LimitRateBytes()
 	return errors.Join(
@@ -56,6 +57,7 @@ func (c *Config) Validate() error {
 		field("device-lease", checkTime(c.DeviceLease, time.Minute)),
 		field("max-ghost-age", checkTime(c.MaxGhostAge, time.Minute)),
 		field("max-ghosts", countErr),
+		field("max-ghost-bytes", ghostBytesErr),
 		field("scrub-every", checkScrub(c.ScrubEvery)),
 		field("limit-rate", rateErr),
 		field("relay", oneOf(cmp.Or(c.Relay, "auto"), []string{"auto", "on", "off"})),
@@ -223,6 +225,21 @@ func (c *Config) Ghosts() (int, error) {
 	}
 	return n, nil
 }
+
+// GhostBytes gives what the removes of a region may take, bytes; 0 is no limit.
+func (c *Config) GhostBytes() (int64, error) {
+	if c.MaxGhostBytes == "" || c.MaxGhostBytes == "0" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(c.MaxGhostBytes)
+	if err != nil || n < minGhostBytes || n > 1<<40 {
+		return 0, fmt.Errorf("%q: want a size of at least %s, or 0 for no limit", c.MaxGhostBytes, humanize.IBytes(minGhostBytes))
+	}
+	return int64(n), nil
+}
+
+// minGhostBytes is what some thousand removes take: fewer would make every pull compare live entries.
+const minGhostBytes = 64 << 10
 
 // MemoryBudget gives what regions may take, bytes; 0 leaves it to the machine. limited is false where nothing is to be limited.
 func (c *Config) MemoryBudget() (bytes int64, limited bool, err error) {

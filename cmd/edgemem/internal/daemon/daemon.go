@@ -243,13 +243,17 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--max-ghosts: %w", err)
 	}
+	ghostBytes, err := d.cfg.GhostBytes()
+	if err != nil {
+		return fmt.Errorf("--max-ghost-bytes: %w", err)
+	}
 	if d.memory, err = planMemory(&d.cfg); err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
 		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit, MaxStaged: staged(d.cfg.Tier),
-		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
+		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostBytes: ghostBytes, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
 		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(),
 	})
 	if err != nil {
