@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X github.com/edgemem/edgemem/cmd/edgemem/internal/build.versio
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # Packages under the race detector: those that share memory between goroutines.
-RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/...
+RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./test/bubble
 TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 10s
 FUZZ_PKGS ?= ./...

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // A region that stays disk must never look like memory, not even while the catalogue is read again.
@@ -86,7 +87,7 @@ func TestUnknownAckIsTakenAsDisk(t *testing.T) {
 // Waiting for a batch that is under way must not send the next one early: that would be a second fsync for
 // nothing.
 func TestWaitersOfABatchDoNotHurryTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r := region(t, f, "default")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // crowd delivers one write of each of n writers to a node, as if a neighbour had handed them over.
@@ -29,7 +30,7 @@ func crowd(t *testing.T, f *Fabric, n, round int) {
 
 // TestHelloTellsChanges: with 200 writers in a region, a second hello is short; a peer that forgot gets it in full.
 func TestHelloTellsChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		synctest.Wait()

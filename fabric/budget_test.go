@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 const testBudget = 1 << 20
@@ -32,7 +32,7 @@ func fillUp(t *testing.T, r *Region, val string) int {
 
 // TestMemoryBudget: writes stop at the budget less the reserve, removes and merges do not, and room lets writes in again.
 func TestMemoryBudget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := nodeWith(t, m, "a", Config{MemoryBudget: testBudget, MemoryReserve: testBudget / 4})
 		b := node(t, m, "b")
@@ -75,7 +75,7 @@ func TestMemoryBudget(t *testing.T) {
 
 // TestMergesWaitForMemory: beyond budget and reserve pulls wait with the peer, and come when there is room.
 func TestMergesWaitForMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := nodeWith(t, m, "a", Config{MemoryBudget: testBudget, MemoryReserve: testBudget / 4})
 		b := node(t, m, "b")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // clogged is a network whose Publish takes nothing until its context ends.
@@ -25,7 +26,7 @@ func (clogged) Publish(ctx context.Context, _ []byte) error {
 }
 
 func TestCloseGetsPastACloggedNetwork(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		node(t, m, "b")
 		f, err := Open(t.Context(), Config{Name: "a", Transport: clogged{m.Node("a")}})
@@ -46,7 +47,7 @@ func TestCloseGetsPastACloggedNetwork(t *testing.T) {
 }
 
 func TestCloggedNetworkCostsBoundedMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		node(t, m, "b")
 		f, err := Open(t.Context(), Config{Name: "a", Transport: clogged{m.Node("a")}})
@@ -117,7 +118,7 @@ func TestCloseKeepsWhatItAccepted(t *testing.T) {
 }
 
 func TestPanicInATransactionLeavesTheRegionUsable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r := region(t, f, "default")

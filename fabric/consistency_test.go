@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // tally counts the pairs that a node has, and those whose second write shows without its first.
@@ -34,7 +34,7 @@ func tally(t *testing.T, r *Region, pairs int) (have, torn int) {
 // watchPairs writes pairs at a while its link to b loses pushes and breaks, and counts how often b shows a torn one.
 func watchPairs(t *testing.T, c Consistency) (torn int) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const pairs = 300
 		m := NewMesh(3)
 		a, b := node(t, m, "a"), node(t, m, "b")
@@ -91,7 +91,7 @@ func TestCausalRegionShowsNothingEarly(t *testing.T) {
 // A pull that is too large to be kept back is merged as it comes; the region is not read meanwhile, and written all the same.
 func TestLargePullOfACausalRegionLoads(t *testing.T) {
 	for _, staged := range []struct{ server, puller int }{{100 << 10, 0}, {0, 100 << 10}} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			const keys, size = 500, 4000
 			m := NewMesh(1)
 			a := nodeWith(t, m, "a", Config{Seed: 1, MaxStaged: staged.server})
@@ -131,7 +131,7 @@ func TestLargePullOfACausalRegionLoads(t *testing.T) {
 
 // What is created again without a word about consistency keeps the one it has.
 func TestConsistencyStaysAsItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := node(t, NewMesh(1), "a")
 		for _, c := range []struct{ say, want Consistency }{{"", Eventual}, {Causal, Causal}, {"", Causal}, {Eventual, Eventual}} {
 			r, err := f.CreateRegion(t.Context(), "r", RegionConfig{Consistency: c.say})

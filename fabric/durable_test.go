@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // boot opens a node on a disk.
@@ -28,7 +29,7 @@ func boot(t *testing.T, d *storetest.Disk) *Fabric {
 }
 
 func TestDiskAcknowledgedSurvivesCrash(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r, err := f.CreateRegion(t.Context(), "safe", RegionConfig{Ack: AckDisk})
@@ -61,7 +62,7 @@ func TestDiskAcknowledgedSurvivesCrash(t *testing.T) {
 }
 
 func TestMemoryWritesReachTheDiskSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		set(t, region(t, f, "default"), "k", "v")
@@ -76,7 +77,7 @@ func TestMemoryWritesReachTheDiskSoon(t *testing.T) {
 }
 
 func TestGroupCommitShares(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r, err := f.CreateRegion(t.Context(), "safe", RegionConfig{Ack: AckDisk})
@@ -106,7 +107,7 @@ func TestGroupCommitShares(t *testing.T) {
 }
 
 func TestFullDiskIsToldAndRecovered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r, err := f.CreateRegion(t.Context(), "safe", RegionConfig{Ack: AckDisk})

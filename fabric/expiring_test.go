@@ -3,15 +3,15 @@ package fabric
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // Keys that expire faster than one sweep removes them must not pile up.
 func TestExpiredKeysAreRemovedAsFastAsTheyCome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f, err := Open(t.Context(), Config{Name: "n"})
 		if err != nil {
 			t.Fatal(err)

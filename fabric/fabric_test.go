@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // node opens a node in the mesh and closes it with the test.
@@ -69,7 +70,7 @@ func sameState(t *testing.T, regions ...*Region) {
 }
 
 func TestWriteReachesOthersAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b, c := node(t, m, "a"), node(t, m, "b"), node(t, m, "c")
 		synctest.Wait()
@@ -88,7 +89,7 @@ func TestWriteReachesOthersAtOnce(t *testing.T) {
 }
 
 func TestOfflineNodeCatchesUpInOneRoundTrip(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
@@ -114,7 +115,7 @@ func TestOfflineNodeCatchesUpInOneRoundTrip(t *testing.T) {
 }
 
 func TestLostPushesArePulled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
@@ -136,7 +137,7 @@ func TestLostPushesArePulled(t *testing.T) {
 }
 
 func TestRegionsSpread(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		synctest.Wait()
@@ -169,7 +170,7 @@ func TestRegionsSpread(t *testing.T) {
 }
 
 func TestManyRegionsTakeTwoTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		for i := range 300 {
@@ -200,7 +201,7 @@ func TestManyRegionsTakeTwoTurns(t *testing.T) {
 }
 
 func TestWatchTellsLocalAndRemote(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")

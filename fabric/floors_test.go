@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // A node that was away while ghosts were forgotten takes three round trips, however many regions there are; what was removed
 // stays removed, and what it wrote meanwhile is kept.
 func TestPullBelowFloorsTakesThreeRoundTrips(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const regions, keys, removed = 20, 600, 100
 		m := NewMesh(1)
 		a := nodeWith(t, m, "a", Config{Seed: 1, MaxGhosts: 4})
@@ -68,7 +69,7 @@ func TestPullBelowFloorsTakesThreeRoundTrips(t *testing.T) {
 
 // An exchange below floors that is cut off anywhere, again and again, ends well.
 func TestPullBelowFloorsSurvivesCuts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := nodeWith(t, m, "a", Config{Seed: 1, MaxGhosts: 4})
 		b := nodeWith(t, m, "b", Config{Seed: 2, MaxGhosts: 4})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 func onDisk(t *testing.T, m *Mesh, id crdt.NodeID, d *storetest.Disk, c Config) *Fabric {
@@ -28,7 +29,7 @@ var errFull = errors.New("the file system of /data/store has 1048576 bytes free,
 
 // TestFullDiskReadsAndMerges fills the disk of one of two nodes, and frees it again, with a crash on the way.
 func TestFullDiskReadsAndMerges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m, d, reg := NewMesh(1), &storetest.Disk{}, prometheus.NewRegistry()
 		a := onDisk(t, m, "a", d, Config{Registerer: reg})
 		b := node(t, m, "b")
@@ -82,7 +83,7 @@ func TestFullDiskReadsAndMerges(t *testing.T) {
 
 // TestFullDiskBoundsMerges lets a peer write more than may be merged without a disk: it waits there, and comes when there is room.
 func TestFullDiskBoundsMerges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m, d := NewMesh(1), &storetest.Disk{}
 		a := onDisk(t, m, "a", d, Config{MaxBacklog: 100, MaxUnsaved: 500})
 		b := node(t, m, "b")
@@ -106,7 +107,7 @@ func TestFullDiskBoundsMerges(t *testing.T) {
 
 // TestDiskWriteMeetsFullDisk: a write whose commit finds the disk full is not acknowledged, and is not lost.
 func TestDiskWriteMeetsFullDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r, err := f.CreateRegion(t.Context(), "safe", RegionConfig{Ack: AckDisk})

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // No more are served at once than there are places, no more wait than the line holds, and who is sent away gets a time of
 // its own.
 func TestGateIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := &gate{takes: 800 * time.Millisecond}
 		var places []*place
 		for range servingMax {
@@ -69,7 +70,7 @@ func TestGateIsBounded(t *testing.T) {
 
 // An answer that takes long makes room for those who wait, and too many such answers end.
 func TestLongAnswersMakeRoom(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := &gate{}
 		var long []*place
 		ended := 0
@@ -126,7 +127,7 @@ func TestLongAnswersMakeRoom(t *testing.T) {
 // Many nodes come back to one hub at once, each with a few neighbours. However many they are, the hub answers a bounded
 // number of pulls at a time, sends the others away, and neighbours share the load.
 func TestRejoinOfManyIsNoStorm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const nodes, keys, size = 80, 300, 1000
 		m := NewMesh(1)
 		hub := node(t, m, "hub")

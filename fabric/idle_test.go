@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // What two nodes in step say to each other does not grow with the number of their regions.
 func TestIdleRegionsCostNoTraffic(t *testing.T) {
 	var bytes []uint64
 	for _, regions := range []int{1, 1000} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			m := NewMesh(1)
 			a, b := node(t, m, "a"), node(t, m, "b")
 			for i := range regions {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // A write that comes while a check is under way is not known to the peer.
@@ -16,7 +17,7 @@ func TestLagCountsWritesDuringACheck(t *testing.T) {
 }
 
 func lagDuringACheck(t *testing.T, mid bool) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
@@ -43,7 +44,7 @@ func lagDuringACheck(t *testing.T, mid bool) {
 
 // What a peer has of a region in part is not what it has.
 func TestLagKnowsUnfinishedPulls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		synctest.Wait()

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // A limit of either side is kept, and a session that it slows down is no stalled one.
@@ -18,7 +19,7 @@ func TestLimitRateIsKept(t *testing.T) {
 		{2 << 10, 0, 2 << 10}, {0, 2 << 10, 2 << 10}, {8 << 10, 2 << 10, 2 << 10}, {1 << 10, 1 << 10, 1 << 10}, {1 << 20, 0, 1 << 20},
 	} {
 		t.Run(fmt.Sprint(c.server, "-", c.puller), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				m := NewMesh(1)
 				a := nodeWith(t, m, "a", Config{Seed: 1, LimitRate: c.server})
 				size := 60 * c.want // a minute's worth
@@ -45,7 +46,7 @@ func TestLimitRateIsKept(t *testing.T) {
 
 // One peer's limit does not slow down another's link.
 func TestLimitIsOfOneLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := nodeWith(t, m, "a", Config{Seed: 1, LimitRate: 10 << 10})
 		for i := range 60 {
@@ -71,7 +72,7 @@ func TestLimitIsOfOneLink(t *testing.T) {
 
 // While a pull runs it says how far it is and how long it will take; one that goes on after a cut begins where that was.
 func TestPullTellsItsProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const keys, size, rate = 1000, 10_000, 100_000 // 100 s
 		m := NewMesh(1)
 		a := node(t, m, "a")

@@ -4,15 +4,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // What is too large is refused by every door: written, it could neither travel nor be loaded again.
 func TestTooLargeIsRefusedEverywhere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &storetest.Disk{}
 		f := boot(t, d)
 		r := region(t, f, "default")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // entries counts what a context says of a node's starts: of those that have an entry, and of its line.
@@ -27,7 +28,7 @@ func entries(c crdt.Context, of crdt.Origin) (starts int, line bool) {
 // TestRestartsDoNotGrowContexts: a node that restarts for ever is as many entries in all contexts as it keeps starts, in the
 // fabric's own regions too, and nothing is lost on the way.
 func TestRestartsDoNotGrowContexts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		hub := node(t, m, "hub")
 		d := &drive{}
@@ -78,7 +79,7 @@ func TestRestartsDoNotGrowContexts(t *testing.T) {
 
 // TestStartsRestBeforeTheyCollapse: what a member lacks or has beyond us holds up the collapse, and so does an alarm.
 func TestStartsRestBeforeTheyCollapse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		hub := node(t, m, "hub")
 		set(t, region(t, hub, "default"), "hub", "v") // so that it has a record
@@ -115,7 +116,7 @@ func TestStartsRestBeforeTheyCollapse(t *testing.T) {
 // TestStartsOfWhichAHolderHasMore: a start of this node of which nothing is here, because a crash took it, holds up the collapse of
 // those after it while a holder has writes of it that were not pulled yet.
 func TestStartsOfWhichAHolderHasMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		node(t, m, "hub")
 		d := &drive{}
@@ -170,7 +171,7 @@ func (s slowDrive) Commit(recs []crdt.Record) error {
 
 // TestCollapseOfManyRegions: a node that collapses its starts in many regions waits for its disk for a few of them at most.
 func TestCollapseOfManyRegions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		node(t, m, "hub")
 		d := &drive{}
@@ -223,7 +224,7 @@ func (f forgetful) NewIncarnation(_ context.Context, _ crdt.NodeID, least uint32
 // TestStartBelowItsLine: a start whose number is below what the disk says of the node's line takes one beyond it before it writes;
 // its writes would all have one dot.
 func TestStartBelowItsLine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		hub := node(t, m, "hub")
 		d := &drive{}
@@ -264,7 +265,7 @@ func TestStartBelowItsLine(t *testing.T) {
 // TestToldInPart: what the last chunk of a pull says that the peer has seen may hold for a part of the region only, and does not count
 // as told.
 func TestToldInPart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		node(t, m, "b")

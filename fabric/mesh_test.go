@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // After Close of a MeshNode nothing calls back, whatever the others do meanwhile: Fabric.Close relies on it.
@@ -65,7 +66,7 @@ func TestMeshCallsNobodyBackAfterClose(t *testing.T) {
 // One seed loses the same frames in every run.
 func TestMeshReplaysItsLosses(t *testing.T) {
 	run := func() (out string) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			m := NewMesh(7)
 			var mu sync.Mutex
 			got := map[string]int{}
@@ -105,7 +106,7 @@ func TestMeshReplaysItsLosses(t *testing.T) {
 
 // A stream that both sides closed is forgotten.
 func TestMeshForgetsClosedStreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		for i := range 20 {

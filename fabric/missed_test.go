@@ -2,10 +2,10 @@ package fabric
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // confessing is a network that tells what it did not deliver.
@@ -18,7 +18,7 @@ func (c *confessing) OnMissed(missed func(crdt.NodeID)) { c.missed = missed }
 
 // A push that is known to be lost is pulled at once, and not when somebody asks.
 func TestMissedPushesArePulledAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		tr := &confessing{MeshNode: m.Node("b")}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // said makes a stream's bytes of frames.
@@ -61,7 +62,7 @@ func TestNamesAloneMakeNoReplicas(t *testing.T) {
 
 // Where there are too many regions, those that are here go on.
 func TestTooManyRegionsHoldUpNoOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		b := nodeWith(t, m, "b", Config{Seed: 7, most: 5})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/persist/storetest"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // kinds lists the kinds of alarms that a node tells of.
@@ -104,7 +105,7 @@ func claims(f *Fabric, id crdt.NodeID) []claim {
 }
 
 func TestFirstWriteSaysWhoWrites(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		d := &drive{}
 		a, b := stored(t, m, "a", d), node(t, m, "b")
@@ -149,7 +150,7 @@ func TestFirstWriteSaysWhoWrites(t *testing.T) {
 
 // A crash that took the record of the last start does not look like a backup that was put back.
 func TestCrashIsNoRestoredBackup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		d := &drive{}
 		a, b := stored(t, m, "a", d), node(t, m, "b")
@@ -182,7 +183,7 @@ func TestCrashIsNoRestoredBackup(t *testing.T) {
 
 // A backup that is put back after the node went on: a notice, which goes by itself.
 func TestRestoredBackupIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		d := &drive{}
 		a, b := stored(t, m, "a", d), node(t, m, "b")
@@ -219,7 +220,7 @@ func TestRestoredBackupIsNoticed(t *testing.T) {
 // Two processes with one key, which the others reach in turns: both find out, all are told, nothing is lost, and the alarm
 // goes when one of them is stopped.
 func TestCloneIsToldToAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		d := &drive{}
 		a, hub, far := stored(t, m, "a", d), node(t, m, "hub"), node(t, m, "far")
@@ -277,7 +278,7 @@ func TestCloneIsToldToAll(t *testing.T) {
 
 // The alarm for a clone outlasts a restart of those who tell of it.
 func TestCloneAlarmOutlastsRestarts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		d, e := &drive{}, &drive{}
 		a, b := stored(t, m, "a", d), stored(t, m, "b", e)
@@ -310,7 +311,7 @@ func TestCloneAlarmOutlastsRestarts(t *testing.T) {
 }
 
 func TestRetirement(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b, c := node(t, m, "a"), node(t, m, "b"), node(t, m, "c")
 		set(t, region(t, c, "default"), "k", "v")
@@ -360,7 +361,7 @@ func TestRetirement(t *testing.T) {
 
 // The number of series depends on neither members times regions nor origins.
 func TestMetricsOfMembers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		reg := prometheus.NewRegistry()
 		f, err := Open(t.Context(), Config{Name: "a", Transport: m.Node("a"), Registerer: reg})
@@ -430,7 +431,7 @@ func (m memory) Met(fn func(id crdt.NodeID, name, tier string, last time.Time)) 
 
 // A core member that was connected before a restart holds ghosts after it, and is dark until it is heard of.
 func TestMembersAreRememberedOverARestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		last := time.Now().Add(-time.Hour)
 		f, err := Open(t.Context(), Config{Name: "a", Tier: "edge", Transport: memory{m.Node("a"), last}})

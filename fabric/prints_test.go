@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // fill writes one key in each of n regions.
@@ -19,7 +20,7 @@ func fill(t *testing.T, f *Fabric, n int) {
 
 // One changed region among many costs what it takes to find it, and not a list of all.
 func TestOneChangeAmongManyRegionsCostsLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const regions = 10_000
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
@@ -47,7 +48,7 @@ func TestOneChangeAmongManyRegionsCostsLittle(t *testing.T) {
 // Nodes that know only the first version of the protocol, and this one, keep in step.
 func TestEarlierVersionKeepsInStep(t *testing.T) {
 	for _, old := range []string{"a", "b", "both"} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			m := NewMesh(1)
 			open := func(id crdt.NodeID) *Fabric {
 				c := Config{Seed: 7}
@@ -78,7 +79,7 @@ func TestEarlierVersionKeepsInStep(t *testing.T) {
 // What a peer is known to have seen is what both had when they were in step, whatever changed since, and in whichever
 // bucket.
 func TestKnowledgeOfPeersInStep(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		fill(t, a, 100)
@@ -108,7 +109,7 @@ func TestKnowledgeOfPeersInStep(t *testing.T) {
 
 // The fingerprints that are kept are those that a count from the beginning gives.
 func TestFingerprintsAreKeptRight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		for round := range 20 {

@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 func TestCompleteUpToTheLastHello(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
@@ -43,7 +43,7 @@ func TestCompleteUpToTheLastHello(t *testing.T) {
 
 // What a peer is known to have more takes nothing back of what was complete before.
 func TestCompleteBeforeWhatIsMissing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
@@ -69,7 +69,7 @@ func TestCompleteBeforeWhatIsMissing(t *testing.T) {
 }
 
 func TestLagHasAnAgeAndASize(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra := region(t, a, "default")
@@ -100,7 +100,7 @@ func TestLagHasAnAgeAndASize(t *testing.T) {
 
 // Origins of earlier starts are summed up, and those that write are named.
 func TestWritersAndEndedOrigins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		d := &drive{}
 		b := node(t, m, "b")
@@ -125,7 +125,7 @@ func TestWritersAndEndedOrigins(t *testing.T) {
 
 // A member behind a hub is alive as long as its writes come through.
 func TestMembersBehindAHub(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		m.Cut("a", "far")
 		a, hub, far := node(t, m, "a"), node(t, m, "hub"), node(t, m, "far")

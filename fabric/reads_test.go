@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // What was read lately comes first, long before the pull that brings it is done.
 func TestWantedEntriesComeFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const keys, size = 2000, 5000 // 10 MB
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
@@ -51,7 +52,7 @@ func TestWantedEntriesComeFirst(t *testing.T) {
 
 // A small region remembers nothing, and hellos stay short.
 func TestSmallRegionsRememberNoReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := node(t, NewMesh(1), "a")
 		r := region(t, f, "default")
 		set(t, r, "k", "v")

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // otherLife is what a process did after a snapshot of its machine was taken, with the same origin as the process that is
@@ -34,7 +34,7 @@ func otherLife(t *testing.T, r *Region, d *drive) *crdt.Region {
 func TestRolledBackProcessGoesOnAsAnother(t *testing.T) {
 	for _, first := range []string{"push", "pull"} {
 		t.Run(first, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { rollBack(t, first == "push") })
+			bubble.Test(t, func(t *testing.T) { rollBack(t, first == "push") })
 		})
 	}
 }
@@ -124,7 +124,7 @@ func rollBack(t *testing.T, push bool) {
 
 // A peer that tells stories makes this node take a new incarnation once a minute at most.
 func TestStoriesOfARollBackCostLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		set(t, region(t, a, "default"), "k", "v")

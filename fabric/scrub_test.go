@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // fork lets two nodes see the same dots with other contents.
@@ -37,7 +38,7 @@ func fork(t *testing.T, a, b *Fabric, n int) {
 }
 
 func TestScrubMendsReplicasThatDiverged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
@@ -81,7 +82,7 @@ func TestScrubMendsReplicasThatDiverged(t *testing.T) {
 
 // Nobody has to ask.
 func TestPatrolFindsWhatDiverged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		time.Sleep(5 * time.Second)
@@ -99,7 +100,7 @@ func TestPatrolFindsWhatDiverged(t *testing.T) {
 
 // A bit that flips in memory does not go unnoticed.
 func TestScrubFindsFlippedBits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f, err := Open(t.Context(), Config{Name: "a"})
 		if err != nil {
 			t.Fatal(err)
@@ -142,7 +143,7 @@ func TestScrubMendsTheDisk(t *testing.T) {
 		"nonsense": func(key, value []byte) ([]byte, error) { return append(bytes.Clone(value), 1), nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				m := NewMesh(1)
 				d := &drive{}
 				f := stored(t, m, "a", d)
@@ -185,7 +186,7 @@ func TestScrubMendsTheDisk(t *testing.T) {
 
 // A bit that flips in memory is put right from disk.
 func TestScrubRestoresMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		f := stored(t, m, "a", &drive{})
 		r := region(t, f, "default")
@@ -212,7 +213,7 @@ func TestScrubRestoresMemory(t *testing.T) {
 
 // Nothing is found where nothing is wrong, whatever is written meanwhile.
 func TestScrubOfABusyRegionFindsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		f := stored(t, m, "a", &drive{})
 		g := node(t, m, "b")
@@ -248,7 +249,7 @@ func TestScrubOfABusyRegionFindsNothing(t *testing.T) {
 
 // What two nodes in step say to each other for a scrub does not grow with their regions.
 func TestScrubOfEqualsCostsLittle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		for i := range 500 {

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // pulled gives what b pulls of a's values, and how long it takes at 1 MB/s.
 func pulled(t *testing.T, lack abilities, value func(i int) string) (s SyncStats, took time.Duration) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		for i := range 1000 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // churn writes and removes keys, and leaves one.
@@ -23,7 +24,7 @@ func churn(t *testing.T, r *Region, n int) {
 }
 
 func TestGhostsGoWhenAllHaveSeenTheRemove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b, c := node(t, m, "a"), node(t, m, "b"), node(t, m, "c")
 		ra := region(t, a, "default")
@@ -70,7 +71,7 @@ func tiered(t *testing.T, m *Mesh, id crdt.NodeID, tier string) *Fabric {
 // A device holds ghosts for as long as its lease. When it is back after that, nothing that was removed comes back with it,
 // and what it wrote meanwhile is kept.
 func TestDevicesHoldGhostsByLease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, dev := tiered(t, m, "a", "edge"), tiered(t, m, "dev", "device")
 		ra, rd := region(t, a, "default"), region(t, dev, "default")
@@ -107,7 +108,7 @@ func TestDevicesHoldGhostsByLease(t *testing.T) {
 // A core member holds ghosts until they are too old, or it is retired.
 func TestCoreMembersHoldGhosts(t *testing.T) {
 	for _, retire := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			m := NewMesh(1)
 			a, b := tiered(t, m, "a", "edge"), tiered(t, m, "b", "cloud")
 			ra := region(t, a, "default")
@@ -139,7 +140,7 @@ func TestCoreMembersHoldGhosts(t *testing.T) {
 
 // Ghosts go in parts, one under each lock.
 func TestStableGhostsGoInParts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		ra := region(t, a, "default")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // slow is a network in which one peer's streams give 64 bytes at a time, and wait between them.
@@ -54,7 +55,7 @@ func silent(t *testing.T, m *Mesh, id crdt.NodeID) {
 
 // A peer that stalls holds up pulls from others for stallTimeout at most, and writes not at all.
 func TestStalledPeerHoldsUpNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		silent(t, m, "silent")
 		a := node(t, m, "a")
@@ -78,7 +79,7 @@ func TestStalledPeerHoldsUpNobody(t *testing.T) {
 
 // A peer that goes on, but slowly, holds up pulls from others no longer than one that stalls.
 func TestSlowPeerHoldsUpNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		c := node(t, m, "c")
 		for i := range 50 {
@@ -106,7 +107,7 @@ func TestSlowPeerHoldsUpNobody(t *testing.T) {
 
 // Streams that were opened and say nothing yet take no place from those that ask.
 func TestSilentAskersTakeNoPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a := node(t, m, "a")
 		set(t, region(t, a, "default"), "k", "v")
@@ -132,7 +133,7 @@ func TestSilentAskersTakeNoPlace(t *testing.T) {
 
 // A peer that comes and goes quickly is pulled from at once when it stays.
 func TestFlappingPeerIsPulledFromAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := NewMesh(1)
 		a, b := node(t, m, "a"), node(t, m, "b")
 		synctest.Wait()

@@ -5,11 +5,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // A pull that takes long holds up others no longer than its turn, and nobody sends again what it is bringing.
 func TestLongPullIsNotDoubled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const keys, size = 50, 100_000
 		m := NewMesh(1)
 		a, c := node(t, m, "a"), node(t, m, "c")
@@ -45,7 +47,7 @@ func TestLongPullIsNotDoubled(t *testing.T) {
 
 // Whose turn is next: what is urgent, then who was not asked, then who is near.
 func TestTurnsAreOrdered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var ts turns
 		first, err := ts.take(t.Context(), &turn{})
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/test/bubble"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -289,7 +290,7 @@ func TestLossBecomesNotice(t *testing.T) {
 // What gossipsub dropped because this node was too slow ends in a pull: one for all of a while.
 func TestOverrunBecomesPull(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		x := newExchange(t, "edge")
 		tracer := gossipTracer{h: x.h}
 		m := &pubsub.Message{ReceivedFrom: x.neighbour("edge").l.peer}

@@ -3,10 +3,11 @@ package p2p
 import (
 	"bytes"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 func startedQueue() *pushQueue {
@@ -75,7 +76,7 @@ func TestBatches(t *testing.T) {
 // The peer is told after what waited, once, and again only after a while.
 func TestMissedIsTold(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		q := startedQueue()
 		q.wantTaken(t, pushNews)
 		q.put(pushItem{pushDirect, nil})
@@ -97,7 +98,7 @@ func TestMissedIsTold(t *testing.T) {
 // A queue that never drains does not silence the notice.
 func TestMissedIsToldUnderLoad(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		q := startedQueue()
 		fill := func() {
 			for q.put(pushItem{pushDirect, make([]byte, MaxFrameBytes)}) {

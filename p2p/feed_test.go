@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // A device among servers leaves the topic once one of them feeds it, and publishes through that one alone.
@@ -252,7 +254,7 @@ func (s pipeStream) Reset() error                       { return s.c.Close() }
 // A feeder that takes nothing any more is replaced, although its connection stands.
 func TestStalledFeederIsReplaced(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		x := newExchange(t, "device")
 		a := x.neighbour("edge")
 		ours, theirs := net.Pipe()

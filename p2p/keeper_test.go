@@ -11,6 +11,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // dialler is a keeper in virtual time whose peers answer only when they are in reach.
@@ -91,7 +93,7 @@ func (d *dialler) attempts() (n int) {
 func TestLonelyNode(t *testing.T) {
 	t.Parallel()
 	for _, members := range [][]peer.ID{{"a"}, {"a", "b", "c"}} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			d := newDialler(t, members...)
 			time.Sleep(time.Hour)
 			before := d.attempts()
@@ -112,7 +114,7 @@ func TestLonelyNode(t *testing.T) {
 // TestOneBackBringsAll: when a peer that was out of reach is back, whoever dialled, the others are tried at once.
 func TestOneBackBringsAll(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := newDialler(t, "near", "a", "b", "c")
 		d.set(true, "near")
 		time.Sleep(time.Hour)
@@ -129,7 +131,7 @@ func TestOneBackBringsAll(t *testing.T) {
 // TestFlappingPeer: a peer that comes and goes does not reset the patience with those that are gone for good.
 func TestFlappingPeer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := newDialler(t, "near", "gone")
 		d.set(true, "near")
 		time.Sleep(time.Hour)
@@ -148,7 +150,7 @@ func TestFlappingPeer(t *testing.T) {
 // costs an attempt every few minutes.
 func TestPatience(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := newDialler(t, "near", "went")
 		d.watch("old", time.Now().Add(-48*time.Hour))
 		d.set(true, "near")
@@ -172,7 +174,7 @@ func TestPatience(t *testing.T) {
 // TestGiveUp: an attempt into the void ends when the peer comes by another way, and does not count as a failure.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := newDialler(t)
 		ended := make(chan time.Duration, 1)
 		d.connect = func(id peer.ID) error {

@@ -5,10 +5,11 @@ import (
 	"io"
 	"net"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,7 +58,7 @@ func TestProxyPassesAndCounts(t *testing.T) {
 // many writes they are made of.
 func TestSlowLinkDelaysAndCounts(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var link slowLink
 		link.set(50 * time.Millisecond)
 		x, y := net.Pipe()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,7 +106,7 @@ type bench struct {
 // inBubble runs a test on a bench, in virtual time.
 func inBubble(t *testing.T, seed uint64, names []string, test func(*bench)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := &bench{t, New(seed), map[string]*cable{}}
 		defer b.s.Close()
 		for i, name := range names {

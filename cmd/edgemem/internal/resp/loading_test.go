@@ -12,11 +12,12 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // Reads of a causal region that is loading answer -LOADING, as Redis does; writes go on.
 func TestLoadingRegionRefusesReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		m := fabric.NewMesh(1)
 		a := inMesh(t, m, "a")
 		r, err := a.CreateRegion(t.Context(), "chat", fabric.RegionConfig{Consistency: fabric.Causal})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // pipeListener hands out connections in memory, so that a test can run in virtual time.
@@ -123,7 +124,7 @@ func (r *received) String() string {
 // inBubble runs a server on pipes in virtual time. Storage may be nil.
 func inBubble(t *testing.T, storage fabric.Storage, limits Limits, test func(t *testing.T, s *Server, l *pipeListener)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f, err := fabric.Open(t.Context(), fabric.Config{Name: "test", Storage: storage})
 		if err != nil {
 			t.Fatal(err)
@@ -273,7 +274,7 @@ func TestHalfOpenClientIsClosed(t *testing.T) {
 func TestStoppingAnswersWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	disk := &gatedStorage{gate: passing()}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f, err := fabric.Open(t.Context(), fabric.Config{Name: "test", Storage: disk})
 		if err != nil {
 			t.Fatal(err)
