@@ -103,10 +103,16 @@ const (
 
 // RegionConfig is what a region is created with.
 type RegionConfig struct {
-	// Ack is what its writes wait for. Default memory.
+	// Ack is what its writes wait for. Default: as it is, and memory where it is new.
 	Ack Ack
 	// Consistency is the order in which its writes become visible elsewhere. Default: as it is, and eventual where it is new.
 	Consistency Consistency
+	// Quota is how many bytes of each node's memory it may take: writes there are refused with ErrQuota when it does. Reserve is how many
+	// are kept for it: what it does not use of them counts as used for other regions' writes. Default: as it is, and none where it is new;
+	// Unlimited: none.
+	Quota, Reserve int64
+	// Priority says when it gives way to others as memory runs short. Default: as it is, and burstable where it is new.
+	Priority Priority
 }
 
 // Config makes a Fabric. The zero value is a memory that is shared with nobody and kept nowhere.

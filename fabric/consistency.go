@@ -31,21 +31,31 @@ func ParseConsistency(s string) (Consistency, error) {
 }
 
 // declaration is what the catalogue says of a region; empty strings where it says nothing.
-type declaration struct{ ack, consistency string }
+type declaration struct {
+	ack, consistency string
+	terms            terms
+}
 
 // declare writes a region's configuration into the catalogue. What rc leaves open stays as it is.
 func (rc RegionConfig) declare(tx *crdt.Tx, name string) error {
-	if _, err := tx.MapSet(name, "ack", []byte(rc.Ack)); err != nil || rc.Consistency == "" {
-		return err
+	if _, had, _ := tx.MapGet(name, "ack"); rc.Ack == "" && !had {
+		rc.Ack = AckMemory // what says that the region is in the catalogue
 	}
-	_, err := tx.MapSet(name, "consistency", []byte(rc.Consistency))
-	return err
+	for _, x := range []struct{ field, says string }{{"ack", string(rc.Ack)}, {"consistency", string(rc.Consistency)}} {
+		if x.says == "" {
+			continue
+		}
+		if _, err := tx.MapSet(name, x.field, []byte(x.says)); err != nil {
+			return err
+		}
+	}
+	return rc.declareTerms(tx, name)
 }
 
 func readDeclaration(v *crdt.View, name string) declaration {
 	ack, _, _ := v.MapGet(name, "ack")
 	consistency, _, _ := v.MapGet(name, "consistency")
-	return declaration{string(ack), string(consistency)}
+	return declaration{string(ack), string(consistency), readTerms(v, name)}
 }
 
 // Consistency is the order in which the region's writes become visible.

@@ -232,13 +232,12 @@ func (f *Fabric) all() []*Region {
 }
 
 // CreateRegion writes a region's configuration where every member sees it. An existing region takes over
-// the configuration. Errors: ErrRegionName, ErrTooMany, ErrClosed, ErrNotDurable.
+// the configuration. Errors: ErrRegionName, ErrBadTerms, ErrTooMany, ErrClosed, ErrNotDurable.
 func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig) (*Region, error) {
-	if rc.Ack == "" {
-		rc.Ack = AckMemory
-	}
-	if _, err := ParseAck(string(rc.Ack)); err != nil {
-		return nil, err
+	if rc.Ack != "" {
+		if _, err := ParseAck(string(rc.Ack)); err != nil {
+			return nil, err
+		}
 	}
 	if rc.Consistency != "" {
 		if _, err := ParseConsistency(string(rc.Consistency)); err != nil {
@@ -246,6 +245,9 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 		}
 	}
 	if err := f.refuse(); err != nil {
+		return nil, err
+	}
+	if err := f.checkTerms(name, rc); err != nil {
 		return nil, err
 	}
 	r, err := f.Region(name)
@@ -311,6 +313,7 @@ func declared(v *crdt.View, names []string) []declaration {
 }
 
 func (f *Fabric) configure(names []string, all []declaration) {
+	changed := false
 	for i, name := range names {
 		f.mu.RLock()
 		r := f.byName[name]
@@ -322,8 +325,11 @@ func (f *Fabric) configure(names []string, all []declaration) {
 			}
 		}
 		if r != nil && !r.system {
-			r.configure(all[i])
+			changed = r.configure(all[i]) || changed
 		}
+	}
+	if changed {
+		f.grant()
 	}
 }
 

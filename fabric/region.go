@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"strings"
@@ -25,8 +26,9 @@ type Region struct {
 	watchers []*watcher
 
 	ack      atomic.Int32
-	causal   atomic.Bool  // as core knows it
-	declared atomic.Bool  // in the catalogue
+	causal   atomic.Bool // as core knows it
+	declared atomic.Bool // in the catalogue
+	agreed   atomic.Pointer[terms]
 	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
 	pushed   time.Time    // of the pusher: when a push left last
 
@@ -40,6 +42,7 @@ type Region struct {
 
 	news    spans // when it changed; belongs to mu
 	held    int64 // bytes in memory, as of the last change; belongs to mu
+	granted int64 // bytes of this node's memory that are reserved for it; belongs to mu
 	mending bool  // nothing of it may leave this node; see mend
 
 	ghosts atomic.Int64  // as of the last change, with the origins that are below their lines
@@ -100,14 +103,16 @@ func (r *Region) Ack() Ack {
 
 // configure takes over what the catalogue says; no acknowledgement means that the region is not in it. What a newer version
 // may say asks for more than memory: the most that is known here is disk.
-func (r *Region) configure(d declaration) {
+// It reports whether the region's part of the memory changed.
+func (r *Region) configure(d declaration) (changed bool) {
 	r.declared.Store(d.ack != "")
 	r.setConsistency(d.consistency)
 	if d.ack == "" || Ack(d.ack) == AckMemory {
 		r.ack.Store(ackMemory)
-		return
+	} else {
+		r.ack.Store(ackDisk)
 	}
-	r.ack.Store(ackDisk)
+	return r.setTerms(d.terms)
 }
 
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
@@ -126,7 +131,7 @@ func (r *Region) View(fn func(v *crdt.View)) error {
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
-// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, ErrDiskFull, ErrMemoryFull, with which
+// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, ErrDiskFull, ErrMemoryFull, ErrQuota, with which
 // nothing was written, ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
 func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 	c, err := r.Apply(fn)
@@ -170,7 +175,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 		if err := f.refuse(); err != nil {
 			return c, false, err
 		}
-		if err := f.budget.short(); err != nil && !shrinking {
+		if err := cmp.Or(r.full(), f.budget.short()); err != nil && !shrinking {
 			f.budget.refused.Add(1)
 			return c, false, err
 		}
