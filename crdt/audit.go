@@ -28,6 +28,7 @@ type Tip struct {
 	Dot   Dot
 	HLC   HLC
 	Value []byte
+	Err   error // why there is no Value: it is on disk alone and cannot be read back
 }
 
 // EachTip calls fn on every live sibling and every ghost, by position. fn must not keep Value.
@@ -36,7 +37,8 @@ func (r *Region) EachTip(fn func(Tip)) {
 		key, sub := string(c.key), string(c.sub)
 		for i := range c.sibs {
 			s := &c.sibs[i]
-			fn(Tip{key, sub, c.kind, s.tag, r.dot(s.tip), s.hlc, s.val})
+			val, err := r.value(c, s)
+			fn(Tip{key, sub, c.kind, s.tag, r.dot(s.tip), s.hlc, val, err})
 		}
 		for _, g := range c.ghosts {
 			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Dot: r.dot(g)})
@@ -93,8 +95,13 @@ type audit struct {
 	bytes    int64
 	expiring int
 	flushes  int
-	use      [purposes]int64
-	err      error
+
+	away, lost int
+	awayBytes  int64
+	lostSum    uint64
+
+	use [purposes]int64
+	err error
 }
 
 func (a *audit) want(ok bool, format string, args ...any) {
@@ -181,7 +188,16 @@ func (a *audit) cell(c *cell) {
 	for i := range c.sibs {
 		s := &c.sibs[i]
 		a.live++
-		a.bytes += int64(len(s.val))
+		a.bytes += int64(s.length())
+		if s.away {
+			a.away++
+			a.awayBytes += int64(s.size)
+			a.want(s.tag == TagReg && s.val == nil, "a value of tag %d is away in %q", s.tag, c.key)
+		}
+		if s.lost {
+			a.lost++
+			a.lostSum ^= s.hash
+		}
 		a.digest ^= a.r.siblingHash(c, s)
 		a.tip(c, s.tip)
 		a.want(s.tag != TagRemove, "a remove is a sibling in %q", c.key)
@@ -237,6 +253,8 @@ func (a *audit) totals() {
 	a.want(a.live == r.live, "%d siblings, recomputed %d", r.live, a.live)
 	a.want(a.ghosts == r.ghosts, "%d ghosts, recomputed %d", r.ghosts, a.ghosts)
 	a.want(a.bytes == r.bytes, "%d bytes, recomputed %d", r.bytes, a.bytes)
+	a.want(a.away == r.away && a.awayBytes == r.awayBytes, "%d values of %d bytes are away, recomputed %d of %d", r.away, r.awayBytes, a.away, a.awayBytes)
+	a.want(a.lost == r.lost && a.lostSum == r.lostSum, "%d values are lost, recomputed %d", r.lost, a.lost)
 	a.want(a.expiring == r.expiring, "%d entries expire, recomputed %d", r.expiring, a.expiring)
 	a.want(a.flushes == r.flushes, "%d ghosts of the whole region, recomputed %d", r.flushes, a.flushes)
 	size := 0

@@ -84,7 +84,11 @@ type sibling struct {
 	val []byte
 	hlc HLC
 	tip
-	tag Tag
+	tag  Tag
+	away bool   // the value is on disk alone, see away.go: val is nil until it was read,
+	lost bool   // and cannot be read
+	size uint32 // of a value that is away,
+	hash uint64 // and its siblingHash
 }
 
 // cell holds the live siblings and the ghosts of one position: a handle on a record, see store.go. It is written to by

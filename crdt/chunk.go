@@ -359,15 +359,38 @@ func (r *Region) joinCell(x *cell, s *cellState, cut Context, floors map[Origin]
 		d := r.dot(g)
 		return cut.Has(d) && !names(d, true) && !pruned(floors, d)
 	})
-	dropped := n != len(x.sibs)+len(x.ghosts)
+	dropped, found := n != len(x.sibs)+len(x.ghosts), false
 	for i := range s.tips {
 		if t := &s.tips[i]; !r.has(p, t.dot) {
 			r.admit(x, t, now)
+		} else if r.lost > 0 && t.form == tipValue {
+			found = r.findAgain(x, t) || found
 		}
+	}
+	if found && !dropped && r.stats.TipsMerged == before {
+		r.put(x, was)
 	}
 	if dropped || r.stats.TipsMerged != before {
 		r.recount(x, was)
 	}
+}
+
+// findAgain takes over the value of a sibling that is here and was lost.
+func (r *Region) findAgain(x *cell, t *cellTip) bool {
+	org, ok := r.byID[t.dot.Origin]
+	if !ok {
+		return false
+	}
+	i := x.sibling(tip{org, t.dot.Seq})
+	if i < 0 || !x.sibs[i].lost {
+		return false
+	}
+	came := sibling{val: t.val, hlc: t.hlc, tag: t.tag, tip: x.sibs[i].tip}
+	if r.siblingHash(x, &came) != x.sibs[i].hash {
+		return false
+	}
+	r.comeBack(&x.sibs[i], t.val)
+	return true
 }
 
 func (r *Region) admit(x *cell, t *cellTip, now int64) {
@@ -375,7 +398,7 @@ func (r *Region) admit(x *cell, t *cellTip, now int64) {
 	if t.form == tipGhost {
 		tag = TagRemove
 	}
-	r.place(x, sibling{t.val, t.hlc, tip{r.intern(t.dot.Origin), t.dot.Seq}, tag}, now)
+	r.place(x, sibling{val: t.val, hlc: t.hlc, tip: tip{r.intern(t.dot.Origin), t.dot.Seq}, tag: tag}, now)
 	r.stats.TipsMerged++
 }
 

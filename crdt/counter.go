@@ -2,6 +2,7 @@ package crdt
 
 import (
 	"encoding/binary"
+	"errors"
 )
 
 // A counter is the sum of its origins' contributions (a PN-counter: Shapiro et al., "A comprehensive
@@ -136,50 +137,58 @@ func (r *Region) sum(c *cell) (total num, counted bool) {
 
 // scalar is the view of a value or field cell: the last writer's register, plus the contributions
 // where the register is a number or there is none. A register that is not a number hides them.
-func (r *Region) scalar(c *cell) []byte {
+func (r *Region) scalar(c *cell) ([]byte, error) {
 	w := r.winner(c)
 	total, counted := r.sum(c)
 	if !counted {
 		if w == nil {
-			return nil
+			return nil, nil
 		}
-		return w.val
+		return r.value(c, w)
 	}
 	if w != nil {
-		base, err := parseNum(string(w.val))
+		val, err := r.value(c, w)
 		if err != nil {
-			return w.val
+			return nil, err
+		}
+		base, err := parseNum(string(val))
+		if err != nil {
+			return val, nil
 		}
 		total = total.add(base)
 	}
-	return []byte(total.String())
+	return []byte(total.String()), nil
 }
 
 // scalarOf is scalar of a cell that is there. A register alone is read where it is.
-func (r *Region) scalarOf(e entry, kind CellKind, sub string) []byte {
+func (r *Region) scalarOf(e entry, kind CellKind, sub string) ([]byte, error) {
 	ref := e.record(kind, sub)
 	p := unpack(r.store.mem.Bytes(ref))
 	if p.flags&bodyMask == bodySibling && p.tag == TagReg {
-		return value(p.body, p.flags&recordWide != 0)
+		return value(p.body, p.flags&recordWide != 0), nil
 	}
 	return r.scalar(e.cell(kind, sub))
 }
 
 // integer is the view of a cell that INCR takes: a 64-bit integer. A register must be written as one, unless
 // contributions have made it a sum since.
-func (r *Region) integer(c *cell) (num, bool) {
+func (r *Region) integer(c *cell) (num, error) {
 	n, err := r.number(c)
+	if errors.Is(err, ErrUnreadable) {
+		return num{}, err
+	}
 	if err != nil || !n.isInt64() {
-		return num{}, false
+		return num{}, ErrNotInteger
 	}
 	if c != nil {
 		if w := r.winner(c); w != nil {
-			_, plain := parseInt(w.val)
-			_, counted := r.sum(c)
-			return n, plain || counted
+			_, plain := parseInt(w.val) // which number has read
+			if _, counted := r.sum(c); !plain && !counted {
+				return num{}, ErrNotInteger
+			}
 		}
 	}
-	return n, true
+	return n, nil
 }
 
 // number is the numeric view; an absent or empty cell is 0.
@@ -192,10 +201,14 @@ func (r *Region) number(c *cell) (num, error) {
 	if w == nil {
 		return total, nil
 	}
-	if i, ok := parseInt(w.val); ok {
+	val, err := r.value(c, w)
+	if err != nil {
+		return num{}, err
+	}
+	if i, ok := parseInt(val); ok {
 		return total.add(num{small: i}), nil
 	}
-	base, err := parseNum(string(w.val))
+	base, err := parseNum(string(val))
 	if err != nil {
 		return num{}, err
 	}

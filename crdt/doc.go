@@ -11,6 +11,7 @@
 //	│   └─ cells    a value, one set member, one map field, the expiry, …      cell.go
 //	│       ├─ siblings   live writes: dot, stamp, tag, value. Normally one
 //	│       └─ ghosts     dots of removes
+//	│                 a value may be on disk alone, but for its dot, stamp, length and hash     away.go, policy.go
 //	├─ floors       per origin, the highest ghost that was forgotten           ghosts.go
 //	└─ dot index    per origin, live dots and ghosts → records                 index.go
 //
@@ -85,6 +86,7 @@
 //	Hello              O(o) bytes
 //	pull               O(m + o + v) bytes; O(m log m) time. Where a floor or a scoped removal is in between:
 //	                   O(cells in that range) bytes without their values
+//	a value away       a read of the durable image; overwrites, removes, digests and pulls' decisions read nothing
 //	memory             34 bytes a register, 38 a set member or map field, 49 in a small set or map, 164 a register that
 //	                   expires, beside key, name and value; 38 a ghost; 140 an origin that is not collapsed, or of
 //	                   which something lives; nothing for history

@@ -93,7 +93,8 @@ func (p *Pull) earlyChunk() []byte {
 		if _, end := p.peer.at(at.lo); end.less(at.hi) || r.pieceEnd(at.lo).less(at.hi) {
 			continue
 		}
-		if cells := p.openSpan(at); len(cells) > 0 {
+		cells, _, ok := p.readable(p.openSpan(at))
+		if ok && len(cells) > 0 {
 			return p.encode(at.lo, at.hi, cells)
 		}
 	}

@@ -107,7 +107,7 @@ func (r *Region) ghostSeqs(org uint32) []Seq {
 func (s *store) isGhost(ref uint64, t tip) bool {
 	p := unpack(s.mem.Bytes(ref))
 	switch p.flags & bodyMask {
-	case bodySibling:
+	case bodySibling, bodyAway:
 		return false
 	case bodyGhost:
 		return true

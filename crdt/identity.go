@@ -1,7 +1,6 @@
 package crdt
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -135,7 +134,7 @@ func (t *Tx) takeOver(c *cell, x tip) bool {
 
 // writeAgain replaces one sibling or ghost by a write of ours with the same content and stamp.
 func (t *Tx) writeAgain(c *cell, x tip) bool {
-	i := c.sibling(x)
+	r, i := t.r, c.sibling(x)
 	if i < 0 {
 		if c.scopes() {
 			return false
@@ -147,8 +146,12 @@ func (t *Tx) writeAgain(c *cell, x tip) bool {
 	if s.tag == TagCount || s.tag == TagReset {
 		return false
 	}
+	val, err := r.value(c, &s)
+	if err != nil {
+		return false
+	}
 	t.stamp = s.hlc
-	t.write(c, s.tag, slices.Clone(s.val), func(o *sibling) bool { return o.tip == x })
+	t.write(c, s.tag, slices.Clone(val), func(o *sibling) bool { return o.tip == x })
 	t.stamp = 0
 	return true
 }
@@ -165,8 +168,13 @@ func (r *Region) compare(op *deltaOp) {
 		return
 	}
 	if k := c.sibling(tip{i, op.dot.Seq}); k >= 0 {
-		if s := &c.sibs[k]; s.hlc != op.hlc || s.tag != op.tag || !bytes.Equal(s.val, op.val) {
+		came := sibling{val: op.val, hlc: op.hlc, tag: op.tag, tip: c.sibs[k].tip}
+		switch s := &c.sibs[k]; {
+		case r.siblingHash(c, s) != r.siblingHash(c, &came):
 			r.stats.Forks++
+		case s.lost:
+			r.comeBack(s, op.val)
+			r.put(c, c.present())
 		}
 	}
 }

@@ -40,6 +40,7 @@ type slabs struct {
 	sizes  []slabSize
 	of     [slabSizes]uint8 // of a size number: 1 + its place in sizes
 	held   int64            // bytes in chunks
+	noted  int64            // and in what is noted of their slots
 	poison bool             // overwrite what is freed, for tests
 }
 
@@ -49,8 +50,9 @@ type slab struct {
 	size uint32 // of a slot; of one slot alone its length
 	used uint32 // slots that were given out ever
 	live uint32
-	free uint32 // 1 + the first free slot, which holds the next
-	kind uint8  // size number
+	free uint32   // 1 + the first free slot, which holds the next
+	kind uint8    // size number
+	tags []uint32 // of each slot, what setSlot gave; nil: nothing
 }
 
 // slabSize is what there is of one size.
@@ -191,9 +193,40 @@ func (m *slabs) Free(ref uint64) {
 	}
 }
 
+// slot gives the number that was noted of an allocation, 0 for none.
+func (m *slabs) slot(ref uint64) uint32 {
+	c := &m.chunks[ref>>slabOffBits]
+	if c.tags == nil {
+		return 0
+	}
+	return c.tags[uint32(ref&(1<<slabOffBits-1))*slabGrain/c.size]
+}
+
+// setSlot notes a number of an allocation.
+func (m *slabs) setSlot(ref uint64, slot uint32) {
+	c := &m.chunks[ref>>slabOffBits]
+	if c.tags == nil {
+		if slot == 0 {
+			return
+		}
+		c.tags = make([]uint32, max(len(c.b)/int(c.size), 1))
+		m.noted += int64(4 * len(c.tags))
+	}
+	c.tags[uint32(ref&(1<<slabOffBits-1))*slabGrain/c.size] = slot
+}
+
+// dropSlots forgets all that was noted.
+func (m *slabs) dropSlots() {
+	for i := range m.chunks {
+		m.chunks[i].tags = nil
+	}
+	m.noted = 0
+}
+
 // drop gives a chunk's bytes back.
 func (m *slabs) drop(i uint32) {
 	m.held -= int64(len(m.chunks[i].b))
+	m.noted -= int64(4 * len(m.chunks[i].tags))
 	if ref := m.chunks[i].ref; ref != 0 {
 		m.source.Free(ref)
 	}

@@ -171,7 +171,7 @@ func TestUnknownKindsAndTags(t *testing.T) {
 		for j, tag := range []Tag{6, 14, 15, 16, 255} {
 			for _, stamp := range []HLC{0, 1<<48 - 1, hlcAt(testNow) | 9, ^HLC(0)} {
 				c := r.upsert(fmt.Sprint("k", i), kind, fmt.Sprint("s", j, stamp))
-				s := sibling{[]byte("value"), stamp, tip{org, Seq(1 + r.arrived)}, tag}
+				s := sibling{val: []byte("value"), hlc: stamp, tip: tip{org, Seq(1 + r.arrived)}, tag: tag}
 				r.claim(s.tip)
 				r.change(c, func() { r.addSibling(c, s) })
 				got := r.lookup(fmt.Sprint("k", i)).cell(kind, fmt.Sprint("s", j, stamp))

@@ -171,6 +171,9 @@ type Pull struct {
 	early   []uint64 // entries to send before all others, see early.go
 	hurried bool     // early was decided
 	walk    bool     // cells are looked up on the way instead of queued, see walk.go
+
+	skips int   // cells that were left out, because a value of theirs cannot be read,
+	err   error // and why
 }
 
 // flagsAt is where a chunk has its flags.
@@ -187,6 +190,13 @@ const passesMax = 4
 func (r *Region) NewPull(peer *Seen) *Pull {
 	return &Pull{r: r, peer: peer, sent: peer.Context, floors: map[Origin]Seq{}, over: r.Loading() && len(peer.pieces) == 0 || peer.Since != 0}
 }
+
+// skipsMax bounds the cells that a pull leaves out. With more, the disk is bad as a whole, and the pull ends.
+const skipsMax = 16
+
+// Err is why the pull leaves something out, or ended early: a value that the peer lacks is on disk alone, and cannot be read.
+// Error: ErrUnreadable.
+func (p *Pull) Err() error { return p.err }
 
 // Done reports whether the last chunk was made.
 func (p *Pull) Done() bool { return p.over }
@@ -417,14 +427,56 @@ const (
 
 // chunk makes the next chunk of the range. Cells that share a position stay together.
 func (p *Pull) chunk(maxBytes int) []byte {
-	lo := p.at
-	cells, hi := p.gather(maxBytes)
-	msg := p.encode(lo, hi, cells)
-	p.remember(lo, hi)
-	if p.advance(hi); p.over {
-		msg[flagsAt] |= chunkLast
+	for {
+		lo := p.at
+		cells, hi := p.gather(maxBytes)
+		cells, bad, ok := p.readable(cells)
+		if !ok {
+			if msg, more := p.skip(lo, bad, cells); msg != nil || !more {
+				return msg
+			}
+			continue
+		}
+		msg := p.encode(lo, hi, cells)
+		p.remember(lo, hi)
+		if p.advance(hi); p.over && p.err == nil {
+			msg[flagsAt] |= chunkLast
+		}
+		return msg
 	}
-	return msg
+}
+
+// readable fetches the values that are to be sent. Where one cannot be read it gives the cells before its place, and that.
+func (p *Pull) readable(cells []*cell) (before []*cell, bad pos, ok bool) {
+	if p.r.away == 0 {
+		return cells, bad, true
+	}
+	for _, c := range cells {
+		if err := p.r.fetch(c, p.sends); err != nil {
+			p.err = cmp.Or(p.err, err)
+			n := slices.IndexFunc(cells, func(x *cell) bool { return x.at == c.at })
+			return cells[:n], c.at, false
+		}
+	}
+	return cells, bad, true
+}
+
+// sends reports whether a sibling goes out with its value.
+func (p *Pull) sends(s *sibling) bool { return !p.theirs.Has(p.r.dot(s.tip)) }
+
+// skip makes the chunk before a place that is left out: the peer does not come to have seen it. more is false where the pull ends.
+func (p *Pull) skip(lo, bad pos, cells []*cell) (msg []byte, more bool) {
+	if p.skips++; p.skips > skipsMax || p.r.cfg.Causal || bad == posMax {
+		p.over = true
+		return nil, false
+	}
+	if lo.less(bad) {
+		hi := before(bad)
+		msg = p.encode(lo, hi, cells)
+		p.remember(lo, hi)
+	}
+	p.openRange(bad.next())
+	return msg, true
 }
 
 // gather takes the cells of the next chunk, and tells where that ends.
@@ -472,7 +524,7 @@ func (p *Pull) keep(c *cell) *cell {
 func (c *cell) size() int {
 	n := 4 + len(c.key) + len(c.sub) + 6*len(c.ghosts)
 	for i := range c.sibs {
-		n += 12 + len(c.sibs[i].val)
+		n += 12 + c.sibs[i].length()
 	}
 	return n
 }
@@ -531,7 +583,7 @@ func (p *Pull) advance(hi pos) {
 	now := p.r.Context()
 	seen := p.peer.Context.Clone()
 	seen.Union(p.first)
-	if p.first.Covers(now) || p.passes >= passesMax || !p.r.reachesFloors(seen) { // floors rose: that is for another pull
+	if p.err != nil || p.first.Covers(now) || p.passes >= passesMax || !p.r.reachesFloors(seen) { // floors rose: that is for another pull
 		p.over = true
 		return
 	}

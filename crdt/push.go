@@ -571,7 +571,7 @@ func (r *Region) applyOp(op *deltaOp, now int64) {
 		if r.cfg.Mutant == MutantDropGhosts && op.tag != TagRemove {
 			r.dropWhere(c, nil, func(tip) bool { return true })
 		}
-		r.place(c, sibling{op.val, op.hlc, tip{org, op.dot.Seq}, op.tag}, now)
+		r.place(c, sibling{val: op.val, hlc: op.hlc, tip: tip{org, op.dot.Seq}, tag: op.tag}, now)
 	})
 	for _, t := range covered {
 		if t.org == org || r.cfg.Mutant == MutantBlindPush {

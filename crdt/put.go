@@ -31,6 +31,7 @@ func (r *Region) put(c *cell, was bool) {
 		c.reread(s)
 	}
 	r.indexFresh(c)
+	r.keepCount(c)
 	if !c.solo() {
 		r.recountHead(s.mem.Bytes(c.in), c, was)
 	}
@@ -44,7 +45,10 @@ func (s *store) keep(rec []byte) uint64 {
 }
 
 // drop frees a record.
-func (s *store) drop(ref uint64) { s.free(purposeOf(s.mem.Bytes(ref)), ref) }
+func (s *store) drop(ref uint64) {
+	s.loseSlot(ref)
+	s.free(purposeOf(s.mem.Bytes(ref)), ref)
+}
 
 // indexFresh files the dots that the cell gained.
 func (r *Region) indexFresh(c *cell) {
@@ -92,6 +96,7 @@ func (r *Region) rewrite(c *cell) {
 		from := c.ref
 		c.ref = s.keep(rec)
 		r.moved(c, from)
+		s.moveSlot(from, c.ref)
 		s.drop(from)
 	}
 	c.reread(s)
@@ -102,7 +107,7 @@ func fitsIn(n int, old []byte) bool { return n <= len(old) && len(old) <= n+n/8+
 
 // patch writes one sibling in the place of one, behind what names the cell. Most writes are that.
 func (s *store) patch(c *cell, old []byte) bool {
-	if old[0]&bodyMask != bodySibling || len(c.sibs) != 1 || len(c.ghosts) > 0 {
+	if old[0]&bodyMask != bodySibling || len(c.sibs) != 1 || len(c.ghosts) > 0 || c.sibs[0].away {
 		return false
 	}
 	x := &c.sibs[0]
@@ -203,6 +208,7 @@ func (r *Region) divide(solo uint64) (head uint64) {
 	setCells(b, &t)
 	r.recountHead(b, &c, false)
 	r.moveDots(&c, solo)
+	s.moveSlot(solo, c.ref)
 	s.drop(solo)
 	return head
 }
@@ -242,6 +248,7 @@ func (r *Region) unite(head uint64) (solo uint64) {
 	c.ref = s.keep(s.encode(&c, 0))
 	s.entries.replace(c.at.e, head, c.ref)
 	r.moveDots(&c, part)
+	s.moveSlot(part, c.ref)
 	t.free(s)
 	s.drop(part)
 	s.drop(head)

@@ -43,7 +43,7 @@ func (r *Region) ReadBack(rec Record) (ReadBack, error) {
 	switch {
 	case err != nil || c == nil:
 		return ReadOther, err
-	case c.dirty || sameCell(c, kept):
+	case c.dirty || r.sameCell(c, kept):
 		return ReadSame, nil
 	case sameTips(c, kept):
 		return ReadRotten, nil
@@ -68,7 +68,7 @@ func (r *Region) kept(rec Record) (live, kept *cell, err error) {
 	if live = r.find(r.key.entry(name, kind), name).cell(kind, string(k.b)); live == nil {
 		return nil, nil, nil
 	}
-	if now := r.cellRecord(live); bytes.Equal(now.Value, rec.Value) {
+	if now := r.cellRecord(live); !live.anyAway() && bytes.Equal(now.Value, rec.Value) {
 		return live, live, nil
 	}
 	shadow := NewRegion(Config{Name: r.cfg.Name, Self: r.cfg.Self})
@@ -100,7 +100,16 @@ func sameTips(a, b *cell) bool {
 	return true
 }
 
-func sameCell(a, b *cell) bool {
+// sameSibling compares a sibling with what a record says of it. One that is away is known by its hash.
+func (r *Region) sameSibling(c *cell, s, o *sibling) bool {
+	if s.away || o.away {
+		x := *o
+		return s.hlc == o.hlc && s.tag == o.tag && s.lost == o.lost && r.siblingHash(c, s) == r.siblingHash(c, &x)
+	}
+	return s.hlc == o.hlc && s.tag == o.tag && bytes.Equal(s.val, o.val)
+}
+
+func (r *Region) sameCell(a, b *cell) bool {
 	if a == b {
 		return true
 	}
@@ -108,7 +117,7 @@ func sameCell(a, b *cell) bool {
 		return false
 	}
 	for i := range a.sibs {
-		if s, o := &a.sibs[i], &b.sibs[b.sibling(a.sibs[i].tip)]; s.hlc != o.hlc || s.tag != o.tag || !bytes.Equal(s.val, o.val) {
+		if !r.sameSibling(a, &a.sibs[i], &b.sibs[b.sibling(a.sibs[i].tip)]) {
 			return false
 		}
 	}
@@ -151,13 +160,13 @@ func (r *Region) Restore(rec Record) (restored int, err error) {
 		return 0, nil
 	}
 	c, kept, err := r.kept(rec)
-	if err != nil || c == nil || c.dirty || sameCell(c, kept) || !sameTips(c, kept) {
+	if err != nil || c == nil || c.dirty || r.sameCell(c, kept) || !sameTips(c, kept) {
 		return 0, err
 	}
 	r.change(c, func() {
 		for i := range c.sibs {
 			s, o := &c.sibs[i], &kept.sibs[kept.sibling(c.sibs[i].tip)]
-			if s.hlc == o.hlc && s.tag == o.tag && bytes.Equal(s.val, o.val) {
+			if s.away || o.away || r.sameSibling(c, s, o) {
 				continue
 			}
 			r.bytes += int64(len(o.val) - len(s.val))

@@ -20,8 +20,11 @@ const (
 	recCell   = 3
 )
 
-// recordVersion is the first byte of every record.
-const recordVersion = 1
+// recordVersion is the first byte of every record, but of a cell with a value that was lost on disk: that says so for each sibling.
+const (
+	recordVersion     = 1
+	recordVersionLost = 2
+)
 
 // ErrDamaged says that a record does not read back as it was written.
 var ErrDamaged = errors.New("crdt: damaged record")
@@ -64,14 +67,27 @@ func (r *Region) TakeDirty() []Record {
 func (r *Region) takeCells(recs []Record) []Record {
 	s := &r.store
 	var c cell
+	var lost [][]byte
 	take := func(ref uint64, key []byte) {
-		if b := s.mem.Bytes(ref); b[0]&recordDirty != 0 { // whatever is dirty is to be written: its hash need not be looked at
-			b[0] &^= recordDirty
-			p := unpack(b)
-			p.decode(&c)
-			recs = append(recs, r.record(key, p.kind, p.sub, &c))
+		b := s.mem.Bytes(ref)
+		if b[0]&recordDirty == 0 {
+			return
 		}
+		b[0] &^= recordDirty // whatever is dirty is to be written: its hash need not be looked at
+		p := unpack(b)
+		p.decode(&c)
+		if r.away > 0 && c.anyAway() { // what stays away beside something new is written again
+			if s.load(&c, ref); r.fetch(&c, isAway) != nil {
+				lost = append(lost, r.cellKey(c.key, c.kind, c.sub))
+			}
+		}
+		recs = append(recs, r.record(key, p.kind, p.sub, &c))
 	}
+	defer func() {
+		for _, key := range lost {
+			r.Lose(key)
+		}
+	}()
 	for _, p := range r.dirty.at {
 		s.entries.alike(p.e, func(ref uint64) bool {
 			b := s.mem.Bytes(ref)
@@ -112,13 +128,19 @@ func (r *Region) cellKey(key []byte, kind CellKind, sub []byte) []byte {
 // cellRecord encodes a cell.
 func (r *Region) cellRecord(c *cell) Record { return r.record(c.key, c.kind, c.sub, c) }
 
-// record encodes what c holds as a cell's record.
+func isAway(s *sibling) bool { return s.away }
+
+// record encodes what c holds as a cell's record. A value that is away and was not fetched is written as lost.
 func (r *Region) record(key []byte, kind CellKind, sub []byte, c *cell) Record {
 	size := 4 + 8*len(c.ghosts)
+	version := byte(recordVersion)
 	for i := range c.sibs {
-		size += 24 + len(c.sibs[i].val)
+		s := &c.sibs[i]
+		if size += 24 + len(s.val); s.away && s.val == nil {
+			version = recordVersionLost
+		}
 	}
-	b := append(make([]byte, 0, size), recordVersion)
+	b := append(make([]byte, 0, size), version)
 	b = binary.AppendUvarint(b, uint64(len(c.sibs)))
 	for i := range c.sibs {
 		s := &c.sibs[i]
@@ -126,6 +148,13 @@ func (r *Region) record(key []byte, kind CellKind, sub []byte, c *cell) Record {
 		b = binary.AppendUvarint(b, uint64(s.seq))
 		b = append(b, byte(s.tag))
 		b = binary.BigEndian.AppendUint64(b, uint64(s.hlc))
+		if version == recordVersionLost && s.away && s.val == nil {
+			b = appendAway(append(b, listAway), &sibling{size: s.size, hash: s.hash, lost: true})
+			continue
+		}
+		if version == recordVersionLost {
+			b = append(b, listHere)
+		}
 		b = appendBytes(b, s.val)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.ghosts)))
@@ -258,11 +287,11 @@ func (r *Region) loadCell(key, b []byte) error {
 		return fmt.Errorf("%w: bad cell key", ErrDamaged)
 	}
 	d := decoder{b: b}
-	d.recordVersion("a cell record")
+	version := d.cellVersion()
 	var sibs []sibling
 	for n := d.count(12); n > 0 && d.err == nil; n-- {
-		s := sibling{tip: r.loadTip(&d), tag: Tag(d.byte()), hlc: HLC(d.u64())}
-		s.val = d.bytes(MaxValueBytes)
+		s := sibling{tip: r.loadTip(&d)}
+		d.kept(&s, version)
 		sibs = append(sibs, s)
 	}
 	var ghosts []tip
@@ -281,12 +310,58 @@ func (r *Region) loadCell(key, b []byte) error {
 			r.clock.last = max(r.clock.last, s.hlc)
 			r.heard = max(r.heard, s.hlc)
 			r.addSibling(c, s)
+			if x := &c.sibs[len(c.sibs)-1]; r.loadAway && r.leaves(x) {
+				r.sendAway(c, x)
+			}
 		}
 		for _, g := range ghosts {
 			r.addGhost(c, g)
 		}
 	})
 	return nil
+}
+
+// cellVersion reads the version of a cell's record.
+func (d *decoder) cellVersion() byte {
+	if len(d.b) > 0 && d.b[0] == recordVersionLost {
+		return d.byte()
+	}
+	d.recordVersion("a cell record")
+	return recordVersion
+}
+
+// kept reads what a record says of a sibling beside its dot.
+func (d *decoder) kept(s *sibling, version byte) {
+	s.tag, s.hlc = Tag(d.byte()), HLC(d.u64())
+	if version == recordVersionLost {
+		switch d.byte() {
+		case listHere:
+		case listAway:
+			n := d.uvarint()
+			if s.away, s.lost, s.size = true, true, uint32(n>>1); n>>1 > MaxValueBytes || n&1 == 0 || s.tag != TagReg {
+				d.fail("a lost value of %d bytes, tag %d", n>>1, s.tag)
+			}
+			if b := d.take(8); len(b) == 8 {
+				s.hash = binary.LittleEndian.Uint64(b)
+			}
+			return
+		default:
+			d.fail("a sibling that is neither here nor lost")
+		}
+	}
+	s.val = d.bytes(MaxValueBytes)
+}
+
+// eachKept calls fn on each sibling of a cell's record.
+func (d *decoder) eachKept(fn func(sibling)) error {
+	version := d.cellVersion()
+	for n := d.count(12); n > 0 && d.err == nil; n-- {
+		s := sibling{tip: tip{uint32(min(d.uvarint(), 1<<32-1)), d.seq()}}
+		if d.kept(&s, version); d.err == nil {
+			fn(s)
+		}
+	}
+	return d.err
 }
 
 func (r *Region) loadTip(d *decoder) tip {

@@ -23,7 +23,8 @@ const (
 // Mutant breaks one replication rule on purpose. It is for the simulation, which must notice.
 type Mutant uint8
 
-// The mutants: 1 to 5 are numbered as the rules of invariant H, 6 and 7 break what chunks rely on, 8 what lines rely on.
+// The mutants: 1 to 5 are numbered as the rules of invariant H, 6 and 7 break what chunks rely on, 8 what lines rely on, 9 what
+// values that are on disk alone rely on.
 const (
 	MutantNone          Mutant = iota
 	MutantBlindPush            // 1: a push applies although it covers dots not seen here
@@ -34,6 +35,7 @@ const (
 	MutantStaleCut             // 6: a chunk tells the context of the session's start, not the one of its moment
 	MutantNoRangeCut           // 7: the puller keeps no context for a chunk's range, only the dots that came
 	MutantSilentForget         // 8: forgetting what is below a line does not raise the line's floor
+	MutantEvictDirty           // 9: a value leaves memory that is not on disk
 )
 
 // Config makes a Region. Only Name and Self are required.
@@ -64,6 +66,10 @@ type Config struct {
 	Memory Memory
 	// Chunks is where a region without a Memory gets its chunks instead of the Go heap.
 	Chunks Chunks
+	// Values reads values back that left memory. nil: none leave.
+	Values Values
+	// MinAway is the least length of a value that leaves, bytes. 0 means DefaultAway.
+	MinAway int
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -109,7 +115,12 @@ type Region struct {
 	pruned    uint64 // grows when a floor rises
 	metaDirty bool
 	loading   bool // a record of the durable image, which need not be written again
-	stats     Stats
+	loadAway  bool // its values stay on disk
+
+	away, lost int // values that are on disk alone, and those of them that cannot be read
+	awayBytes  int64
+	lostSum    uint64 // XOR of the hashes of those
+	stats      Stats
 }
 
 // Stats counts what happened to a replica since it was opened.
@@ -147,6 +158,9 @@ func (o *originState) free() bool { return o.id == Origin{} }
 func NewRegion(cfg Config) *Region {
 	if cfg.MaxGhosts == 0 {
 		cfg.MaxGhosts = DefaultGhosts
+	}
+	if cfg.MinAway <= 0 {
+		cfg.MinAway = DefaultAway
 	}
 	if cfg.Small == 0 {
 		cfg.Small = DefaultSmall
@@ -390,6 +404,7 @@ func (r *Region) recount(c *cell, was bool) {
 	}
 	if c.kind == CellExpiry {
 		r.updateExpiry(c, exp)
+		r.expires(c.in)
 	}
 }
 
@@ -426,7 +441,13 @@ func (r *Region) addSibling(c *cell, s sibling) {
 	r.addDot(c, s.tip)
 	r.live++
 	r.arrived++
-	r.bytes += int64(len(s.val))
+	r.bytes += int64(s.length())
+	if s.away { // of a record that says so
+		r.away++
+		r.awayBytes += int64(s.size)
+		r.lost++
+		r.lostSum ^= s.hash
+	}
 	if s.tag == TagReset && r.resetsUs(&s) {
 		r.settle = append(r.settle, c.at)
 	}
@@ -437,7 +458,10 @@ func (r *Region) dropSibling(c *cell, i int) {
 	r.count(c, r.siblingHash(c, &s))
 	c.sibs = append(c.sibs[:i], c.sibs[i+1:]...)
 	r.live--
-	r.bytes -= int64(len(s.val))
+	r.bytes -= int64(s.length())
+	if s.away {
+		r.forgetAway(&s)
+	}
 	r.dropDot(c, s.tip)
 }
 
@@ -508,6 +532,9 @@ func (r *Region) dropWhere(c *cell, sib func(*sibling) bool, ghost func(tip) boo
 }
 
 func (r *Region) siblingHash(c *cell, s *sibling) uint64 {
+	if s.away {
+		return s.hash
+	}
 	h := mix(r.origins[s.org].hash, uint64(s.seq))
 	h = mix(h^c.at.e, c.at.c)
 	h = mix(h^uint64(s.hlc), uint64(s.tag))

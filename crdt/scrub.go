@@ -50,11 +50,11 @@ type ScrubReport struct {
 // NewScrub prepares to be compared.
 func (r *Region) NewScrub() *Scrub {
 	r.offers++
-	salt := mix(r.digest, originHash(r.cfg.Self)+r.offers)
+	salt := mix(r.readableDigest(), originHash(r.cfg.Self)+r.offers)
 	s := &Scrub{r: r, sketch: newSketch(salt, r.contentItems(salt))}
 	var t originTable
 	body := binary.BigEndian.AppendUint64(nil, r.ContextHash())
-	body = binary.BigEndian.AppendUint64(body, r.digest)
+	body = binary.BigEndian.AppendUint64(body, r.readableDigest())
 	body = binary.BigEndian.AppendUint64(body, salt)
 	s.ready = t.seal(r.preamble(msgScrub), s.appendSymbols(body, offerSymbols))
 	return s
@@ -64,12 +64,14 @@ func (r *Region) preamble(kind byte) []byte {
 	return append(append([]byte{wireVersion}, r.id[:]...), kind)
 }
 
-// contentItems hashes every live sibling.
+// contentItems hashes every live sibling, but those whose values are lost.
 func (r *Region) contentItems(salt uint64) []uint64 {
 	items := make([]uint64, 0, r.live)
 	r.eachCell(posMin, posMax, func(c *cell) bool {
 		for i := range c.sibs {
-			items = append(items, mix(r.siblingHash(c, &c.sibs[i]), salt))
+			if s := &c.sibs[i]; !s.lost {
+				items = append(items, mix(r.siblingHash(c, s), salt))
+			}
 		}
 		return true
 	})
@@ -174,7 +176,7 @@ func (s *Scrubber) merge(msg []byte, now int64) error {
 	case kind == msgScrub && s.peel == nil && !s.done:
 		context, digest := d.u64(), d.u64()
 		s.salt = d.u64()
-		if d.err == nil && (context != r.ContextHash() || digest == r.digest) {
+		if d.err == nil && (context != r.ContextHash() || digest == r.readableDigest()) {
 			s.end(nil)
 			return nil
 		}

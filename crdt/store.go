@@ -14,6 +14,7 @@ import (
 //	part   one of its cells         flags kind+tag  head  [name]  body
 //
 //	body   one sibling: origin, number, stamp, value     one ghost: origin, number     or lists of both
+//	       one that is away: origin, number, stamp, length, hash (away.go)
 //
 //	table ──slot──► solo                       dot index ──► solo, part
 //	      ──slot──► head ──table──slot──► part
@@ -36,6 +37,7 @@ type store struct {
 	epoch   uint64
 	buf     []byte // a record being made
 	value   uint64 // hash of the cell that is an entry's value
+	policy  Policy // of values that may leave memory; nil: none keeps count
 }
 
 // The purposes of memory.
@@ -72,6 +74,7 @@ const (
 	bodyList    = 0 << 5
 	bodySibling = 1 << 5
 	bodyGhost   = 2 << 5
+	bodyAway    = 3 << 5
 	bodyMask    = 3 << 5
 )
 
@@ -178,7 +181,9 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	flags, tag := byte(bodyList), Tag(0)
 	switch {
 	case len(c.sibs) == 1 && len(c.ghosts) == 0:
-		flags, tag = bodySibling, c.sibs[0].tag
+		if flags, tag = bodySibling, c.sibs[0].tag; c.sibs[0].away {
+			flags = bodyAway
+		}
 		if wideStamp(c.sibs[0].hlc) {
 			flags |= recordWide
 		}
@@ -215,6 +220,9 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	case bodySibling:
 		x := &c.sibs[0]
 		b = appendBytes(appendStamp(appendDotOf(b, x.tip), x.hlc), x.val)
+	case bodyAway:
+		x := &c.sibs[0]
+		b = appendAway(appendStamp(appendDotOf(b, x.tip), x.hlc), x)
 	case bodyGhost:
 		b = appendDotOf(b, c.ghosts[0])
 	default:
@@ -227,13 +235,23 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	return b
 }
 
+// Before the value of a sibling in a list.
+const (
+	listHere = 0
+	listAway = 1
+)
+
 func appendLists(b []byte, c *cell) []byte {
 	b = binary.AppendUvarint(b, uint64(len(c.sibs)))
 	for i := range c.sibs {
 		x := &c.sibs[i]
 		b = appendDotOf(append(b, byte(x.tag)), x.tip)
 		b = binary.LittleEndian.AppendUint64(b, uint64(x.hlc))
-		b = appendBytes(b, x.val)
+		if x.away {
+			b = appendAway(append(b, listAway), x)
+		} else {
+			b = appendBytes(append(b, listHere), x.val)
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.ghosts)))
 	for _, g := range c.ghosts {
@@ -246,7 +264,7 @@ func appendLists(b []byte, c *cell) []byte {
 func (p *packed) decode(c *cell) {
 	c.sibs, c.ghosts = c.sibs[:0], c.ghosts[:0]
 	switch b := p.body; p.flags & bodyMask {
-	case bodySibling:
+	case bodySibling, bodyAway:
 		if cap(c.sibs) == 0 {
 			c.sibs = c.room[:0]
 		}
@@ -261,7 +279,11 @@ func (p *packed) decode(c *cell) {
 			x := sibling{tag: Tag(b[0])}
 			x.tip, b = dotOf(b[1:])
 			x.hlc, b = HLC(binary.LittleEndian.Uint64(b)), b[8:]
-			x.val, b = cut(b)
+			if away := b[0] == listAway; away {
+				b = x.takeAway(b[1:])
+			} else {
+				x.val, b = cut(b[1:])
+			}
 			c.sibs = append(c.sibs, x)
 		}
 		n, b = number(b)
@@ -280,7 +302,11 @@ func (p *packed) sibling() (x sibling) {
 	b := p.body
 	x.tip, b = dotOf(b)
 	x.hlc, b = stamp(b, p.flags&recordWide != 0)
-	x.val, _ = cut(b)
+	if p.flags&bodyMask == bodyAway {
+		x.takeAway(b)
+	} else {
+		x.val, _ = cut(b)
+	}
 	return x
 }
 
@@ -300,7 +326,7 @@ func value(b []byte, wide bool) []byte {
 // present is cell.present of a record.
 func (p *packed) present() bool {
 	switch p.flags & bodyMask {
-	case bodySibling:
+	case bodySibling, bodyAway:
 		return shows(p.kind, p.tag)
 	case bodyGhost:
 		return false
@@ -317,7 +343,7 @@ func purposeOf(b []byte) int {
 		return forIndex
 	}
 	switch b[0] & bodyMask {
-	case bodySibling:
+	case bodySibling, bodyAway:
 		return forValue
 	case bodyGhost:
 		return forGhost

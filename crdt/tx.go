@@ -24,12 +24,13 @@ type Tx struct {
 }
 
 // Update runs fn with a transaction at now, Unix milliseconds. What fn wrote before it returned an error
-// stays written: check first, then write. Errors: fn's, else ErrTooLarge for a Set that was left out.
+// stays written: check first, then write. Errors: fn's, else ErrTooLarge for a Set that was left out, ErrUnreadable for a
+// value that was asked for and cannot be read back.
 func (r *Region) Update(now int64, fn func(*Tx) error) error {
 	tx := r.begin(now)
 	err := fn(tx)
 	if err == nil {
-		err = tx.err
+		err = cmp.Or(tx.err, tx.View.err)
 	}
 	r.absorbResets(now)
 	return err
@@ -90,7 +91,7 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	if tag == TagRemove {
 		r.addGhost(c, dot)
 	} else {
-		r.addSibling(c, sibling{val, hlc, dot, tag})
+		r.addSibling(c, sibling{val: val, hlc: hlc, tip: dot, tag: tag})
 	}
 	r.recount(c, was)
 	r.stats.LocalWrites++
@@ -245,9 +246,9 @@ func (t *Tx) Incr(key string, delta int64) (int64, error) {
 }
 
 func (t *Tx) incrCell(e entry, key string, kind CellKind, sub string, delta int64) (int64, error) {
-	cur, ok := t.r.integer(e.cell(kind, sub))
-	if !ok {
-		return 0, ErrNotInteger
+	cur, err := t.r.integer(e.cell(kind, sub))
+	if err != nil {
+		return 0, t.failed(err)
 	}
 	next := cur.add(num{small: delta})
 	if !next.isInt64() {
@@ -279,7 +280,7 @@ func (t *Tx) incrFloatCell(e entry, key string, kind CellKind, sub, decimal stri
 	}
 	cur, err := t.r.number(e.cell(kind, sub))
 	if err != nil {
-		return "", err
+		return "", t.failed(err)
 	}
 	next := cur.add(delta)
 	if next.tooLong() {

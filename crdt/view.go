@@ -2,6 +2,8 @@ package crdt
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"slices"
 )
 
@@ -11,6 +13,59 @@ type View struct {
 	r       *Region
 	now     int64
 	touched uint64
+	err     error     // of a value that cannot be read
+	lazy    bool      // single values that are away are not read,
+	missing []Missing // but noted
+}
+
+// Missing is a value that a lazy View was asked for and that is on disk alone: give the record under Key to Region.Return.
+type Missing struct{ Key []byte }
+
+// missingMax bounds what one View notes.
+const missingMax = 256
+
+// Lazy makes Get and MapGet answer ErrAway for values that are away, and note them, instead of reading them while the region is locked.
+// What reads many values reads them all the same.
+func (v *View) Lazy() { v.lazy = true }
+
+// Missing lists what was noted since the last call. What it gives is reused.
+func (v *View) Missing() []Missing {
+	out := v.missing
+	v.missing = v.missing[:0]
+	return out
+}
+
+// ErrAway says that a value is on disk alone, to whoever reads lazily.
+var ErrAway = errors.New("crdt: the value is on disk")
+
+// Err is the first ErrUnreadable of this view.
+func (v *View) Err() error { return v.err }
+
+// failed notes an error for Err, and gives it back.
+func (v *View) failed(err error) error {
+	if v.err == nil && errors.Is(err, ErrUnreadable) {
+		v.err = err
+	}
+	return err
+}
+
+// misses notes that a cell holds a value that is away, and reports whether it does.
+func (v *View) misses(e entry, kind CellKind, sub string) bool {
+	if !v.lazy || v.r.away == 0 {
+		return false
+	}
+	c := e.cell(kind, sub)
+	if c == nil {
+		return false
+	}
+	w := v.r.winner(c)
+	if w == nil || !w.away || w.lost {
+		return false
+	}
+	if len(v.missing) < missingMax {
+		v.missing = append(v.missing, Missing{v.r.cellKey(c.key, c.kind, c.sub)})
+	}
+	return true
 }
 
 // View reads at now, Unix milliseconds.
@@ -51,11 +106,14 @@ func (v *View) of(key string, k Kind) (entry, error) {
 // Kind is what key shows; KindNone if it is absent.
 func (v *View) Kind(key string) Kind { return v.get(key).kind() }
 
-// Get reads a register or counter as bytes. Error: ErrWrongType.
+// Get reads a register or counter as bytes. Errors: ErrWrongType, ErrUnreadable, ErrAway of a lazy View.
 func (v *View) Get(key string) (val []byte, ok bool, err error) {
 	v.touched = v.r.key.string(0, key)
 	e := v.r.find(v.touched, key)
 	if val, ok = e.register(); ok { // most entries
+		if v.r.store.policy != nil {
+			v.r.store.touch(e.ref)
+		}
 		return val, true, nil
 	}
 	if !e.ok() || !v.shows(e) {
@@ -64,7 +122,21 @@ func (v *View) Get(key string) (val []byte, ok bool, err error) {
 	if e.kind() != KindString {
 		return nil, false, ErrWrongType
 	}
-	return v.r.scalarOf(e, CellValue, ""), true, nil
+	return v.scalarOf(e, CellValue, "")
+}
+
+// scalarOf reads a cell that is there.
+func (v *View) scalarOf(e entry, kind CellKind, sub string) (val []byte, ok bool, err error) {
+	if v.misses(e, kind, sub) {
+		return nil, false, ErrAway
+	}
+	if v.r.store.policy != nil {
+		v.r.store.touch(e.record(kind, sub))
+	}
+	if val, err = v.r.scalarOf(e, kind, sub); err != nil {
+		return nil, false, v.failed(err)
+	}
+	return val, true, nil
 }
 
 // Sibling is one of the concurrent values of a register.
@@ -74,13 +146,14 @@ type Sibling struct {
 	HLC   HLC
 }
 
-// Siblings lists the concurrent values of the register at key, the one that Get shows first.
+// Siblings lists the concurrent values of the register at key, the one that Get shows first. Where one cannot be read it lists
+// none, and Err tells.
 func (v *View) Siblings(key string) []Sibling {
 	e := v.get(key)
 	if !e.ok() {
 		return nil
 	}
-	return v.r.registers(e.cell(CellValue, ""))
+	return v.registers(e.cell(CellValue, ""))
 }
 
 // MapSiblings lists the concurrent values of one map field, the one that MapGet shows first.
@@ -89,11 +162,13 @@ func (v *View) MapSiblings(key, field string) []Sibling {
 	if !e.ok() {
 		return nil
 	}
-	return v.r.registers(e.cell(CellField, field))
+	return v.registers(e.cell(CellField, field))
 }
 
-func (r *Region) registers(c *cell) []Sibling {
-	if c == nil {
+// registers lists a cell's registers; none if one of them cannot be read, which Err then tells.
+func (v *View) registers(c *cell) []Sibling {
+	r := v.r
+	if c == nil || v.failed(r.fetch(c, isAway)) != nil {
 		return nil
 	}
 	var regs []sibling
@@ -167,7 +242,7 @@ func (e entry) scan(cursor uint64, count int, kind CellKind, fn func(*cell)) (ne
 	return next
 }
 
-// MapGet reads one field as bytes. Error: ErrWrongType.
+// MapGet reads one field as bytes. Errors as of Get.
 func (v *View) MapGet(key, field string) ([]byte, bool, error) {
 	e, err := v.of(key, KindMap)
 	if !e.ok() {
@@ -176,7 +251,7 @@ func (v *View) MapGet(key, field string) ([]byte, bool, error) {
 	if !e.shows(CellField, field) {
 		return nil, false, nil
 	}
-	return v.r.scalarOf(e, CellField, field), true, nil
+	return v.scalarOf(e, CellField, field)
 }
 
 // MapLen counts the fields. Error: ErrWrongType.
@@ -188,16 +263,24 @@ func (v *View) MapLen(key string) (int, error) {
 	return e.count(CellField), nil
 }
 
-// MapEach calls fn on each field, in an order that is the same on every replica, until fn returns false.
+// MapEach calls fn on each field, in an order that is the same on every replica, until fn returns false. Errors: ErrWrongType,
+// ErrUnreadable, with which it ends.
 func (v *View) MapEach(key string, fn func(field string, val []byte) bool) error {
 	e, err := v.of(key, KindMap)
 	if !e.ok() {
 		return err
 	}
 	e.each(0, func(c *cell) bool {
-		return c.kind != CellField || !c.present() || fn(string(c.sub), v.r.scalar(c))
+		if c.kind != CellField || !c.present() {
+			return true
+		}
+		var val []byte
+		if val, err = v.r.scalar(c); err != nil {
+			return false
+		}
+		return fn(string(c.sub), val)
 	})
-	return nil
+	return v.failed(err)
 }
 
 // MapScan is to fields as SetScan is to members.
@@ -206,7 +289,15 @@ func (v *View) MapScan(key string, cursor uint64, count int, fn func(field strin
 	if !e.ok() {
 		return 0, err
 	}
-	return e.scan(cursor, count, CellField, func(c *cell) { fn(string(c.sub), v.r.scalar(c)) }), nil
+	next = e.scan(cursor, count, CellField, func(c *cell) {
+		val, bad := v.r.scalar(c)
+		if bad != nil {
+			err = cmp.Or(err, bad)
+			return
+		}
+		fn(string(c.sub), val)
+	})
+	return next, v.failed(err)
 }
 
 // ExpireAt is when the entry expires, Unix milliseconds; ok is false where it does not, or is absent.
@@ -254,6 +345,9 @@ func (v *View) Int(key string) (int64, error) {
 		return 0, err
 	}
 	n, err := v.r.number(e.cell(CellValue, ""))
+	if errors.Is(err, ErrUnreadable) {
+		return 0, v.failed(err)
+	}
 	if err != nil || !n.isInt64() {
 		return 0, ErrNotInteger
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -30,8 +31,11 @@ func (w *world) start(who int) {
 		Small:     w.s.small[who],
 		Causal:    w.s.causal,
 		Mutant:    w.mode.mutant,
+		Values:    diskOf{n},
+		MinAway:   1,
 		Trace:     func(x crdt.Written) { w.wrote(who, x) },
 	})
+	n.r.LoadAway(w.s.away && n.incarnation%2 == 0)
 	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
 		if err := n.r.Load(crdt.Record{Key: []byte(k), Value: n.disk[k]}); err != nil {
 			w.fail(err)
@@ -49,6 +53,73 @@ func (w *world) sync(who int) {
 		n.queue = append(n.queue, n.r.TakeDirty())
 		w.say("n%d takes %d records", who, len(n.queue[len(n.queue)-1]))
 	}
+}
+
+// diskOf reads a replica's disk.
+type diskOf struct{ n *node }
+
+var errBlind = errors.New("the disk cannot be read")
+
+func (d diskOf) Value(key []byte) ([]byte, error) {
+	if d.n.blind && d.n.exposed {
+		return nil, errBlind
+	}
+	return d.n.disk[string(key)], nil
+}
+
+// blindly runs fn while a blind disk matters: not while the oracle looks, or a batch is made for the disk, which would take the value
+// for lost.
+func (n *node) blindly(fn func()) {
+	n.exposed = true
+	defer func() { n.exposed = false }()
+	fn()
+}
+
+// evict takes some values out of memory. Nothing may be under way to the disk.
+func (w *world) evict(who int, rng *rand.Rand) int {
+	n := w.nodes[who]
+	if !n.full && rng.IntN(4) > 0 {
+		if rng.IntN(4) > 0 {
+			w.sync(who)
+		}
+		w.commit(who, len(n.queue))
+	}
+	if len(n.queue) > 0 {
+		return -1
+	}
+	var ids []uint64
+	n.r.EachEvictable(0, 1<<20, func(id uint64, _ int) { ids = append(ids, id) })
+	gone, all := 0, rng.IntN(3) == 0
+	for _, id := range ids {
+		if (all || rng.IntN(2) == 0) && n.r.Evict(id) > 0 {
+			gone++
+		}
+	}
+	w.evicted += gone
+	w.say("of n%d %d values leave memory, of %d cells that have some", who, gone, len(ids))
+	return who
+}
+
+// back reads lazily, and puts what is missed back into memory.
+func (w *world) back(who int, rng *rand.Rand) int {
+	n := w.nodes[who]
+	v := n.r.View(w.clock(who))
+	v.Lazy()
+	for _, key := range w.s.keys {
+		if rng.IntN(2) == 0 {
+			_, _, _ = v.Get(key)
+		}
+		for _, sub := range w.s.subs {
+			_, _, _ = v.MapGet(key, sub)
+		}
+	}
+	came := 0
+	for _, m := range v.Missing() {
+		came += n.r.Return(m.Key, n.disk[string(m.Key)])
+	}
+	w.returned += came
+	w.say("%d values of n%d come back", came, who)
+	return who
 }
 
 // commit writes the oldest batches to disk, each whole. A full disk takes none: they wait, or a crash takes them.

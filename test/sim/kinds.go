@@ -14,6 +14,7 @@ const (
 	pasts   = 4 << 40 // ordeals of causal regions
 	lines   = 5 << 40 // nodes that restart often, and collapse their ended starts
 	middles = 6 << 40 // the same in causal regions, in the middle of sessions, or among scoped removals
+	aways   = 7 << 40 // values leave memory and come back
 
 	numbered = 1 << 39 // above returns: the same, under origins that sort in another order
 )
@@ -21,6 +22,8 @@ const (
 // generate makes the schedule of a seed.
 func generate(seed uint64) schedule {
 	switch {
+	case seed >= aways:
+		return absent(seed)
 	case seed >= middles:
 		return middle(seed)
 	case seed >= lines:
@@ -156,6 +159,35 @@ func middle(seed uint64) schedule {
 	s.steps = s.steps[:0]
 	for range 2 * (stepsMin + rng.IntN(stepsMax-stepsMin)) {
 		s.steps = append(s.steps, step{pickAct(rng, w, total), rng.IntN(s.replicas), rng.Uint64()})
+	}
+	return s
+}
+
+var absentWeights = [][acts]int{
+	{actWrite: 30, actFlushOut: 8, actDeliver: 14, actPull: 6, actOpen: 8, actAdvance: 30, actCut: 2, actSync: 16, actCommit: 16, actCrash: 2, actPrune: 3, actTick: 2,
+		actPartition: 1, actPass: 2, actBackup: 1, actRestore: 1, actClone: 1, actFull: 1, actPruneMid: 1, actRestart: 3, actEvict: 30, actReturn: 6, actBlind: 4},
+	{actWrite: 40, actFlushOut: 12, actDeliver: 24, actPull: 14, actSync: 12, actCommit: 14, actCrash: 1, actPrune: 2, actTick: 3,
+		actPass: 3, actRestart: 2, actCollapse: 3, actForget: 3, actEvict: 24, actReturn: 8, actBlind: 3},
+}
+
+// absent makes schedules in which values leave memory, with all that reads, covers, sends or writes them anew meanwhile. A
+// quarter of the regions are causal.
+func absent(seed uint64) schedule {
+	rng := rand.New(rand.NewPCG(seed, 0x61776179))
+	s := schedule{
+		replicas: 2 + rng.IntN(3),
+		keys:     []string{"a", "b", "", "c", "d", "e"}[:1+rng.IntN(6)],
+		subs:     []string{"m0", "m1", "m2", "m3"}[:1+rng.IntN(4)],
+		ops:      []opKind{opSet, opSet, opSet, opSetKeep, opMapSet, opMapSet, opDel, opMapDel, opIncr, opMapIncr, opIncrFloat, opExpire, opSetAdd, opFlush},
+		fold:     rng.IntN(3) > 0,
+		lines:    rng.IntN(2) == 0,
+		away:     true,
+	}
+	s.causal = rng.IntN(4) == 0
+	s.whole = s.causal
+	s.fill(rng, absentWeights[rng.IntN(len(absentWeights))])
+	for i := range s.replicas {
+		s.small[i] = []int{-1, -1, 3, 0}[rng.IntN(4)]
 	}
 	return s
 }

@@ -36,10 +36,13 @@ const (
 	actCollapse             // a node collapses its ended starts
 	actForget               // what is below the lines is forgotten
 	actRestart              // an orderly restart
+	actEvict                // values leave memory that are on disk
+	actReturn               // some come back
+	actBlind                // a disk cannot be read, or can again
 	acts
 )
 
-var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass", "backup", "restore", "clone", "full", "leap", "prune-mid", "collapse", "forget", "restart"}
+var actNames = [acts]string{"write", "flush-out", "deliver", "pull", "open", "advance", "cut", "sync", "commit", "crash", "prune", "tick", "partition", "pass", "backup", "restore", "clone", "full", "leap", "prune-mid", "collapse", "forget", "restart", "evict", "return", "blind"}
 
 // weights of the acts, in each of three moods.
 var weights = [][acts]int{
@@ -68,6 +71,7 @@ type schedule struct {
 	small    []int   // per replica, up to how many siblings a region is listed below a floor
 	causal   bool    // no replica shows a write before what it comes after
 	whole    bool    // a pull is merged when all of it came
+	away     bool    // values leave memory
 	lines    bool    // starts of a node are numbered, and collapse
 	bulk     int     // up to how many operations a transaction has; 0: a few
 	fold     bool    // pushes and commits are taken at random moments, not at once

@@ -17,6 +17,7 @@ type session struct {
 	maxBytes       int
 	reply          []byte // of the puller, on its way to the server
 	broken         bool   // the puller refused a message
+	blind          bool   // the server's disk was
 }
 
 var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
@@ -97,7 +98,15 @@ func (w *world) produce(s *session) bool {
 	if s.pull == nil && !w.takeHello(s) {
 		return false
 	}
-	msg := s.pull.Next(s.maxBytes)
+	var msg []byte
+	n := w.nodes[s.server]
+	n.blindly(func() { msg = s.pull.Next(s.maxBytes) })
+	if s.blind = s.blind || n.blind; s.pull.Err() != nil {
+		w.unread++
+		if !s.blind {
+			w.fail(s.pull.Err())
+		}
+	}
 	if msg == nil {
 		return false
 	}

@@ -19,7 +19,7 @@ func (w *world) heal() error {
 	}
 	w.sessions = nil
 	for _, n := range w.nodes {
-		n.full = false
+		n.full, n.blind = false, false
 	}
 	rng := rand.New(rand.NewPCG(uint64(len(w.s.steps)), 3))
 	w.say("heal")

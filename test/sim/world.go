@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -36,6 +37,8 @@ type world struct {
 	lost                 bits // writes that a crash may have taken for ever
 	crashed              bool
 	collapsed, forgotten int // starts
+	evicted, returned    int // values
+	unread               int // that a blind disk did not give
 	log                  []string
 	current              *op // the operation that writes now
 	err                  error
@@ -49,6 +52,8 @@ type node struct {
 	backups     []image
 	queue       [][]crdt.Record // taken, not committed
 	full        bool            // the disk takes nothing
+	blind       bool            // the disk gives nothing back
+	exposed     bool            // while that matters
 }
 
 // run plays a schedule and gives the first thing that is wrong.
@@ -154,6 +159,14 @@ func (w *world) play(st step) error {
 		changed = w.pruneMid(rng)
 	case actRestart:
 		changed = w.reboot(st.who)
+	case actEvict:
+		changed = w.evict(st.who, rng)
+	case actReturn:
+		changed = w.back(st.who, rng)
+	case actBlind:
+		n := w.nodes[st.who]
+		n.blind = !n.blind && !w.s.causal
+		w.say("the disk of n%d is blind: %v", st.who, n.blind)
 	case actCollapse:
 		changed = w.collapse(st.who, rng)
 	case actForget:
@@ -172,6 +185,10 @@ func (w *world) play(st step) error {
 // through Step, whose effects are sent and queued at once. By outcome alone a refusal is no fault: the session breaks.
 func (w *world) event(who int, ev crdt.Event) (taken bool) {
 	err := w.give(who, ev)
+	if errors.Is(err, crdt.ErrUnreadable) && w.nodes[who].blind {
+		w.unread++
+		err = nil
+	}
 	if !w.mode.outcome {
 		w.fail(err)
 	}
@@ -221,9 +238,9 @@ func (w *world) write(who int, rng *rand.Rand) int {
 // operate does one operation and compares it with the same on plain values. Keys with several kinds at once
 // are left to the other checks: what was hidden may come to light. So are those of crowds, for the sake of time.
 func (w *world) operate(who int, o op, tx *crdt.Tx) {
-	if w.s.bulk > 0 {
+	if n := w.nodes[who]; w.s.bulk > 0 || n.blind {
 		w.current = &o
-		_, _ = o.do(tx)
+		n.blindly(func() { _, _ = o.do(tx) })
 		w.current = nil
 		return
 	}
