@@ -13,18 +13,20 @@ import (
 
 // The kinds of alarms.
 const (
-	AlarmClone      = "clone"       // two processes write with one node's key
-	AlarmRolledBack = "rolled-back" // a running process was set back to an earlier state of its memory
-	AlarmDiverged   = "diverged"    // two nodes have seen the same and hold different entries
-	AlarmDamaged    = "damaged"     // memory or disk did not hold what was written
-	AlarmDiskFull   = "disk-full"   // a node takes no writes until its disk has room
-	AlarmMemoryFull = "memory-full" // a node takes no writes until something is removed
-	AlarmReturned   = "returned"    // a retired node is back
-	AlarmRestored   = "restored"    // a notice: this node's disk is older than what others know of it
+	AlarmClone       = "clone"       // two processes write with one node's key
+	AlarmRolledBack  = "rolled-back" // a running process was set back to an earlier state of its memory
+	AlarmDiverged    = "diverged"    // two nodes have seen the same and hold different entries
+	AlarmDamaged     = "damaged"     // memory or disk did not hold what was written
+	AlarmDiskFull    = "disk-full"   // a node takes no writes until its disk has room
+	AlarmMemoryFull  = "memory-full" // a node takes no writes until something is removed
+	AlarmQuota       = "quota"       // a region takes no writes at a node until something is removed from it
+	AlarmReservation = "reservation" // a node has less memory than is to be reserved
+	AlarmReturned    = "returned"    // a retired node is back
+	AlarmRestored    = "restored"    // a notice: this node's disk is older than what others know of it
 )
 
 // alarmKinds lists them in the order in which they are told.
-var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamaged, AlarmDiskFull, AlarmMemoryFull, AlarmReturned, AlarmRestored}
+var alarmKinds = []string{AlarmClone, AlarmRolledBack, AlarmDiverged, AlarmDamaged, AlarmDiskFull, AlarmMemoryFull, AlarmQuota, AlarmReservation, AlarmReturned, AlarmRestored}
 
 // whatToDo is the advice beside each kind.
 var whatToDo = map[string]string{
@@ -39,6 +41,10 @@ var whatToDo = map[string]string{
 		"was acknowledged as disk is lost, and the node takes writes again by itself as soon as there is room; then the alarm ends.",
 	AlarmMemoryFull: "Remove what is not needed, or give the node more with --memory. Reads, removes and merges go on, and the node takes writes " +
 		"again by itself when there is room; then the alarm ends.",
+	AlarmQuota: "Remove what is not needed from the region, or raise its quota with 'edgemem region create NAME --quota SIZE'; 'edgemem region list' " +
+		"shows which are full. Its reads, removes and merges go on, as do writes to other regions; the alarm ends below 95 % of the quota.",
+	AlarmReservation: "Give the node more with --memory, or lower reservations with 'edgemem region create NAME --reserve SIZE'. Those of guaranteed regions are " +
+		"met first, then by name.",
 	AlarmReturned: "Run 'edgemem node retire --undo' if the node is to stay, or stop it. Its writes count like everybody's; its " +
 		"certificate holds until it expires.",
 	AlarmRestored: "Nothing, if a backup was put back on purpose. Else look for a second process with a copy of the data directory.",

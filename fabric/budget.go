@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 //	none ── 85 % ──▶ reclaim ── 90 % ──▶ demote ── 95 % ──▶ slow ── 100 % of the budget less the reserve ──▶ refuse
 //
 // Levels fall when numbers have been better by a margin for a while (package pressure). A write that would pass the budget is
-// refused at once, whatever the level said a second ago.
+// refused at once, whatever the level said a second ago. The numbers are those of regions that go first to nobody; for others they
+// are lower, see line.
 
 // ErrMemoryFull refuses a write. The text around it says how much is used of what.
 var ErrMemoryFull = errors.New("fabric: memory budget used up: writes are refused until something is removed; reads, removes and merges go on")
@@ -28,10 +30,12 @@ var ErrMemoryFull = errors.New("fabric: memory budget used up: writes are refuse
 // budget is the account of a node's memory.
 type budget struct {
 	used    atomic.Int64 // by all regions
-	writes  atomic.Int64 // up to where writes may fill it; 0: no limit
+	unused  atomic.Int64 // reserved for regions that do not use it
+	writes  int64        // up to where writes may fill it
 	merges  atomic.Bool  // merges wait
-	delay   atomic.Int64 // of each write, ns
 	refused atomic.Uint64
+	lines   [lines]line
+	shares  atomic.Pointer[shares]
 	verdict atomic.Pointer[pressure.Verdict]
 	gauge   *pressure.Gauge // of the goroutine that ticks
 }
@@ -41,10 +45,10 @@ func newBudget(c *Config) (*budget, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fabric: %w", err)
 	}
-	b := &budget{gauge: g}
+	b := &budget{gauge: g, writes: c.MemoryBudget - c.MemoryReserve}
 	b.verdict.Store(&pressure.Verdict{})
-	b.writes.Store(max(0, c.MemoryBudget-c.MemoryReserve))
-	return b, nil
+	b.shares.Store(&shares{})
+	return b, b.draw(c)
 }
 
 // MemoryStatus is how the memory of this node is.
@@ -57,42 +61,43 @@ type MemoryStatus struct {
 	Reserve int64  `json:"reserve_bytes"`
 	Held    bool   `json:"merges_held"` // the reserve is used up too: merges wait
 	Refused uint64 `json:"refused_writes"`
+
+	Reserved  int64        `json:"reserved_bytes"`         // for single regions
+	Unused    int64        `json:"reserved_unused_bytes"`  // of that; other regions' writes are refused as if it were used
+	Lacking   int64        `json:"reserved_lacking_bytes"` // what regions should have reserved and this node has not
+	OverQuota int          `json:"regions_over_quota"`     // by merges: writes stop at the quota
+	QuotaFull int          `json:"regions_quota_full"`     // those that take no writes because of their quota
+	Lines     []LineStatus `json:"lines"`                  // in the order in which they give way; none without a budget
 }
 
 // Memory tells how the memory of this node is.
 func (f *Fabric) Memory() MemoryStatus {
 	b := f.budget
 	v := b.verdict.Load()
+	x := b.shares.Load()
 	return MemoryStatus{
 		Level: v.Level.String(), Why: v.Why(), Used: b.used.Load(), Mapped: f.heap.Resident(),
 		Budget: f.cfg.MemoryBudget, Reserve: f.cfg.MemoryReserve, Held: b.merges.Load(), Refused: b.refused.Load(),
+		Reserved: x.reserved, Unused: b.unused.Load(), Lacking: x.lacking, OverQuota: x.over(), QuotaFull: x.full(), Lines: f.linesNow(),
 	}
 }
 
 // account notes what the region holds now. The caller holds mu.
 func (r *Region) account() {
-	if held := r.core.InUse(); held != r.held {
-		r.f.budget.used.Add(held - r.held)
-		r.held = held
+	held, b := r.core.InUse(), r.f.budget
+	if was := r.held.Swap(held); held != was {
+		b.used.Add(held - was)
+	}
+	if unused := max(0, r.granted.Load()-held); unused != r.unused {
+		b.unused.Add(unused - r.unused)
+		r.unused = unused
 	}
 }
 
-// short gives the error of a write for which there is no memory.
-func (b *budget) short() error {
-	limit := b.writes.Load()
-	if limit == 0 {
-		return nil
-	}
-	used := b.used.Load()
-	if used < limit && b.verdict.Load().Level < pressure.Refuse {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of %d bytes are used", ErrMemoryFull, used, limit)
-}
-
-// slow holds a writer up as long as the level asks for. The caller holds no lock.
-func (f *Fabric) slow() {
-	d := time.Duration(f.budget.delay.Load())
+// slow holds a writer up as long as its line asks for. The caller holds no lock.
+func (r *Region) slow() {
+	f := r.f
+	d := time.Duration(r.line().delay.Load())
 	if d == 0 {
 		return
 	}
@@ -111,10 +116,10 @@ func (f *Fabric) watchMemory() {
 	if f.cfg.MemorySample != nil {
 		x = f.cfg.MemorySample()
 	}
-	x.Used, x.Budget, x.Reserve = b.used.Load(), f.cfg.MemoryBudget, f.cfg.MemoryReserve
+	x.Used, x.Budget, x.Reserve, x.Reserved = b.used.Load(), f.cfg.MemoryBudget, f.cfg.MemoryReserve, b.unused.Load()
 	v := b.gauge.Observe(x, f.cfg.Now())
 	b.verdict.Store(&v)
-	b.delay.Store(int64(v.Delay))
+	b.observe(x, f.cfg.Now())
 	b.merges.Store(x.Budget > 0 && v.MergeRoom == 0)
 	if v.Changed {
 		f.cfg.Logger.Info("memory pressure", "level", v.Level, "why", v.Why(), "used", x.Used, "budget", x.Budget)
@@ -136,9 +141,12 @@ func (n *roster) memory() {
 	}
 }
 
-// holdsMerges reports whether what peers have must wait with them: disk or memory can take no more.
-func (f *Fabric) holdsMerges() error {
+// holdsMerges reports whether what peers have of a region must wait with them: disk or memory can take no more. The regions of the
+// fabric's own are small, and may bring the quota or the removal that makes room.
+func (f *Fabric) holdsMerges(region string) error {
 	switch {
+	case strings.HasPrefix(region, reservedPrefix):
+		return nil
 	case f.brimful():
 		return errUnsaved
 	case f.budget.merges.Load():
@@ -177,4 +185,5 @@ func (f *Fabric) collectMemory(ch chan<- prometheus.Metric) {
 	memoryMapped.send(ch, int(s.Mapped))
 	memoryBudget.send(ch, int(s.Budget))
 	memoryRefused.send(ch, int(s.Refused))
+	s.collectLines(ch)
 }

@@ -180,6 +180,7 @@ func (n *roster) tick() {
 	}
 	n.disk()
 	n.memory()
+	n.quotas()
 	n.tell()
 }
 

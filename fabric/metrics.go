@@ -36,6 +36,10 @@ const (
 var (
 	regionEntries  = regionMetric("entries", "Keys that show something.", gauge)
 	regionBytes    = regionMetric("bytes", "Bytes of keys and values, without indexes and causal metadata.", gauge)
+	regionHeld     = regionMetric("memory_bytes", "What the region takes of the node's memory budget.", gauge)
+	regionQuota    = regionMetric("quota_bytes", "What it may take. Absent if it has no quota.", gauge)
+	regionReserved = regionMetric("reserved_bytes", "What this node keeps for it. Absent if it has no reservation.", gauge)
+	regionRefused  = regionMetric("refused_writes_total", "Local writes refused for lack of memory or quota.", counter)
 	regionGhosts   = regionMetric("ghosts", "Removes that are remembered.", gauge)
 	regionWrites   = regionMetric("local_writes_total", "Dots issued here.", counter)
 	regionPushed   = regionMetric("pushed_writes_merged_total", "Pushed writes merged.", counter)
@@ -96,7 +100,7 @@ func (f *Fabric) unregisterMetrics() {
 // Describe lists the series.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range []metric{
-		regionEntries, regionBytes, regionGhosts, regionWrites, regionPushed, regionEarly, regionChunks, regionPruned,
+		regionEntries, regionBytes, regionHeld, regionQuota, regionReserved, regionRefused, regionGhosts, regionWrites, regionPushed, regionEarly, regionChunks, regionPruned,
 		regionSkewed, regionOrigins, regionEnded, regionLag, regionBehind, regionMissing, regionComplete, fabricRegions, fabricEntries, fabricSize, fabricGhosts,
 		fabricGaps, fabricLag, fabricPeers, fabricFrames,
 		fabricPushed, fabricSkipped, fabricPulls, fabricRounds, fabricPulled, fabricServed, fabricFailures,
@@ -104,6 +108,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 		diskFull, diskUnsaved, diskRefused,
+		memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
 	} {
 		ch <- m.desc
 	}
@@ -178,12 +183,18 @@ func (s *RegionStatus) collect(ch chan<- prometheus.Metric) {
 		m metric
 		n int
 	}{
-		{regionEntries, s.Entries}, {regionBytes, int(s.Bytes)}, {regionGhosts, s.Ghosts}, {regionOrigins, len(s.Context)},
+		{regionEntries, s.Entries}, {regionBytes, int(s.Bytes)}, {regionHeld, int(s.Memory.Held)}, {regionRefused, int(s.Memory.Refused)}, {regionGhosts, s.Ghosts}, {regionOrigins, len(s.Context)},
 		{regionWrites, int(s.Stats.LocalWrites)}, {regionPushed, int(s.Stats.PushApplied)}, {regionEarly, int(s.Stats.PushWaiting)},
 		{regionEnded, s.Ended.Origins}, {regionLag, int(worst.Writes)}, {regionMissing, int(worst.Missing)},
 		{regionChunks, int(s.Stats.ChunksMerged)}, {regionPruned, int(s.Stats.GhostsPruned)}, {regionSkewed, int(s.Stats.ClockSkewed)},
 	} {
 		x.m.send(ch, x.n, s.Name)
+	}
+	if m := s.Memory; m.Quota > 0 {
+		regionQuota.send(ch, int(m.Quota), s.Name)
+	}
+	if m := s.Memory; m.Reserve > 0 {
+		regionReserved.send(ch, int(m.Granted), s.Name)
 	}
 	regionBehind.sendFloat(ch, seconds(worst.BehindMS), s.Name)
 	if !s.Complete.UpTo.IsZero() {

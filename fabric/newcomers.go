@@ -44,7 +44,7 @@ func (f *Fabric) merge(frame []byte) (gap bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if f.holdsMerges() != nil {
+	if f.holdsMerges(name) != nil {
 		return true, nil // as if it had been lost: a pull brings it when there is room
 	}
 	r := f.known(name)

@@ -376,7 +376,7 @@ func (x *puller) letGo() {
 // merge merges messages under one lock.
 func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 	rc, r := x.open[id], x.named[id]
-	if err := x.m.f.holdsMerges(); err != nil {
+	if err := x.m.f.holdsMerges(r.name); err != nil {
 		return err
 	}
 	commit, late := r.changed(func(now int64) {

@@ -154,7 +154,7 @@ func (f *Fabric) checkTerms(name string, rc RegionConfig) error {
 	if f.cfg.MemoryBudget == 0 || is.wants() <= was.wants() {
 		return nil
 	}
-	limit := f.budget.writes.Load()
+	limit := f.budget.writes
 	var others int64
 	for _, r := range f.all() {
 		if r.name != name {
@@ -198,43 +198,113 @@ func (r *Region) Reservation() int64 { return r.terms().reserve }
 // holds mu.
 func (r *Region) share() pressure.Claim {
 	t := r.terms()
-	s := pressure.Claim{Class: t.class, Used: r.core.InUse(), Quota: t.quota, Reservation: r.granted}
+	s := pressure.Claim{Class: t.class, Used: r.core.InUse(), Quota: t.quota, Reservation: r.granted.Load()}
 	if r.system {
 		s.Class, s.Reservation = pressure.Guaranteed, s.Used
 	}
 	return s
 }
 
-// full gives the error of a write that the region's quota refuses. The caller holds mu.
+// full gives the error of a write that the region's quota refuses.
 func (r *Region) full() error {
-	quota := r.terms().quota
-	if quota == 0 || r.held < quota {
+	quota, held := r.terms().quota, r.held.Load()
+	if quota == 0 || held < quota {
 		return nil
 	}
 	return fmt.Errorf("%w: region %q holds %d bytes of %d: writes to it are refused until something is removed from it or its quota is raised "+
-		"(edgemem region create %s --quota SIZE); reads, removes and merges go on", ErrQuota, r.name, r.held, quota, r.name)
+		"(edgemem region create %s --quota SIZE); reads, removes and merges go on", ErrQuota, r.name, held, quota, r.name)
+}
+
+// shares is how the node's memory is divided, as of the last change of terms.
+type shares struct {
+	guaranteed bool      // some region is
+	quotas     []*Region // that have one
+	reserved   int64     // bytes, for all regions
+	lacking    int64     // that should be and could not
+	short      string    // says of which region
+}
+
+// full counts the regions that take no writes because of their quota, over those that are beyond it.
+func (x *shares) full() int { return x.count(0) }
+func (x *shares) over() int { return x.count(1) }
+
+func (x *shares) count(beyond int64) (n int) {
+	for _, r := range x.quotas {
+		if q := r.terms().quota; q > 0 && r.held.Load() >= q+beyond {
+			n++
+		}
+	}
+	return n
 }
 
 // grant divides what this node can reserve: all that was asked for, if it fits, else by priority and name until nothing is left. It is
 // called when terms changed, by one goroutine at a time.
 func (f *Fabric) grant() {
-	left := f.budget.writes.Load()
+	left := f.budget.writes
 	if f.cfg.MemoryBudget == 0 {
 		left = math.MaxInt64
 	}
+	x := &shares{}
 	var who []*Region
 	for _, r := range f.all() {
-		if r.agreed.Load() != nil {
+		t := r.terms()
+		x.guaranteed = x.guaranteed || t.class == pressure.Guaranteed
+		if t.quota > 0 {
+			x.quotas = append(x.quotas, r)
+		}
+		if t.reserve > 0 || r.granted.Load() > 0 {
 			who = append(who, r)
 		}
 	}
 	slices.SortStableFunc(who, func(a, b *Region) int { return cmp.Compare(a.terms().class, b.terms().class) })
 	for _, r := range who {
-		got := min(r.terms().wants(), left)
+		want := r.terms().wants()
+		got := min(want, left)
 		left -= got
+		x.reserved += got
+		if x.lacking += want - got; got < want && x.short == "" {
+			x.short = fmt.Sprintf("region %q has %d bytes of the %d that are to be reserved for it: all reservations together are more than the %d that this node has for writers",
+				r.name, got, want, f.budget.writes)
+		}
 		r.mu.Lock()
-		r.granted = got
+		r.granted.Store(got)
 		r.account()
 		r.mu.Unlock()
+	}
+	f.budget.shares.Store(x)
+}
+
+// quotaCalm is below how much of its quota a region is out of the alarm again, in per cent.
+const quotaCalm = 95
+
+// quotas raises the alarms of quotas and reservations, and ends them. The caller holds mu.
+func (n *roster) quotas() {
+	x := n.f.budget.shares.Load()
+	n.stand(AlarmReservation, x.short != "", x.short == "", func() string { return x.short })
+	worst, most := (*Region)(nil), int64(0)
+	for _, r := range x.quotas {
+		if q := r.terms().quota; q > 0 {
+			if part := int64(float64(r.held.Load()) / float64(q) * 100); part > most {
+				worst, most = r, part
+			}
+		}
+	}
+	n.stand(AlarmQuota, most >= 100, most < quotaCalm, func() string {
+		text := fmt.Sprintf("region %q holds %d bytes of its quota of %d", worst.name, worst.held.Load(), worst.terms().quota)
+		if more := x.full() - 1; more > 0 {
+			text += fmt.Sprintf(", and %d more are at theirs", more)
+		}
+		return text
+	})
+}
+
+// stand raises an alarm of this node or ends it. The caller holds mu.
+func (n *roster) stand(kind string, begins, ends bool, detail func() string) {
+	_, stands := n.own().alarms[kind]
+	switch {
+	case begins && !stands && !n.f.closed.Load():
+		n.putAlarm(kind, detail())
+	case ends && stands:
+		n.dropAlarm(n.f.cfg.Node, kind)
 	}
 }

@@ -1,7 +1,6 @@
 package fabric
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"strings"
@@ -40,10 +39,12 @@ type Region struct {
 	before   crdt.Context
 	beforeAt uint64
 
-	news    spans // when it changed; belongs to mu
-	held    int64 // bytes in memory, as of the last change; belongs to mu
-	granted int64 // bytes of this node's memory that are reserved for it; belongs to mu
-	mending bool  // nothing of it may leave this node; see mend
+	news    spans        // when it changed; belongs to mu
+	held    atomic.Int64 // bytes in memory, as of the last change
+	granted atomic.Int64 // bytes of this node's memory that are reserved for it
+	unused  int64        // of them; belongs to mu
+	refused atomic.Uint64
+	mending bool // nothing of it may leave this node; see mend
 
 	ghosts atomic.Int64  // as of the last change, with the origins that are below their lines
 	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away
@@ -147,7 +148,7 @@ func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) { return r.ap
 
 func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, error) {
 	if !shrinking && !r.system {
-		r.f.slow()
+		r.slow()
 	}
 	c, late, err := r.write(fn, shrinking)
 	if c.c == nil && err != nil {
@@ -175,8 +176,9 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 		if err := f.refuse(); err != nil {
 			return c, false, err
 		}
-		if err := cmp.Or(r.full(), f.budget.short()); err != nil && !shrinking {
+		if err := r.short(); err != nil && !shrinking {
 			f.budget.refused.Add(1)
+			r.refused.Add(1)
 			return c, false, err
 		}
 	}

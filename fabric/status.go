@@ -16,6 +16,7 @@ type RegionStatus struct {
 	Loading     bool                   `json:"loading,omitempty"` // reads are refused until a large pull is complete
 	Entries     int                    `json:"entries"`
 	Bytes       int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
+	Memory      RegionMemory           `json:"memory"`
 	Ghosts      int                    `json:"ghosts"`
 	Digest      string                 `json:"digest"` // equal on replicas with equal contexts
 	Context     crdt.Context           `json:"context"`
@@ -26,6 +27,30 @@ type RegionStatus struct {
 	Complete    Completeness           `json:"complete"`
 	Floors      map[crdt.Origin]uint64 `json:"floors,omitempty"`
 	Stats       crdt.Stats             `json:"stats"`
+}
+
+// RegionMemory is what a region takes of this node's memory, and what it may.
+type RegionMemory struct {
+	Held     int64    `json:"held_bytes"` // by its own account: records, indexes, causal metadata, ghosts
+	Priority Priority `json:"priority"`
+	Quota    int64    `json:"quota_bytes"`       // 0: none
+	Reserve  int64    `json:"reserve_bytes"`     // that nodes are to keep for it; 0: none
+	Granted  int64    `json:"granted_bytes"`     // that this one keeps
+	Full     bool     `json:"quota_full"`        // it takes no writes because of its quota
+	Refused  uint64   `json:"refused_writes"`    // for lack of memory or quota, since the node started
+	Refuses  string   `json:"refuses,omitempty"` // why writes are refused now
+}
+
+func (r *Region) memoryNow() RegionMemory {
+	t := r.terms()
+	m := RegionMemory{
+		Held: r.held.Load(), Priority: r.Priority(), Quota: t.quota, Reserve: t.reserve, Granted: r.granted.Load(),
+		Full: r.full() != nil, Refused: r.refused.Load(),
+	}
+	if err := r.short(); err != nil {
+		m.Refuses = err.Error()
+	}
+	return m
 }
 
 // Lag is how far a peer was behind, and ahead, when it was last heard of.
@@ -81,7 +106,7 @@ func (r *Region) statusAt(o *outlook) RegionStatus {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s := RegionStatus{
-		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Ghosts: r.core.Ghosts(),
+		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Memory: r.memoryNow(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),
 	}

@@ -50,7 +50,7 @@ const (
 // lattice is the table of the packages' boundaries. Test files are free to use the whole standard
 // library: they read golden files and start goroutines even where the package itself must not.
 // persist and p2p may see fabric in their tests alone, to prove that they satisfy its interfaces
-// and to run its conformance suites. Nothing may import cmd or test.
+// and to run its conformance suites. Nothing may import cmd or test, but for tests that need virtual time.
 var lattice = []layer{
 	{
 		dir: "crdt",
@@ -92,7 +92,7 @@ var lattice = []layer{
 			"github.com/quic-go/quic-go", "github.com/dgraph-io/badger/options", // settings of libp2p and go-ds-badger
 			sys, // dead links, and addresses that come and go
 		},
-		testOwn:   []string{"fabric"},
+		testOwn:   []string{"fabric", "test/bubble"},
 		testThird: []string{goleak},
 	},
 	{
@@ -101,17 +101,21 @@ var lattice = []layer{
 		third:     []string{metrics, rate, zstd},
 		noStd:     []string{"os"},
 		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory
-		testOwn:   []string{"persist/storetest"},
+		testOwn:   []string{"persist/storetest", "test/bubble"},
 		testThird: []string{goleak},
 	},
 	{
-		dir:   "cmd",
-		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric"},
-		third: []string{"*"},
+		dir:     "cmd",
+		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric"},
+		third:   []string{"*"},
+		testOwn: []string{"test/bubble"},
+	},
+	{
+		dir: "test/bubble", // virtual time, for tests alone
 	},
 	{
 		dir:   "test",
-		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric"},
+		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric", "test/bubble"},
 		third: []string{"*"},
 	},
 }

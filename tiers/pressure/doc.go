@@ -22,6 +22,7 @@
 //     a full node still converges.
 //   - Worse numbers never give a lower level. A level rises at once; it falls when the numbers have been better by a margin for a while.
 //   - The kernel's stall times never refuse writes by themselves, since another process of the machine may cause them.
+//   - What is kept for single regions and not used by them counts as used for writers and levels, not for merges: it is there.
 //   - GiveBack never asks for more than is needed, and touches a reservation only when nothing else is left.
 //   - Equal observations give equal verdicts.
 //

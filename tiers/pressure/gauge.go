@@ -13,6 +13,8 @@ type Reading struct {
 	Used    int64 // by the node's own account
 	Budget  int64
 	Reserve int64 // of the budget, kept for merges
+	// Reserved is what is kept for single regions and not used by them: it counts as used, for all but merges.
+	Reserved int64
 
 	CgroupUsed  int64 // its working set: without file pages that the kernel drops first
 	CgroupLimit int64
@@ -95,7 +97,7 @@ func (g *Gauge) Level() Level { return g.level }
 
 // Observe takes a reading at a time that is not before the last one's.
 func (g *Gauge) Observe(r Reading, now time.Time) Verdict {
-	v := Verdict{GiveBack: g.giveBack(r), WriteRoom: r.room(r.writable()), MergeRoom: r.room(r.Budget)}
+	v := Verdict{GiveBack: g.giveBack(r), WriteRoom: r.room(r.writable() - r.Reserved), MergeRoom: r.room(r.Budget)}
 	values := r.percents()
 	for i, t := range g.thresholds() {
 		g.signs[i].level = t.levelOf(values[i], g.margin(i), g.signs[i].level)
@@ -190,7 +192,7 @@ func (g *Gauge) giveBack(r Reading) int64 {
 	}
 	need := over(r.CgroupUsed, r.CgroupLimit, g.cfg.Cgroup)
 	if r.Budget > 0 {
-		need = max(need, over(r.Used, max(1, r.writable()), g.cfg.Own))
+		need = max(need, over(r.Used+r.Reserved, max(1, r.writable()), g.cfg.Own))
 	}
 	return max(0, min(need, r.Used))
 }
@@ -213,7 +215,7 @@ func (r Reading) room(line int64) int64 {
 func (r Reading) percents() [signs]float64 {
 	v := [signs]float64{some: r.SomePercent, full: r.FullPercent}
 	if r.Budget > 0 {
-		v[own] = percent(r.Used, r.writable())
+		v[own] = percent(r.Used+r.Reserved, r.writable())
 	}
 	if r.CgroupLimit > 0 {
 		v[cgroup] = percent(r.CgroupUsed, r.CgroupLimit)
@@ -233,6 +235,9 @@ func (r Reading) describe(sign int, from float64) string {
 	p := r.percents()[sign]
 	switch sign {
 	case own:
+		if r.Reserved > 0 {
+			return fmt.Sprintf("own use %s and reserved %s of %s for writers, %.1f %% (from %g %%)", size(r.Used), size(r.Reserved), size(r.writable()), p, from)
+		}
 		return fmt.Sprintf("own use %s of %s for writers, %.1f %% (from %g %%)", size(r.Used), size(r.writable()), p, from)
 	case cgroup:
 		return fmt.Sprintf("cgroup %s of %s, %.1f %% (from %g %%)", size(r.CgroupUsed), size(r.CgroupLimit), p, from)

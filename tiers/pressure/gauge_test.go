@@ -40,6 +40,7 @@ func TestLevelsByEachNumber(t *testing.T) {
 		{"demote", of(900), Demote, "demote: own use"},
 		{"slow", of(950), Slow, "slow: own use"},
 		{"refuse at the reserve", of(1000), Refuse, "refuse: own use"},
+		{"reserved and not used", Reading{Used: 400 * mib, Budget: 1100 * mib, Reserve: 100 * mib, Reserved: 500 * mib}, Demote, "own use 400.0 MiB and reserved 500.0 MiB of 1000.0 MiB for writers, 90.0 %"},
 		{"no limit known", Reading{Used: 1 << 50}, None, ""},
 		{"a reserve that is all", Reading{Budget: mib, Reserve: mib}, Refuse, "0 B of 0 B for writers"},
 		{"cgroup", Reading{CgroupUsed: 93 * mib, CgroupLimit: 100 * mib}, Demote, "cgroup 93.0 MiB of 100.0 MiB, 93.0 % (from 92 %)"},
@@ -128,7 +129,9 @@ func randomReading(rng *rand.Rand) Reading {
 }
 
 func worsen(rng *rand.Rand, r Reading) Reading {
-	switch rng.IntN(4) {
+	switch rng.IntN(5) {
+	case 4:
+		r.Reserved += rng.Int64N(100 * mib)
 	case 0:
 		r.Used += rng.Int64N(100 * mib)
 	case 1:
@@ -155,6 +158,21 @@ func TestMergesOutlastWriters(t *testing.T) {
 	}
 	if v := gauge(t).Observe(Reading{}, start); v.MergeRoom != math.MaxInt64 || v.WriteRoom != math.MaxInt64 {
 		t.Errorf("without limits: %+v", v)
+	}
+}
+
+// TestReservedIsFreeForMerges: what is kept for single regions limits writers, and is given back by others, but merges may have it.
+func TestReservedIsFreeForMerges(t *testing.T) {
+	t.Parallel()
+	r := of(400)
+	r.Reserved = 500 * mib
+	v := gauge(t).Observe(r, start)
+	if v.WriteRoom != 100*mib || v.MergeRoom != 700*mib || v.GiveBack != 100*mib {
+		t.Errorf("%+v", v)
+	}
+	r.Reserved = 5000 * mib
+	if v := gauge(t).Observe(r, start); v.Level != Refuse || v.WriteRoom != 0 || v.MergeRoom != 700*mib || v.GiveBack != 400*mib {
+		t.Errorf("more than there is: %+v", v)
 	}
 }
 

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
 )
 
 func regionCommand() *cobra.Command {
@@ -24,6 +27,7 @@ func regionCommand() *cobra.Command {
 what SELECT chooses in the Redis protocol. 'default' always exists and is database 0;
 others come into being by 'region create', or when first written to.`,
 		Example: `  edgemem region create orders --ack disk
+  edgemem region create tenant-7 --quota 100MiB --priority best-effort
   edgemem region list
   printf 'SELECT orders\nSET o:17 open\n' | redis-cli -p 7379`,
 	}, regionCreateCommand(), regionListCommand(), regionShowCommand(), regionDeleteCommand())
@@ -32,47 +36,116 @@ others come into being by 'region create', or when first written to.`,
 func regionCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Create a region, or change what its writes wait for and how they show",
-		Long: `Create a region on every node. --ack says what its writes wait for before they are
-acknowledged: memory (applied here, on disk soon after) or disk (synced: no crash
-loses them). --consistency says when other nodes show them: eventual (as they come) or
-causal (never before all that their writer had seen of the region; reads answer LOADING
-while a pull of more than 64 MiB, or 8 MiB on a device, comes in). On a region that exists it changes
-that, for writes from then on; without --consistency that stays as it is.`,
-		Example: `  edgemem region create orders --ack disk
-  edgemem region create chat --consistency causal`,
+		Short: "Create a region, or change what its writes wait for, how they show and what memory it has",
+		Long: `Create a region on every node, or change one that exists: what no flag names stays as it
+is, for a new region the default.
+
+--ack says what writes wait for before they are acknowledged: memory (applied here, on
+disk soon after) or disk (synced: no crash loses them). --consistency says when other
+nodes show them: eventual (as they come) or causal (never before all that their writer
+had seen of the region; reads answer LOADING while a pull of more than 64 MiB, or 8 MiB
+on a device, comes in).
+
+--quota is what the region may take of the memory of each node that holds it, by what
+'region list' shows as HELD. At it local writes are refused (-OOM), by one write or
+pipeline beyond it; removes and merges go on, so a region can be over its quota where
+much was written elsewhere meanwhile. --reserve is what each node keeps for it: what the
+region does not use of that is refused to others' writes as if it were used. A node on
+which all reservations do not fit refuses a new one, and raises an alarm where one was
+made elsewhere. 'none' takes either back.
+
+--priority says who gives way first as a node's memory runs short: best-effort, then
+burstable, then guaranteed. Writes of the best priority that a node has are slowed down
+from 95 % of what its budget leaves to writers, and refused at 100 %; each priority
+below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 90 %.`,
+		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
+  edgemem region create chat --consistency causal
+  edgemem region create tenant-7 --quota 100MiB --priority best-effort
+  edgemem region create tenant-7 --quota none`,
 		Args: args(1, 1, "one NAME"),
 	}
 	addClient(cmd)
 	o := outputFlag(cmd)
-	ack := cmd.Flags().String("ack", "memory", "what writes wait `FOR`: memory or disk")
-	_ = cmd.RegisterFlagCompletionFunc("ack", cobra.FixedCompletions([]string{"memory", "disk"}, cobra.ShellCompDirectiveNoFileComp)) // only fails for a flag that does not exist
-	consistency := cmd.Flags().String("consistency", "", "when other nodes show writes, `HOW`: eventual or causal (default: as it is, and eventual where it is new)")
-	_ = cmd.RegisterFlagCompletionFunc("consistency", cobra.FixedCompletions([]string{"eventual", "causal"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error {
-		if *consistency != "" && *consistency != "eventual" && *consistency != "causal" {
-			return usagef("--consistency %q: want eventual or causal", *consistency)
+	var want control.RegionOptions
+	words := map[string][]string{
+		"ack": {"memory", "disk"}, "consistency": {"eventual", "causal"}, "priority": {"guaranteed", "burstable", "best-effort"},
+	}
+	cmd.Flags().StringVar(&want.Ack, "ack", "", "what writes wait `FOR`: memory or disk (default: as it is, and memory where it is new)")
+	cmd.Flags().StringVar(&want.Consistency, "consistency", "", "when other nodes show writes, `HOW`: eventual or causal (default: as it is, and eventual where it is new)")
+	cmd.Flags().StringVar(&want.Priority, "priority", "", "`WHO` gives way when memory is short: guaranteed, burstable or best-effort (default: as it is, and burstable where it is new)")
+	quota := cmd.Flags().String("quota", "", "`SIZE` that it may take of each node's memory, such as 100MiB, or none (default: as it is, and none where it is new)")
+	reserve := cmd.Flags().String("reserve", "", "`SIZE` that each node keeps for it, such as 64MiB, or none (default: as it is, and none where it is new)")
+	for name, list := range words {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)) // only fails for a flag that does not exist
+	}
+	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) (err error) {
+		for _, name := range slices.Sorted(maps.Keys(words)) {
+			if v := cmd.Flag(name).Value.String(); cmd.Flag(name).Changed && !slices.Contains(words[name], v) {
+				return usagef("--%s %q: want %s", name, v, oneOf(words[name]))
+			}
 		}
-		if *ack != "memory" && *ack != "disk" {
-			return usagef("--ack %q: want memory or disk", *ack)
+		if want.QuotaBytes, err = sizeFlag(cmd, "quota", *quota); err != nil {
+			return err
 		}
-		r, err := c.CreateRegion(ctx, args[0], *ack, *consistency)
+		if want.ReserveBytes, err = sizeFlag(cmd, "reserve", *reserve); err != nil {
+			return err
+		}
+		r, err := c.CreateRegion(ctx, args[0], want)
 		if err != nil {
 			return err
 		}
 		if o.json() {
 			return printJSON(cmd.OutOrStdout(), r)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s, %s consistency\n", r.Name, r.Ack, r.Consistency)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s, %s consistency, %s\n", r.Name, r.Ack, r.Consistency, termsOf(r))
 		return err
 	})
 	return cmd
 }
 
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// sizeFlag reads a size that may be taken back: 0 if the flag is not there, -1 for none.
+func sizeFlag(cmd *cobra.Command, name, text string) (int64, error) {
+	if !cmd.Flag(name).Changed {
+		return 0, nil
+	}
+	if text == "none" || text == "0" {
+		return fabric.Unlimited, nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return 0, usagef("--%s %q: want a size such as 100MiB, or none", name, text)
+	}
+	return int64(n), nil
+}
+
+// termsOf says what memory a region has, in few words.
+func termsOf(r control.Region) string {
+	m := r.Memory
+	text := string(m.Priority)
+	if m.Quota > 0 {
+		text += ", quota " + formatBytes(m.Quota)
+	}
+	switch {
+	case m.Reserve > m.Granted:
+		text += fmt.Sprintf(", %s of %s reserved here", formatBytes(m.Granted), formatBytes(m.Reserve))
+	case m.Reserve > 0:
+		text += ", " + formatBytes(m.Reserve) + " reserved"
+	}
+	return text
+}
+
 func regionListCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the regions that this node holds",
+		Use:   "list",
+		Short: "List the regions that this node holds",
+		Long: `List the regions that this node holds. SIZE is that of keys and values as they were written, HELD what the region takes
+of the node's memory with its indexes and causal metadata (and what part that is of its quota), MEMORY its priority, quota
+and reservation. FULL: its writes are refused; 'region show' says why.`,
 		Example: "  edgemem region list -o json | jq -r '.[].name'",
 		Args:    args(0, 0, ""),
 	}
@@ -155,11 +228,23 @@ func nameOf(id string, names map[string]string) string {
 
 func printRegions(w io.Writer, regions []control.Region, names map[string]string) error {
 	t := newTable(w)
-	t.row("REGION", "ACK", "CONSISTENCY", "ENTRIES", "SIZE", "DIGEST", "COMPLETE", "LAG")
+	t.row("REGION", "ACK", "CONSISTENCY", "ENTRIES", "SIZE", "HELD", "MEMORY", "DIGEST", "COMPLETE", "LAG")
 	for _, r := range regions {
-		t.row(r.Name, string(r.Ack), consistencyOf(r), formatCount(r.Entries), formatBytes(r.Bytes), short(r.Digest, 12), completeSummary(r), lagSummary(r, names))
+		t.row(r.Name, string(r.Ack), consistencyOf(r), formatCount(r.Entries), formatBytes(r.Bytes), heldOf(r), termsOf(r), short(r.Digest, 12), completeSummary(r), lagSummary(r, names))
 	}
 	return t.Flush()
+}
+
+// heldOf is what the region takes of the memory, and that it takes no writes.
+func heldOf(r control.Region) string {
+	text := formatBytes(r.Memory.Held)
+	if q := r.Memory.Quota; q > 0 {
+		text += fmt.Sprintf(" (%d %%)", int64(float64(r.Memory.Held)/float64(q)*100))
+	}
+	if r.Memory.Refuses != "" {
+		text += " FULL"
+	}
+	return text
 }
 
 // printContext lists what was seen of each origin: of those that write, and of all if asked.
@@ -297,6 +382,17 @@ func consistencyOf(r control.Region) string {
 	return string(r.Consistency)
 }
 
+// refusedOf says what came of that.
+func refusedOf(r control.Region) (text string) {
+	if n := r.Memory.Refused; n > 0 {
+		text = fmt.Sprintf("; %s writes were refused", formatCount(int(n)))
+	}
+	if why := r.Memory.Refuses; why != "" {
+		text += "\n\t" + why
+	}
+	return text
+}
+
 func printRegion(w io.Writer, r control.Region, names map[string]string, all bool) error {
 	t := newTable(w)
 	t.row("region", r.Name)
@@ -304,6 +400,7 @@ func printRegion(w io.Writer, r control.Region, names map[string]string, all boo
 	t.row("consistency", consistencyOf(r))
 	t.row("entries", formatCount(r.Entries))
 	t.row("size", formatBytes(r.Bytes)+" of keys and values")
+	t.row("memory", heldOf(r)+", "+termsOf(r)+refusedOf(r))
 	t.row("ghosts", formatCount(r.Ghosts))
 	t.row("digest", r.Digest)
 	t.row("complete", completeLines(r, names))

@@ -119,8 +119,23 @@ func memory(n control.Node) string {
 		budget = fmt.Sprintf("%d %% of the budget of %s", m.Used*100/m.Budget, formatBytes(m.Budget))
 	}
 	text := fmt.Sprintf("%s in regions, %s; %s resident", formatBytes(m.Used), budget, formatBytes(m.ResidentBytes))
+	if m.Reserved > 0 {
+		text += fmt.Sprintf("; %s reserved, %s of it unused", formatBytes(m.Reserved), formatBytes(m.Unused))
+	}
 	if m.Level != "none" {
 		text += fmt.Sprintf("; pressure %s: %s", m.Level, m.Why)
+	}
+	var refused []string
+	for _, l := range m.Lines {
+		if l.Refuses {
+			refused = append(refused, string(l.Priority))
+		}
+	}
+	if len(refused) > 0 {
+		text += "; writes are refused to " + strings.Join(refused, ", ")
+	}
+	if m.QuotaFull > 0 {
+		text += fmt.Sprintf("; %s regions are at their quota", formatCount(m.QuotaFull))
 	}
 	return text
 }

@@ -53,6 +53,15 @@ func RegionOf(s fabric.RegionStatus) Region {
 	return r
 }
 
+// RegionOptions say how a region is to be. What is empty or 0 stays as it is; bytes of -1 are none.
+type RegionOptions struct {
+	Ack          string `json:"ack,omitempty"`         // memory or disk
+	Consistency  string `json:"consistency,omitempty"` // eventual or causal
+	Priority     string `json:"priority,omitempty"`    // guaranteed, burstable or best-effort
+	QuotaBytes   int64  `json:"quota_bytes,omitempty"`
+	ReserveBytes int64  `json:"reserve_bytes,omitempty"`
+}
+
 // Peer is another member that this node knows. What has to do with a connection is empty without one.
 type Peer struct {
 	ID        string    `json:"id"`
@@ -200,7 +209,7 @@ type Backend interface {
 	Checkpoint(ctx context.Context) (Checkpoint, error)
 	Doctor(ctx context.Context) (*doctor.Report, error)
 	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
-	CreateRegion(ctx context.Context, name, ack, consistency string) (Region, error)
+	CreateRegion(ctx context.Context, name string, o RegionOptions) (Region, error)
 	ShowRegion(name string) (Region, error)
 	DeleteRegion(ctx context.Context, name string) error
 	Get(region, key string) (Entry, error)

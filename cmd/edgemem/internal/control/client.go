@@ -97,10 +97,9 @@ func (c *Client) Scrub(ctx context.Context, region string) (rep ScrubReport, err
 	return rep, c.call(ctx, http.MethodPost, "/v1/scrub?"+q.Encode(), nil, &rep)
 }
 
-// CreateRegion makes a region; ack is "memory", "disk" or "" for the default, consistency "eventual", "causal" or "" for what it
-// has.
-func (c *Client) CreateRegion(ctx context.Context, name, ack, consistency string) (r Region, err error) {
-	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, ack, consistency}, &r)
+// CreateRegion makes a region, or changes one.
+func (c *Client) CreateRegion(ctx context.Context, name string, o RegionOptions) (r Region, err error) {
+	return r, c.call(ctx, http.MethodPost, "/v1/regions", createRequest{name, o}, &r)
 }
 
 // ShowRegion describes one region.

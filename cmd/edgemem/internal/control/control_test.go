@@ -78,7 +78,7 @@ func (f *fake) Doctor(context.Context) (*doctor.Report, error) {
 func (f *fake) ClearAlarms(_ context.Context, kind, node string) (int, error) {
 	return len(kind + node), nil
 }
-func (f *fake) CreateRegion(_ context.Context, name, ack, _ string) (Region, error) {
+func (f *fake) CreateRegion(_ context.Context, name string, o RegionOptions) (Region, error) {
 	return Region{}, fmt.Errorf("%w: region %q", ErrInvalid, name)
 }
 func (f *fake) ShowRegion(name string) (Region, error) {
@@ -174,7 +174,7 @@ func TestErrorsKeepTheirKindAcrossTheSocket(t *testing.T) {
 	ctx := t.Context()
 	_, notFound := c.Get(ctx, "default", "k")
 	_, noRegion := c.ShowRegion(ctx, "none")
-	_, invalid := c.CreateRegion(ctx, "x y", "disk", "")
+	_, invalid := c.CreateRegion(ctx, "x y", RegionOptions{Ack: "disk"})
 	_, badTTL := c.Invite(ctx, -1, 1)
 	tooLarge := c.Set(ctx, "default", "k", make([]byte, crdt.MaxValueBytes+1))
 	for name, e := range map[string]struct{ got, want error }{

@@ -171,9 +171,8 @@ func (s *Server) scrub(w http.ResponseWriter, r *http.Request) {
 }
 
 type createRequest struct {
-	Name        string `json:"name"`
-	Ack         string `json:"ack"`
-	Consistency string `json:"consistency,omitempty"`
+	Name string `json:"name"`
+	RegionOptions
 }
 
 func (s *Server) createRegion(w http.ResponseWriter, r *http.Request) {
@@ -181,7 +180,7 @@ func (s *Server) createRegion(w http.ResponseWriter, r *http.Request) {
 	if !readJSON(w, r, &req) {
 		return
 	}
-	region, err := s.backend.CreateRegion(r.Context(), req.Name, req.Ack, req.Consistency)
+	region, err := s.backend.CreateRegion(r.Context(), req.Name, req.RegionOptions)
 	reply(w, region, err)
 }
 

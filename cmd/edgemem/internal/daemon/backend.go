@@ -47,8 +47,10 @@ func (b backend) ClearAlarms(ctx context.Context, kind, node string) (int, error
 	return n, explain(err)
 }
 
-func (b backend) CreateRegion(ctx context.Context, name, ack, consistency string) (control.Region, error) {
-	rc := fabric.RegionConfig{Ack: fabric.Ack(ack), Consistency: fabric.Consistency(consistency)}
+func (b backend) CreateRegion(ctx context.Context, name string, o control.RegionOptions) (control.Region, error) {
+	rc := fabric.RegionConfig{
+		Ack: fabric.Ack(o.Ack), Consistency: fabric.Consistency(o.Consistency), Priority: fabric.Priority(o.Priority), Quota: o.QuotaBytes, Reserve: o.ReserveBytes,
+	}
 	if _, err := b.fabric.CreateRegion(ctx, name, rc); err != nil {
 		return control.Region{}, explain(err)
 	}
@@ -177,7 +179,7 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, fabric.ErrNoRegion), errors.Is(err, fabric.ErrNoNode):
 		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
-	case errors.Is(err, fabric.ErrRegionName), errors.Is(err, fabric.ErrAmbiguous), errors.Is(err, fabric.ErrNoAlarm):
+	case errors.Is(err, fabric.ErrRegionName), errors.Is(err, fabric.ErrBadTerms), errors.Is(err, fabric.ErrAmbiguous), errors.Is(err, fabric.ErrNoAlarm):
 		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
 	default:
 		return err

@@ -196,7 +196,7 @@ func errorWord(err error) string {
 		return "LOADING " // they try again
 	case errors.Is(err, fabric.ErrDiskFull):
 		return "MISCONF " // what Redis says when it cannot write to its disk
-	case errors.Is(err, fabric.ErrMemoryFull):
+	case errors.Is(err, fabric.ErrMemoryFull), errors.Is(err, fabric.ErrQuota):
 		return "OOM "
 	default:
 		return "ERR "

@@ -50,3 +50,39 @@ func TestMemoryBudgetRefusesWrites(t *testing.T) {
 	p.want("+OK", "SET", "again", val)
 	p.want(":10000", "STRLEN", "again")
 }
+
+// TestQuotaRefusesWrites: a region at its quota is refused with its name and what to do; another one is not, and what removes goes on.
+func TestQuotaRefusesWrites(t *testing.T) {
+	t.Parallel()
+	var f *fabric.Fabric
+	_, addr := start(t, func(c *Config) {
+		var err error
+		if f, err = fabric.Open(t.Context(), fabric.Config{Name: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		c.Fabric = f
+	})
+	if _, err := f.CreateRegion(t.Context(), "tenant", fabric.RegionConfig{Quota: 100_000}); err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, addr)
+	p.want("+OK", "SELECT", "tenant")
+	val, got := strings.Repeat("v", 10_000), ""
+	for n := 0; !strings.HasPrefix(got, "-"); n++ {
+		if got = p.do("SET", fmt.Sprint("k", n), val).String(); n > 20 {
+			t.Fatalf("SET %d: %.100s", n, got)
+		}
+	}
+	for _, part := range []string{"-OOM ", `region "tenant" holds `, " bytes of 100000", "edgemem region create tenant --quota SIZE"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("%q does not say %q", got, part)
+		}
+	}
+	p.want(":10000", "STRLEN", "k0")
+	p.want("+OK", "SELECT", "0")
+	p.want("+OK", "SET", "k", val)
+	p.want("+OK", "SELECT", "tenant")
+	p.want(":2", "DEL", "k0", "k1")
+	p.want("+OK", "SET", "again", val)
+}
