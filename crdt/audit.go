@@ -98,6 +98,8 @@ type audit struct {
 
 	away, lost int
 	awayBytes  int64
+	packed     int
+	packedSize int64
 	lostSum    uint64
 
 	use [purposes]int64
@@ -192,6 +194,10 @@ func (a *audit) cell(c *cell) {
 		if s.away {
 			a.away++
 			a.awayBytes += int64(s.size)
+			if s.packed != nil {
+				a.packed++
+				a.packedSize += int64(len(s.packed))
+			}
 			a.want(s.tag == TagReg && s.val == nil, "a value of tag %d is away in %q", s.tag, c.key)
 		}
 		if s.lost {
@@ -254,6 +260,7 @@ func (a *audit) totals() {
 	a.want(a.ghosts == r.ghosts, "%d ghosts, recomputed %d", r.ghosts, a.ghosts)
 	a.want(a.bytes == r.bytes, "%d bytes, recomputed %d", r.bytes, a.bytes)
 	a.want(a.away == r.away && a.awayBytes == r.awayBytes, "%d values of %d bytes are away, recomputed %d of %d", r.away, r.awayBytes, a.away, a.awayBytes)
+	a.want(a.packed == r.packed && a.packedSize == r.packedSize, "%d values are packed to %d bytes, recomputed %d to %d", r.packed, r.packedSize, a.packed, a.packedSize)
 	a.want(a.lost == r.lost && a.lostSum == r.lostSum, "%d values are lost, recomputed %d", r.lost, a.lost)
 	a.want(a.expiring == r.expiring, "%d entries expire, recomputed %d", r.expiring, a.expiring)
 	a.want(a.flushes == r.flushes, "%d ghosts of the whole region, recomputed %d", r.flushes, a.flushes)

@@ -69,17 +69,30 @@ func (r *Region) value(c *cell, s *sibling) ([]byte, error) {
 	if !s.away || s.val != nil {
 		return s.val, nil
 	}
-	key := r.cellKey(c.key, c.kind, c.sub)
+	if s.packed != nil {
+		val, err := r.unpacked(c, s)
+		if err == nil || r.cfg.Values == nil {
+			s.val = val
+			return val, r.unreadable(c, err)
+		}
+	}
 	err := errLost
 	if !s.lost {
 		var rec []byte
-		if rec, err = r.readRecord(key); err == nil {
+		if rec, err = r.readRecord(r.cellKey(c.key, c.kind, c.sub)); err == nil {
 			if s.val, err = r.valueIn(rec, c, s); err == nil {
 				return s.val, nil
 			}
 		}
 	}
-	return nil, &UnreadableError{Region: r.cfg.Name, Key: string(c.key), Sub: string(c.sub), Record: key, Err: err}
+	return nil, r.unreadable(c, err)
+}
+
+func (r *Region) unreadable(c *cell, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &UnreadableError{Region: r.cfg.Name, Key: string(c.key), Sub: string(c.sub), Record: r.cellKey(c.key, c.kind, c.sub), Err: err}
 }
 
 func (r *Region) readRecord(key []byte) ([]byte, error) {
@@ -133,6 +146,15 @@ func (r *Region) sendAway(c *cell, s *sibling) {
 	r.awayBytes += int64(s.size)
 }
 
+// leave is sendAway for a value that may be packed.
+func (r *Region) leave(c *cell, s *sibling) {
+	if s.packed != nil {
+		r.forgetPacked(s)
+		return
+	}
+	r.sendAway(c, s)
+}
+
 // comeBack puts it in again.
 func (r *Region) comeBack(s *sibling, val []byte) {
 	r.forgetAway(s)
@@ -143,6 +165,9 @@ func (r *Region) comeBack(s *sibling, val []byte) {
 func (r *Region) forgetAway(s *sibling) {
 	r.away--
 	r.awayBytes -= int64(s.size)
+	if s.packed != nil {
+		r.forgetPacked(s)
+	}
 	if s.lost {
 		r.lost--
 		r.lostSum ^= s.hash
@@ -151,11 +176,24 @@ func (r *Region) forgetAway(s *sibling) {
 
 // leaves reports whether a sibling's value may leave memory.
 func (r *Region) leaves(s *sibling) bool {
-	return s.tag == TagReg && !s.away && len(s.val) >= r.cfg.MinAway
+	return s.tag == TagReg && (s.packed != nil || !s.away && len(s.val) >= r.cfg.MinAway)
+}
+
+// takes is how many bytes a sibling's value takes in memory.
+func (s *sibling) takes() int {
+	switch {
+	case s.packed != nil:
+		return len(s.packed)
+	case s.away:
+		return 0
+	}
+	return len(s.val)
 }
 
 // AwayValues is how many values are on disk alone, and how many bytes they have.
-func (r *Region) AwayValues() (n int, bytes int64) { return r.away, r.awayBytes }
+func (r *Region) AwayValues() (n int, bytes int64) {
+	return r.away - r.packed, r.awayBytes - r.packedBytes
+}
 
 // LostValues is how many of them can certainly not be read back.
 func (r *Region) LostValues() int { return r.lost }
@@ -182,8 +220,8 @@ func (r *Region) evict(ref uint64) (freed int) {
 	s.load(c, ref)
 	for i := range c.sibs {
 		if x := &c.sibs[i]; r.leaves(x) {
-			freed += len(x.val)
-			r.sendAway(c, x)
+			freed += x.takes()
+			r.leave(c, x)
 		}
 	}
 	if freed > 0 {
@@ -218,7 +256,7 @@ func (r *Region) EachEvictable(from uint64, most int, fn func(id uint64, bytes i
 
 // evictable is how many bytes of a record may leave. It loads the cell.
 func (r *Region) evictable(c *cell, e entry, ref uint64) (bytes int) {
-	if f := e.s.mem.Bytes(ref)[0] & bodyMask; f != bodySibling && f != bodyList {
+	if f := e.s.mem.Bytes(ref)[0] & bodyMask; f != bodySibling && f != bodyList && e.s.mem.Bytes(ref)[0]&recordPack == 0 {
 		return 0
 	}
 	e.load(c, ref)
@@ -228,7 +266,7 @@ func (r *Region) evictable(c *cell, e entry, ref uint64) (bytes int) {
 func (r *Region) evictableIn(c *cell) (bytes int) {
 	for i := range c.sibs {
 		if r.leaves(&c.sibs[i]) {
-			bytes += len(c.sibs[i].val)
+			bytes += c.sibs[i].takes()
 		}
 	}
 	return bytes
@@ -341,7 +379,7 @@ func appendAway(b []byte, s *sibling) []byte {
 
 func (s *sibling) takeAway(b []byte) (rest []byte) {
 	n, b := number(b)
-	s.away, s.lost, s.size, s.val = true, n&1 != 0, uint32(n>>1), nil
+	s.away, s.lost, s.size, s.val, s.packed = true, n&1 != 0, uint32(n>>1), nil, nil
 	s.hash = binary.LittleEndian.Uint64(b)
 	return b[8:]
 }

@@ -89,6 +89,8 @@ type sibling struct {
 	lost bool   // and cannot be read
 	size uint32 // of a value that is away,
 	hash uint64 // and its siblingHash
+	// The value, packed (pack.go); nil where it is not. One that is packed counts as away.
+	packed []byte
 }
 
 // cell holds the live siblings and the ghosts of one position: a handle on a record, see store.go. It is written to by

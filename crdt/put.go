@@ -70,7 +70,7 @@ func (c *cell) reread(s *store) {
 		_, b = dotOf(b)
 		_, b = stamp(b, p.flags&recordWide != 0)
 		c.sibs[0].val, _ = cut(b)
-	} else if p.flags&bodyMask == bodyList {
+	} else if p.flags&bodyMask == bodyList || p.flags&recordPack != 0 {
 		p.decode(c)
 	}
 }

@@ -70,6 +70,10 @@ type Config struct {
 	Values Values
 	// MinAway is the least length of a value that leaves, bytes. 0 means DefaultAway.
 	MinAway int
+	// Packer compresses values that are large and cold. nil: none are.
+	Packer Packer
+	// MinPack is the least length of a value that is packed, bytes. 0 means DefaultPack.
+	MinPack int
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -117,10 +121,12 @@ type Region struct {
 	loading   bool // a record of the durable image, which need not be written again
 	loadAway  bool // its values stay on disk
 
-	away, lost int // values that are on disk alone, and those of them that cannot be read
-	awayBytes  int64
-	lostSum    uint64 // XOR of the hashes of those
-	stats      Stats
+	away, lost              int // values that are on disk alone, and those of them that cannot be read
+	awayBytes               int64
+	packed                  int // those of them that are in memory, packed
+	packedBytes, packedSize int64
+	lostSum                 uint64 // XOR of the hashes of those
+	stats                   Stats
 }
 
 // Stats counts what happened to a replica since it was opened.
@@ -161,6 +167,9 @@ func NewRegion(cfg Config) *Region {
 	}
 	if cfg.MinAway <= 0 {
 		cfg.MinAway = DefaultAway
+	}
+	if cfg.MinPack <= 0 {
+		cfg.MinPack = DefaultPack
 	}
 	if cfg.Small == 0 {
 		cfg.Small = DefaultSmall

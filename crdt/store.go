@@ -70,6 +70,7 @@ const (
 	recordDirty = 1 << 2 // listed in Region.dirty
 	recordNamed = 1 << 3 // the cell has a name
 	recordWide  = 1 << 4 // the stamp is told in eight bytes
+	recordPack  = 1 << 7 // of bodyAway: the value is here, packed
 
 	bodyList    = 0 << 5
 	bodySibling = 1 << 5
@@ -182,7 +183,9 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	switch {
 	case len(c.sibs) == 1 && len(c.ghosts) == 0:
 		if flags, tag = bodySibling, c.sibs[0].tag; c.sibs[0].away {
-			flags = bodyAway
+			if flags = bodyAway; c.sibs[0].packed != nil {
+				flags |= recordPack
+			}
 		}
 		if wideStamp(c.sibs[0].hlc) {
 			flags |= recordWide
@@ -222,7 +225,9 @@ func (s *store) encode(c *cell, head uint64) []byte {
 		b = appendBytes(appendStamp(appendDotOf(b, x.tip), x.hlc), x.val)
 	case bodyAway:
 		x := &c.sibs[0]
-		b = appendAway(appendStamp(appendDotOf(b, x.tip), x.hlc), x)
+		if b = appendAway(appendStamp(appendDotOf(b, x.tip), x.hlc), x); x.packed != nil {
+			b = appendBytes(b, x.packed)
+		}
 	case bodyGhost:
 		b = appendDotOf(b, c.ghosts[0])
 	default:
@@ -239,6 +244,7 @@ func (s *store) encode(c *cell, head uint64) []byte {
 const (
 	listHere = 0
 	listAway = 1
+	listPack = 2 // as listAway, and the packed value
 )
 
 func appendLists(b []byte, c *cell) []byte {
@@ -247,9 +253,12 @@ func appendLists(b []byte, c *cell) []byte {
 		x := &c.sibs[i]
 		b = appendDotOf(append(b, byte(x.tag)), x.tip)
 		b = binary.LittleEndian.AppendUint64(b, uint64(x.hlc))
-		if x.away {
+		switch {
+		case x.packed != nil:
+			b = appendBytes(appendAway(append(b, listPack), x), x.packed)
+		case x.away:
 			b = appendAway(append(b, listAway), x)
-		} else {
+		default:
 			b = appendBytes(append(b, listHere), x.val)
 		}
 	}
@@ -279,10 +288,13 @@ func (p *packed) decode(c *cell) {
 			x := sibling{tag: Tag(b[0])}
 			x.tip, b = dotOf(b[1:])
 			x.hlc, b = HLC(binary.LittleEndian.Uint64(b)), b[8:]
-			if away := b[0] == listAway; away {
-				b = x.takeAway(b[1:])
-			} else {
+			switch form := b[0]; form {
+			case listHere:
 				x.val, b = cut(b[1:])
+			default:
+				if b = x.takeAway(b[1:]); form == listPack {
+					x.packed, b = cut(b)
+				}
 			}
 			c.sibs = append(c.sibs, x)
 		}
@@ -303,7 +315,9 @@ func (p *packed) sibling() (x sibling) {
 	x.tip, b = dotOf(b)
 	x.hlc, b = stamp(b, p.flags&recordWide != 0)
 	if p.flags&bodyMask == bodyAway {
-		x.takeAway(b)
+		if b = x.takeAway(b); p.flags&recordPack != 0 {
+			x.packed, _ = cut(b)
+		}
 	} else {
 		x.val, _ = cut(b)
 	}

@@ -18,8 +18,12 @@ type View struct {
 	missing []Missing // but noted
 }
 
-// Missing is a value that a lazy View was asked for and that is on disk alone: give the record under Key to Region.Return.
-type Missing struct{ Key []byte }
+// Missing is a value that a lazy View was asked for and that is on disk alone: give the record under Key to Region.Return. A packed
+// one is in memory and was read: Region.Unpack makes the next read cheaper.
+type Missing struct {
+	Key    []byte
+	Packed bool
+}
 
 // missingMax bounds what one View notes.
 const missingMax = 256
@@ -63,9 +67,9 @@ func (v *View) misses(e entry, kind CellKind, sub string) bool {
 		return false
 	}
 	if len(v.missing) < missingMax {
-		v.missing = append(v.missing, Missing{v.r.cellKey(c.key, c.kind, c.sub)})
+		v.missing = append(v.missing, Missing{v.r.cellKey(c.key, c.kind, c.sub), w.packed != nil})
 	}
-	return true
+	return w.packed == nil
 }
 
 // View reads at now, Unix milliseconds.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"math/rand/v2"
@@ -33,6 +34,8 @@ func (w *world) start(who int) {
 		Mutant:    w.mode.mutant,
 		Values:    diskOf{n},
 		MinAway:   1,
+		Packer:    new(closet),
+		MinPack:   1,
 		Trace:     func(x crdt.Written) { w.wrote(who, x) },
 	})
 	n.r.LoadAway(w.s.away && n.incarnation%2 == 0)
@@ -57,6 +60,18 @@ func (w *world) sync(who int) {
 
 // diskOf reads a replica's disk.
 type diskOf struct{ n *node }
+
+// closet packs values of four bytes and more to two: their places in a list.
+type closet struct{ vals [][]byte }
+
+func (c *closet) Pack(dst, val []byte) []byte {
+	c.vals = append(c.vals, slices.Clone(val))
+	return binary.BigEndian.AppendUint16(dst, uint16(len(c.vals)-1))
+}
+
+func (c *closet) Unpack(packed []byte, _ int) ([]byte, error) {
+	return slices.Clone(c.vals[binary.BigEndian.Uint16(packed)]), nil
+}
 
 var errBlind = errors.New("the disk cannot be read")
 
@@ -89,6 +104,13 @@ func (w *world) evict(who int, rng *rand.Rand) int {
 	}
 	var ids []uint64
 	n.r.EachEvictable(0, 1<<20, func(id uint64, _ int) { ids = append(ids, id) })
+	packed := 0
+	for _, id := range ids {
+		if rng.IntN(3) == 0 && n.r.Squeeze(id) > 0 {
+			packed++
+		}
+	}
+	w.packed += packed
 	gone, all := 0, rng.IntN(3) == 0
 	for _, id := range ids {
 		if (all || rng.IntN(2) == 0) && n.r.Evict(id) > 0 {
@@ -96,7 +118,7 @@ func (w *world) evict(who int, rng *rand.Rand) int {
 		}
 	}
 	w.evicted += gone
-	w.say("of n%d %d values leave memory, of %d cells that have some", who, gone, len(ids))
+	w.say("of n%d %d values are packed and %d leave memory, of %d cells that have some", who, packed, gone, len(ids))
 	return who
 }
 
@@ -115,6 +137,10 @@ func (w *world) back(who int, rng *rand.Rand) int {
 	}
 	came := 0
 	for _, m := range v.Missing() {
+		if m.Packed {
+			came += n.r.Unpack(m.Key)
+			continue
+		}
 		came += n.r.Return(m.Key, n.disk[string(m.Key)])
 	}
 	w.returned += came

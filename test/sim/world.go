@@ -24,24 +24,24 @@ type mode struct {
 
 // world is a run: replicas, what is in flight between them, and the oracle.
 type world struct {
-	s                    schedule
-	mode                 mode
-	oracle               *oracle
-	nodes                []*node
-	cut                  [][]bool // cut[a][b]: nothing goes from a to b
-	flight               []message
-	sessions             []*session
-	bases                map[[2]int]crdt.Context // what the last hello of a puller to a server said
-	now                  int64
-	skews                []int64
-	lost                 bits // writes that a crash may have taken for ever
-	crashed              bool
-	collapsed, forgotten int // starts
-	evicted, returned    int // values
-	unread               int // that a blind disk did not give
-	log                  []string
-	current              *op // the operation that writes now
-	err                  error
+	s                         schedule
+	mode                      mode
+	oracle                    *oracle
+	nodes                     []*node
+	cut                       [][]bool // cut[a][b]: nothing goes from a to b
+	flight                    []message
+	sessions                  []*session
+	bases                     map[[2]int]crdt.Context // what the last hello of a puller to a server said
+	now                       int64
+	skews                     []int64
+	lost                      bits // writes that a crash may have taken for ever
+	crashed                   bool
+	collapsed, forgotten      int // starts
+	evicted, returned, packed int // values
+	unread                    int // that a blind disk did not give
+	log                       []string
+	current                   *op // the operation that writes now
+	err                       error
 }
 
 // node is one replica's process and disk.
