@@ -36,6 +36,18 @@ func fillAndSync(f *os.File, data []byte) error {
 	return errors.Join(err, f.Chmod(privateFile), f.Sync(), f.Close())
 }
 
+// makeDurable makes a directory so that a power cut does not take it away again, and the node's identity with it. A parent
+// that this user may not read is not one in which it made a directory.
+func makeDurable(dir string) error {
+	if err := os.MkdirAll(dir, privateDir); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(filepath.Clean(dir))); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
 // removeDurable removes the file at path; a file that is not there is removed already.
 func removeDurable(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -45,7 +44,7 @@ type membership struct {
 // founding and joining are later steps.
 func loadMembership(dir string) (*membership, error) {
 	m := &membership{dir: dir}
-	if err := os.MkdirAll(dir, privateDir); err != nil {
+	if err := makeDurable(dir); err != nil {
 		return nil, fmt.Errorf("p2p: data directory: %w", err)
 	}
 	data, isMember, err := readIfThere(m.path(membershipFile))

@@ -27,15 +27,15 @@
 //	MARK ─ commit ┤   MANIFEST      only grew since the mark, or was rewritten whole
 //	              ├─▶ *.sst         all that MANIFEST names are there, each block is sound
 //	              │   *.mem         commits follow those of the tables without a gap, up to the mark at least
-//	              │   *.vlog        sound; a torn tail only in the newest, and only where no record points
+//	              │   *.vlog        sound; a torn tail only where no record points
 //	              └─▶ Badger opens, and its last version must be the last commit found
 //
 // Commits are numbered from 1 without gaps, since there is one writer; the number is Badger's own version, and every
 // transaction rewrites a counter record so that compaction never drops the newest version. The mark
-// is rewritten after each commit, without an fsync of its own (an fsync a commit is all we pay), in one of two
-// slots in turn. It therefore survives a killed process to the last commit. After a power cut it may lag by what
-// the kernel had not written yet, some 30 seconds at most; losing exactly those
-// last commits, by damage in the same instant, is then not noticed.
+// is rewritten after each commit, without an fsync of its own (an fsync a commit is all we pay), in one of four
+// slots, of which two are for those that are fsynced. It therefore survives a killed process to the last commit. After a power cut it may lag by what
+// the kernel had not written yet, some 30 seconds at most. Damage in the same instant is noticed all the same, unless it
+// hits the very last commit alone: a whole commit behind one that is not whole proves that the latter was fsynced once.
 //
 // Each value carries a CRC-32C over key and value, which Load verifies: what rots in memory, in
 // a compaction, or on disk after it was inspected is found at the next Load.
@@ -74,6 +74,8 @@
 // # Limits
 //
 //   - Unix only: flock, statfs.
+//   - A file system on which fsync of a new file makes its name durable too, as ext4, XFS, Btrfs and F2FS do. POSIX asks for an fsync of the
+//     folder, which Badger does for all but the tables that it flushes. Where one of these lost its name Open reports it as missing.
 //   - Keys of any length within a batch; beyond 32 KiB they cost a SHA-256, and those that share their first 32 KiB are sorted in memory by Load.
 //   - A directory that is rolled back as a whole, MARK included, looks sound. The node's peers notice that (its origin is ahead of it).
 //   - Bits that rot in tables while the store is open may panic inside Badger's compaction. The process dies; the next Open names the file.

@@ -120,6 +120,18 @@ func writeSynced(path string, data []byte) error {
 	return f.Close()
 }
 
+// makeDir makes a directory that a power cut does not take away again, with all that was synced in it. One that is there already may
+// have been made by a process that died before it came so far. Who may not read the parent did not make it there either.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := syncPath(filepath.Dir(filepath.Clean(dir))); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
 // syncPath fsyncs a file or a directory.
 func syncPath(path string) error {
 	f, err := os.Open(path)

@@ -154,12 +154,30 @@ func (in *inspection) checkWALs(dir string, files *listing, m *mark) (reachOf, e
 		}
 		in.commit = max(in.commit, s.last)
 		in.scans = append(in.scans, s)
+		if err := in.checkTail(dir, s); err != nil {
+			return nil, err
+		}
 		in.cutTail(s)
 	}
 	if m != nil && in.commit < m.commit {
 		return nil, in.lostCommits(dir, m)
 	}
 	return reach, nil
+}
+
+// checkTail tells rot from the torn tail that a crash leaves. The mark cannot, where a power cut took it back too.
+func (in *inspection) checkTail(dir string, s logScan) error {
+	if s.emptyTail {
+		return nil
+	}
+	last, err := lastCommitFrom(filepath.Join(dir, s.name), s.wholeTo, in.keys)
+	if err != nil {
+		return err
+	}
+	if last > in.commit+1 {
+		return damaged(dir, s.name, "unreadable from byte %d on, though commit %d follows: commits %d to %d were acknowledged and are lost", s.wholeTo, last, in.commit+1, last-1)
+	}
+	return nil
 }
 
 // lostCommits blames the newest log that has an unreadable rest, or says that a file is gone.
@@ -187,13 +205,18 @@ func (in *inspection) cutTail(s logScan) {
 		return
 	}
 	in.repairs = append(in.repairs, repair{"torn tail, never acknowledged", s.name, func(path string) error {
-		return os.Truncate(path, s.wholeTo)
+		if err := os.Truncate(path, s.wholeTo); err != nil {
+			return err
+		}
+		return syncPath(path) // Badger begins a new file next, and then the tail must not come back
 	}})
 }
 
-// checkValueLogs allows a torn tail in the newest file only, and only beyond what records point to.
+// checkValueLogs allows a torn tail only beyond what records point to. Mostly it is in the newest file; in an older one after a power cut that took
+// back how it was cut off.
 func (in *inspection) checkValueLogs(dir string, files *listing, tables []tableRef, reach reachOf) error {
-	for i, id := range files.vlogs {
+	noted := false
+	for _, id := range files.vlogs {
 		name := vlogName(id)
 		if files.names[name] == 0 {
 			in.repairs = append(in.repairs, repair{"empty log", name, os.Remove})
@@ -206,13 +229,13 @@ func (in *inspection) checkValueLogs(dir string, files *listing, tables []tableR
 		if s.emptyTail {
 			continue
 		}
-		if i == len(files.vlogs)-1 {
-			err = noteTables(dir, tables, in.keys, reach)
+		if !noted {
+			if err := noteTables(dir, tables, in.keys, reach); err != nil {
+				return err
+			}
+			noted = true
 		}
-		if err != nil {
-			return err
-		}
-		if i < len(files.vlogs)-1 || reach[uint32(id)] > s.wholeTo {
+		if reach[uint32(id)] > s.wholeTo {
 			return damaged(dir, name, "unreadable from byte %d of %d on, and records point there", s.wholeTo, s.size)
 		}
 		in.cutTail(s)

@@ -2,6 +2,7 @@ package persist
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -287,6 +288,62 @@ func scanWAL(path string, keys keyring, fn func(e storedEntry)) (s logScan, err 
 	}
 	s.first, s.last = first, last
 	return s, err
+}
+
+// txnEndHead begins the entry that closes a transaction: its meta, no user meta, length of Badger's key for it and of the number (which follows
+// here), no expiry. None of that is encrypted.
+var txnEndHead = []byte{metaTxnEnd, 0, 11 + 8}
+
+const txnEndBytesMax = 5 + 11 + 8 + 20 + 4
+
+// lastCommitFrom looks for closed transactions behind a place that is not whole, and gives the highest number. Each was begun after the one
+// before it was fsynced, so that one that is further than the next proves that something acknowledged rotted, and that
+// no crash left it half written.
+func lastCommitFrom(path string, from int64, keys keyring) (last uint64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("persist: open log: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("persist: open log: %w", err)
+	}
+	lc, err := readLogHead(f, info.Size(), keys)
+	if err != nil {
+		return 0, err
+	}
+	chunk := make([]byte, logBufferSize+txnEndBytesMax)
+	for ; from < info.Size(); from += logBufferSize {
+		n, err := f.ReadAt(chunk, from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, fmt.Errorf("persist: read %s: %w", path, err)
+		}
+		for at := 0; at < min(n, logBufferSize); at++ {
+			next := bytes.Index(chunk[at:n], txnEndHead)
+			if next < 0 {
+				break
+			}
+			at += next
+			if number, ok := txnEnd(chunk[at:n], from+int64(at), lc); ok {
+				last = max(last, number)
+			}
+		}
+	}
+	return last, nil
+}
+
+// txnEnd gives the number of a transaction that ends at offset, if one does.
+func txnEnd(data []byte, offset int64, lc *logCipher) (uint64, bool) {
+	r := &entryReader{r: bufio.NewReader(bytes.NewReader(data[:min(len(data), txnEndBytesMax)]))}
+	e, err := r.next(txnEndBytesMax)
+	if err != nil || e.meta != metaTxnEnd {
+		return 0, false
+	}
+	e.offset = offset
+	lc.decrypt(e)
+	number, err := strconv.ParseUint(string(e.value), 10, 64)
+	return number, err == nil && number == e.commit()
 }
 
 // clone keeps what recovery needs of an entry: pointers are kept, other values are not.

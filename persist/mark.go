@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,13 @@ const (
 	markMagic     = "emMARK1\n"
 	markSlotBytes = 77   // see encode
 	markSlotGap   = 4096 // the slots never share a sector: a torn write spoils one of them
+)
+
+// The file has four slots. Marks that are fsynced go to the first two in turn, so that one of them is whole whatever becomes of a write to the
+// other. Those between go to the last two, which a power cut may spoil both. The newest that is whole counts.
+const (
+	slotsSynced = 2
+	slotsAll    = 4
 )
 
 // mark says how far the store had come. It lives beside Badger's files and is written after what it
@@ -70,34 +78,37 @@ func readMark(dir string) (*mark, error) {
 		return nil, fmt.Errorf("persist: read mark: %w", err)
 	}
 	var best *mark
-	for _, at := range []int{0, markSlotGap} {
-		if len(data) < at {
-			break
-		}
-		if m, ok := decodeMark(data[at:]); ok && (best == nil || m.seq > best.seq) {
+	for slot := range slotsAll {
+		if m, ok := markIn(data, slot); ok && (best == nil || m.seq > best.seq) {
 			best = &m
 		}
 	}
 	if best == nil {
-		return nil, damaged(dir, markFileName, "neither of its two slots is whole")
+		return nil, damaged(dir, markFileName, "none of its slots is whole")
 	}
 	return best, nil
 }
 
-// markFile writes marks, alternating between the slots.
-type markFile struct {
-	f    *os.File
-	last mark
+func markIn(data []byte, slot int) (mark, bool) {
+	return decodeMark(data[min(len(data), slot*markSlotGap):])
 }
 
-// openMarkFile starts from the last mark, or makes the file, durably, with both slots filled.
+// markFile writes marks.
+type markFile struct {
+	f      *os.File
+	last   mark
+	synced int // slot of the last mark that is on disk for certain
+}
+
+// openMarkFile starts from the last mark, or makes the file, durably, with the first slots filled.
 func openMarkFile(dir string, last mark) (*markFile, error) {
 	path := filepath.Join(dir, markFileName)
 	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
-		data := make([]byte, markSlotGap+markSlotBytes)
-		copy(data, last.encode())
-		copy(data[markSlotGap:], last.encode())
+		data := make([]byte, (slotsSynced-1)*markSlotGap+markSlotBytes)
+		for slot := range slotsSynced {
+			copy(data[slot*markSlotGap:], last.encode())
+		}
 		if err := replaceFile(dir, markFileName, data); err != nil {
 			return nil, fmt.Errorf("persist: create mark: %w", err)
 		}
@@ -106,16 +117,50 @@ func openMarkFile(dir string, last mark) (*markFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("persist: open mark: %w", err)
 	}
-	return &markFile{f: f, last: last}, nil
+	mf := &markFile{f: f, last: last}
+	if err := mf.findSynced(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("persist: read mark: %w", err)
+	}
+	return mf, nil
 }
 
-func (mf *markFile) write(m mark) error {
-	m.seq = mf.last.seq + 1
-	if _, err := mf.f.WriteAt(m.encode(), int64(m.seq%2)*markSlotGap); err != nil {
+// findSynced: of the first slots the one with the newer mark was written last. A process that was killed may have left it to the kernel.
+func (mf *markFile) findSynced() error {
+	if err := mf.f.Sync(); err != nil {
 		return err
 	}
-	mf.last = m
+	data := make([]byte, slotsSynced*markSlotGap)
+	n, err := mf.f.ReadAt(data, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	newest := uint64(0)
+	for slot := range slotsSynced {
+		if m, ok := markIn(data[:n], slot); ok && m.seq >= newest {
+			mf.synced, newest = slot, m.seq
+		}
+	}
 	return nil
 }
 
-func (mf *markFile) sync() error { return mf.f.Sync() }
+// write notes a mark. Without sync it survives the process, and a power cut perhaps.
+func (mf *markFile) write(m mark, sync bool) error {
+	m.seq = mf.last.seq + 1
+	slot := slotsSynced + int(m.seq%(slotsAll-slotsSynced))
+	if sync {
+		slot = (mf.synced + 1) % slotsSynced
+	}
+	if _, err := mf.f.WriteAt(m.encode(), int64(slot)*markSlotGap); err != nil {
+		return err
+	}
+	mf.last = m
+	if !sync {
+		return nil
+	}
+	if err := mf.f.Sync(); err != nil {
+		return err
+	}
+	mf.synced = slot
+	return nil
+}

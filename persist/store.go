@@ -60,7 +60,7 @@ func Open(c Config) (*Store, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := makeDir(c.Dir); err != nil {
 		return nil, fmt.Errorf("persist: make %s: %w", c.Dir, err)
 	}
 	dir, err := filepath.Abs(c.Dir)
@@ -238,14 +238,8 @@ func (s *Store) putMark(clean, sync bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mark.write(m); err != nil {
+	if err := s.mark.write(m, sync || grew); err != nil {
 		return fmt.Errorf("persist: write mark: %w", err)
-	}
-	if !sync && !grew {
-		return nil
-	}
-	if err := s.mark.sync(); err != nil {
-		return fmt.Errorf("persist: sync mark: %w", err)
 	}
 	return nil
 }

@@ -41,6 +41,10 @@ func Ready(dir string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	// What is synced within lasts no longer than its own name does.
+	if err := syncDir(filepath.Dir(filepath.Clean(dir))); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
 	if exists(dir, switching) {
 		log.Warn("finishing a restore that was cut off", "data_dir", dir)
 		return finish(dir)
