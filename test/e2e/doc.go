@@ -4,6 +4,7 @@
 //	go test ./test/e2e                                      # what CI runs, under three minutes on two cores
 //	go test ./test/e2e -run Torture -rounds 200 -timeout 1h # longer
 //	go test ./test/e2e -run Torture -seed 0x1234            # the choices of one run again
+//	sudo go test ./test/e2e -run Power -cuts 200 -timeout 1h # power cuts, on disks that lose, tear and flip what was not synced
 //	EDGEMEM_TEST_BINARY=bin/edgemem go test ./test/e2e      # a binary that is built already
 //
 // It needs redis-tools, and for TestNodeClients Node.js with the packages of clients/ (npm ci --prefix
@@ -15,6 +16,7 @@
 //	clients_test.go    ioredis and node-redis, unmodified
 //	catchup_test.go    a node that was off line through many writes
 //	torture_test.go    kill -9 at random moments, no acknowledged write lost, no dot used twice
+//	power_linux_test.go  the same on disks that lose power, and with bits that rot; needs root and /dev/fuse
 //	ledger_test.go     that the checker of the tortures can fail
 //	stop_test.go       SIGTERM
 //	refused_test.go    starts that must fail, with what they must say

@@ -52,12 +52,18 @@ func TestStopWithPeers(t *testing.T) {
 // startWriters writes to every node with so many connections each, until the returned function is called.
 func startWriters(t *testing.T, ledger *harness.Ledger, region string, seed uint64, connections int, nodes ...*harness.Node) (stop func()) {
 	t.Helper()
+	return startLongWriters(t, ledger, region, seed, connections, 0, nodes...)
+}
+
+// startLongWriters lets some values be long, up to longMax bytes.
+func startLongWriters(t *testing.T, ledger *harness.Ledger, region string, seed uint64, connections, longMax int, nodes ...*harness.Node) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, n := range nodes {
 		for i := range connections {
 			id := fmt.Sprintf("%d.%s.%d", seed, n.Name, i)
-			w := &harness.Writer{Node: n, Region: region, ID: id, Ledger: ledger, Seed: seed<<8 | uint64(i), Pause: writerPause}
+			w := &harness.Writer{Node: n, Region: region, ID: id, Ledger: ledger, Seed: seed<<8 | uint64(i), Pause: writerPause, LongMax: longMax}
 			wg.Go(func() {
 				if err := w.Run(ctx); err != nil {
 					t.Error(err)

@@ -127,6 +127,14 @@ func (n *Node) TryStart() error {
 	}
 }
 
+// Launch starts the daemon and waits for nothing.
+func (n *Node) Launch() {
+	n.t.Helper()
+	if err := n.launch(); err != nil {
+		n.t.Fatalf("start %s: %v", n.Name, err)
+	}
+}
+
 func (n *Node) launch() error {
 	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

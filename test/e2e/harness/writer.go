@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Writer struct {
 	Seed   uint64
 	// Pause is the time between batches; 0 writes as fast as the node answers.
 	Pause time.Duration
+	// LongMax makes one value in eight as long as chance says, up to so many bytes; 0 keeps all short.
+	LongMax int
 
 	rnd    *rand.Rand
 	serial int
@@ -165,7 +168,13 @@ func (w *Writer) old(k Kind) Slot {
 	return w.alive[k][w.rnd.IntN(len(w.alive[k]))]
 }
 
-func (w *Writer) value() string { return fmt.Sprintf("%s-%d-%d", w.ID, w.stale, w.serial) }
+func (w *Writer) value() string {
+	v := fmt.Sprintf("%s-%d-%d", w.ID, w.stale, w.serial)
+	if w.LongMax > 0 && w.rnd.IntN(8) == 0 {
+		v += strings.Repeat(".", w.rnd.IntN(w.LongMax))
+	}
+	return v
+}
 
 func (w *Writer) set(s Slot) write {
 	v := w.value()
