@@ -29,8 +29,10 @@
 //   - INCRBYFLOAT and HINCRBYFLOAT add exact decimals of 17 fraction digits where Redis adds long doubles;
 //     hexadecimal floats are refused. An INCRBY after INCRBYFLOAT works when the sum is an integer.
 //   - Values are at most 1 MiB, keys, fields and members 64 KiB.
-//   - SMEMBERS, HGETALL, HKEYS, HVALS, KEYS and the SCAN family have one order on all replicas; cursors
+//   - SMEMBERS, SINTER, SUNION, SDIFF, HGETALL, HKEYS, HVALS, KEYS and the SCAN family have one order on all replicas; cursors
 //     and the number of elements of one SCAN call differ from Redis's.
+//   - SORT with STORE and COPY to another database are refused. LCS takes values of which the product of the lengths is
+//     at most 16 Mi. At most 1,048,576 random members are picked with repetition. OBJECT ENCODING has one word for all sets.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. CONFIG SET, DEBUG, EVAL and others answer why not.
 //   - A bulk string that does not end in CRLF closes the connection; Redis skips two bytes unseen. An inline

@@ -98,17 +98,36 @@ func (cmd *command) toldSubs() []*command {
 	return out
 }
 
-// describeKeys is the set of key specifications: one at most, a range from a fixed index.
+// describeKeys is the set of key specifications, one for each way in which keys are used.
 func (c *client) describeKeys(k keySpec) {
-	if k.first == 0 {
+	if k.none() {
 		c.setOf(0)
 		return
 	}
-	c.setOf(1)
+	ways := k.ways()
+	c.setOf(len(ways))
+	for _, way := range ways {
+		c.describeWay(way)
+	}
+}
+
+func (c *client) describeWay(k keySpec) {
 	c.mapOf(3)
 	c.bulkString("flags")
 	c.statusSet(strings.Fields(k.access))
 	c.bulkString("begin_search")
+	switch {
+	case k.find != nil:
+		c.spec("unknown", nil, nil)
+		c.bulkString("find_keys")
+		c.spec("unknown", nil, nil)
+		return
+	case k.count != 0:
+		c.spec("index", map[string]int{"index": k.count}, []string{"index"})
+		c.bulkString("find_keys")
+		c.spec("keynum", map[string]int{"keynumidx": 0, "firstkey": 1, "keystep": 1}, []string{"keynumidx", "firstkey", "keystep"})
+		return
+	}
 	c.spec("index", map[string]int{"index": k.first}, []string{"index"})
 	last := k.last
 	if last > 0 {
@@ -133,27 +152,43 @@ func (c *client) spec(kind string, values map[string]int, order []string) {
 // categories are the command's ACL categories in Redis's order: those of its flags, of its type, and its own.
 func (cmd *command) categories() []string {
 	has := make(map[string]bool)
-	for _, name := range strings.Fields(cmd.acl) {
-		has[name] = true
-	}
 	flags := strings.Fields(cmd.flags)
-	has["write"] = has["write"] || slices.Contains(flags, "write")
-	has["read"] = has["read"] || slices.Contains(flags, "readonly")
+	has["write"] = slices.Contains(flags, "write")
+	has["read"] = slices.Contains(flags, "readonly")
 	has["admin"] = slices.Contains(flags, "admin")
-	has["dangerous"] = has["dangerous"] || has["admin"]
+	has["dangerous"] = has["admin"]
 	has["fast"] = slices.Contains(flags, "fast")
 	has["slow"] = !has["fast"]
-	has["keyspace"] = has["keyspace"] || cmd.group == "generic"
-	for _, kind := range []string{"string", "set", "hash", "scripting"} {
-		has[kind] = cmd.group == kind && cmd.subs == nil
+	has["pubsub"] = slices.Contains(flags, "pubsub")
+	has["keyspace"] = cmd.group == "generic" && cmd.subs == nil
+	has["transaction"] = cmd.group == "transactions"
+	has["blocking"] = slices.Contains(flags, "blocking")
+	if cmd.subs == nil {
+		has[groupCategories[cmd.group]] = true
+	}
+	for _, name := range strings.Fields(cmd.acl) {
+		name, not := strings.CutPrefix(name, "-")
+		has[name] = !not
 	}
 	var out []string
-	for _, name := range []string{"keyspace", "read", "write", "set", "hash", "string", "admin", "fast", "slow", "dangerous", "connection", "scripting"} {
+	for _, name := range aclCategories {
 		if has[name] {
 			out = append(out, "@"+name)
 		}
 	}
 	return out
+}
+
+// groupCategories are the categories that a command belongs to by its group.
+var groupCategories = map[string]string{
+	"string": "string", "set": "set", "hash": "hash", "bitmap": "bitmap", "list": "list", "sorted-set": "sortedset",
+	"hyperloglog": "hyperloglog", "geo": "geo", "stream": "stream", "scripting": "scripting",
+}
+
+// aclCategories are all categories of Redis, in its order.
+var aclCategories = []string{
+	"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
+	"admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 }
 
 func commandDocs(c *client) {
@@ -257,15 +292,25 @@ func commandGetKeysAndFlags(c *client) {
 	for _, i := range at {
 		c.array(2)
 		c.bulk(c.args[2+i])
-		c.statusSet(strings.Fields(cmd.accessOf(c.args[2:])))
+		c.statusSet(strings.Fields(cmd.accessOf(c.args[2:], i)))
 	}
 }
 
-// accessOf narrows the access of a command whose flags vary: SET without GET only overwrites.
-func (cmd *command) accessOf(line [][]byte) string {
-	if cmd.name != "set" {
-		return cmd.keys.access
+// accessOf is how the key at a position is used. It narrows the access of a command whose flags vary: SET without
+// GET only overwrites.
+func (cmd *command) accessOf(line [][]byte, at int) string {
+	if cmd.name == "set" {
+		return accessOfSet(line)
 	}
+	for _, way := range cmd.keys.ways() {
+		if slices.Contains(way.within(line), at) {
+			return way.access
+		}
+	}
+	return ""
+}
+
+func accessOfSet(line [][]byte) string {
 	for _, arg := range line[min(3, len(line)):] {
 		if equalFold(arg, "get") {
 			return "RW access update"
@@ -284,12 +329,15 @@ func (c *client) keysOfLine() (cmd *command, at []int, ok bool) {
 	switch {
 	case cmd == nil || cmd.refusal != "":
 		c.fail("ERR Invalid command specified")
-	case cmd.keys.first == 0:
+	case cmd.keys.none():
 		c.fail("ERR The command has no key arguments")
 	case !cmd.takes(len(line)):
 		c.fail("ERR Invalid number of arguments specified for command")
 	default:
-		return cmd, cmd.keys.positions(len(line)), true
+		if at = cmd.keys.positions(line); len(at) > 0 {
+			return cmd, at, true
+		}
+		c.fail("ERR Invalid arguments specified for command")
 	}
 	return nil, nil, false
 }

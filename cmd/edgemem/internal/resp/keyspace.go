@@ -2,7 +2,6 @@ package resp
 
 import (
 	"bytes"
-	"math"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -75,16 +74,24 @@ func del(c *client, tx *crdt.Tx) {
 	c.int(n)
 }
 
+// keys lists what it finds as it goes: the reply is all the memory that it takes. The walk ends where the reply is too
+// large.
 func keys(c *client, v *crdt.View) {
-	pattern := view(c.args[1])
-	var found []string
-	v.Scan(0, math.MaxInt, func(key string, _ crdt.Kind) {
-		if globMatch(pattern, key, false) {
-			found = append(found, key)
-		}
-	})
-	c.bulks(found)
+	pattern, n := view(c.args[1]), 0
+	at := c.openHeader()
+	for cursor, first := uint64(0), true; (first || cursor != 0) && !c.overflowed; first = false {
+		cursor = v.Scan(cursor, keysStep, func(key string, _ crdt.Kind) {
+			if globMatch(pattern, key, false) {
+				n++
+				c.bulkString(key)
+			}
+		})
+	}
+	c.closeArray(at, n)
 }
+
+// keysStep is how many keys KEYS looks at before it sees whether its reply has grown too large.
+const keysStep = 4096
 
 // bulks answers with an array of strings.
 func (c *client) bulks(all []string) {

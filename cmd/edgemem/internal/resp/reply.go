@@ -3,6 +3,7 @@ package resp
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,6 +113,27 @@ func (w *writer) setOf(n int) {
 		return
 	}
 	w.array(n)
+}
+
+// openHeader begins an array or a set of which the number of elements is not known yet.
+func (w *writer) openHeader() (at int) { return len(w.buf) }
+
+// closeArray puts the header in front of the n elements that were written since openHeader.
+func (w *writer) closeArray(at, n int) { w.closeHeader(at, '*', n) }
+
+// closeSet is closeArray for a set.
+func (w *writer) closeSet(at, n int) {
+	if w.resp3 {
+		w.closeHeader(at, '~', n)
+		return
+	}
+	w.closeArray(at, n)
+}
+
+func (w *writer) closeHeader(at int, kind byte, n int) {
+	var room [24]byte
+	head := append(strconv.AppendInt(append(room[:0], kind), int64(n), 10), '\r', '\n')
+	w.buf = slices.Insert(w.buf, at, head...)
 }
 
 func (w *writer) header(kind byte, n int) {

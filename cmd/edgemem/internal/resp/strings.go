@@ -270,7 +270,7 @@ func appendValue(c *client, tx *crdt.Tx) {
 	}
 	size := len(old) + len(c.args[2])
 	if size > crdt.MaxValueBytes {
-		c.fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+		c.fail(errTooLongString)
 		return
 	}
 	tx.Set(key, append(append(make([]byte, 0, size), old...), c.args[2]...), true)

@@ -40,16 +40,39 @@ type command struct {
 type keySpec struct {
 	first, last, step int
 	access            string // Redis's flags of how the keys are used
+
+	count int                       // the argument that says how many keys follow it; 0: none does
+	parts []keySpec                 // where the keys are used in several ways; first to last is then their span
+	find  func(line [][]byte) []int // of a command whose keys hide among its options; COMMAND says "unknown" of those
 }
 
 // oneKey is a key as first argument.
-func oneKey(access string) keySpec { return keySpec{1, 1, 1, access} }
+func oneKey(access string) keySpec { return keyAt(1, access) }
 
 // allKeys is a key in every argument.
-func allKeys(access string) keySpec { return keySpec{1, -1, 1, access} }
+func allKeys(access string) keySpec { return keysFrom(1, access) }
 
 // everyOther is a key in every second argument, with its value behind it.
-func everyOther(access string) keySpec { return keySpec{1, -1, 2, access} }
+func everyOther(access string) keySpec { return keySpec{first: 1, last: -1, step: 2, access: access} }
+
+// keyRoles are keys that are used in several ways, one range each.
+func keyRoles(parts ...keySpec) keySpec {
+	return keySpec{first: parts[0].first, last: parts[len(parts)-1].last, step: 1, parts: parts}
+}
+
+// keyAt is a single key among others.
+func keyAt(i int, access string) keySpec { return keySpec{first: i, last: i, step: 1, access: access} }
+
+// keysFrom is a key in every argument from one on.
+func keysFrom(i int, access string) keySpec {
+	return keySpec{first: i, last: -1, step: 1, access: access}
+}
+
+// countedKeys are as many keys as the argument before them says.
+func countedKeys(at int, access string) keySpec { return keySpec{count: at, access: access} }
+
+// none says that no argument is a key.
+func (k *keySpec) none() bool { return k.first == 0 && k.count == 0 }
 
 // flagSet holds the flags that the dispatcher asks for.
 type flagSet uint8
@@ -74,7 +97,8 @@ func newTable() *table {
 	t := &table{byName: make(map[string]*command, 512)}
 	for _, group := range [][]*command{
 		connectionCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
-		counterCommands(), setCommands(), hashCommands(), meshCommands(),
+		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
+		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(),
 	} {
 		for _, cmd := range group {
 			t.list(cmd)
@@ -151,17 +175,43 @@ func (cmd *command) takes(n int) bool {
 	return n == cmd.arity
 }
 
-// positions yields the arguments that are keys of a command line of n arguments.
-func (k keySpec) positions(n int) []int {
-	if k.first == 0 {
+// ways lists the ranges of keys, each with one way of use.
+func (k *keySpec) ways() []keySpec {
+	if k.parts != nil {
+		return k.parts
+	}
+	return []keySpec{*k}
+}
+
+// positions yields the arguments of a command line that are keys, in the order of their ways.
+func (k *keySpec) positions(line [][]byte) (at []int) {
+	for _, way := range k.ways() {
+		at = append(at, way.within(line)...)
+	}
+	return at
+}
+
+// within is positions for a single way.
+func (k *keySpec) within(line [][]byte) (at []int) {
+	first, last, step := k.first, k.last, k.step
+	switch {
+	case k.find != nil:
+		return k.find(line)
+	case k.count != 0:
+		if k.count >= len(line) {
+			return nil
+		}
+		n, ok := parseInt(line[k.count])
+		if !ok || n < 0 || n > int64(len(line)) {
+			return nil
+		}
+		first, last, step = k.count+1, k.count+int(n), 1
+	case k.first == 0:
 		return nil
+	case last < 0:
+		last += len(line)
 	}
-	last := k.last
-	if last < 0 {
-		last += n
-	}
-	var at []int
-	for i := k.first; i <= last && i < n; i += k.step {
+	for i := first; i <= last && i < len(line); i += step {
 		at = append(at, i)
 	}
 	return at
