@@ -105,7 +105,7 @@ func TestIncrLimits(t *testing.T) {
 	t.Parallel()
 	r := newTestRegion(1)
 	update(t, r, func(tx *Tx) error {
-		tx.Set("max", fmt.Append(nil, math.MaxInt64), false)
+		tx.Set("max", fmt.Append(nil, int64(math.MaxInt64)), false)
 		if _, err := tx.Incr("max", 1); !errors.Is(err, ErrOverflow) {
 			t.Errorf("beyond int64: %v", err)
 		}

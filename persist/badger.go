@@ -58,6 +58,9 @@ func badgerOptions(dir string, c Config, log badger.Logger) badger.Options {
 	// A device leaves a compact directory behind, and its value log learns what is garbage even if no life of it is long.
 	// On a server that could be hundreds of megabytes of work, and closing is to be quick.
 	o.CompactL0OnClose = c.Profile == ProfileDevice
+	if wordBits == 32 {
+		fitNarrow(&o, c.Key != nil)
+	}
 	if c.Key != nil {
 		o.EncryptionKey = c.Key
 		o.EncryptionKeyRotationDuration = dataKeyLife

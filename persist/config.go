@@ -38,13 +38,15 @@ type Config struct {
 	// Profile chooses the defaults below. Default: ProfileDevice, since a device suffers most from the wrong one.
 	Profile Profile
 
-	// MemtableBytes: size of the in-memory table, and of the log that backs it. Device 4 MiB, server 64 MiB.
-	// Up to three exist at once, each in memory and as a mapped log: about 6 times this is the peak.
+	// MemtableBytes: size of the in-memory table, and of the log that backs it. Device 4 MiB, server 64 MiB; with 32-bit
+	// words 2 MiB and 8 MiB, which is also the most there. Up to three exist at once, each in memory and as a mapped log:
+	// about 6 times this is the peak.
 	MemtableBytes int64
 	// ValueThresholdBytes: values at least this long go to the value log, so that compaction does not copy
-	// them. Default 4 KiB: one disk page; shorter ones would waste most of the page they are read from.
+	// them. Default 4 KiB: one disk page; shorter ones would waste most of the page they are read from. With 32-bit words
+	// no more.
 	ValueThresholdBytes int64
-	// ValueLogFileBytes: size at which the value log starts a new file. Device 8 MiB, server 64 MiB. It is the
+	// ValueLogFileBytes: size at which the value log starts a new file. Device 8 MiB, server 64 MiB, 16 MiB with 32-bit words. It is the
 	// unit of reclaiming: small files give disk back sooner, large ones mean fewer of them.
 	ValueLogFileBytes int64
 	// MinFreeBytes: Commit refuses with ErrFull when the file system has less than this left. Device 32 MiB,
@@ -74,6 +76,9 @@ func (c Config) withDefaults() Config {
 	memtable, vlog, free := int64(4<<20), int64(8<<20), int64(32<<20)
 	if c.Profile == ProfileServer {
 		memtable, vlog, free = 64<<20, 64<<20, 256<<20
+	}
+	if wordBits == 32 { // addresses are few, and see narrow.go
+		memtable, vlog = min(memtable/2, narrowMemtableBytes), min(vlog, 16<<20)
 	}
 	setDefault(&c.MemtableBytes, memtable)
 	setDefault(&c.ValueThresholdBytes, 4<<10)
@@ -117,12 +122,16 @@ func (c Config) validate() error {
 	if c.ReclaimRatio <= 0 || c.ReclaimRatio >= 1 {
 		return fmt.Errorf("%w: ReclaimRatio %v: want more than 0 and less than 1", ErrConfig, c.ReclaimRatio)
 	}
+	memtableMax, thresholdMax := int64(memtableBytesMax), min(1<<20, c.MemtableBytes/32)
+	if wordBits == 32 {
+		memtableMax, thresholdMax = narrowMemtableBytes, narrowThresholdBytes
+	}
 	for _, f := range []struct {
 		name          string
 		got, min, max int64
 	}{
-		{"MemtableBytes", c.MemtableBytes, memtableBytesMin, memtableBytesMax},
-		{"ValueThresholdBytes", c.ValueThresholdBytes, valueThresholdMin, min(1<<20, c.MemtableBytes/32)},
+		{"MemtableBytes", c.MemtableBytes, memtableBytesMin, memtableMax},
+		{"ValueThresholdBytes", c.ValueThresholdBytes, valueThresholdMin, thresholdMax},
 		{"ValueLogFileBytes", c.ValueLogFileBytes, valueLogFileBytesMin, valueLogFileBytesMax},
 		{"MinFreeBytes", c.MinFreeBytes, 3 * c.MemtableBytes, 1 << 40},
 	} {

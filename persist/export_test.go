@@ -71,3 +71,5 @@ func WithFree(c Config, free func(dir string) (int64, error)) Config {
 	c.free = free
 	return c
 }
+
+var NarrowTableBytes = narrowTableBytes
