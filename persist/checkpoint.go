@@ -82,7 +82,7 @@ func (s *Store) flush() (commit uint64, err error) {
 	if err := s.commitAbove(s.config.MinFreeBytes/2, []pair{{key, seal(nil, key, nil, nil)}}); err != nil {
 		return s.commits, err
 	}
-	if err := s.db.DropPrefix(flushPrefix); err != nil {
+	if err := s.compaction.around(func() error { return s.db.DropPrefix(flushPrefix) }); err != nil {
 		return s.commits, s.fail(fmt.Errorf("checkpoint: %w", err))
 	}
 	s.flushed = s.commits

@@ -124,6 +124,7 @@ func (s *Store) write(pairs []pair) (err error) {
 			err = fmt.Errorf("transaction: Badger gave up: %v", r)
 		}
 	}()
+	s.compaction.stir() // before the commit, which may wait for compactors
 	next := s.commits + 1
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()

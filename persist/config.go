@@ -67,6 +67,7 @@ type Config struct {
 
 	free  func(dir string) (int64, error) // replaces the file system's answer in tests
 	ticks <-chan time.Time                // replaces the reclaim ticker in tests
+	looks <-chan time.Time                // replaces the timer of compaction.loop in tests
 }
 
 func (c Config) withDefaults() Config {

@@ -69,11 +69,13 @@
 //
 // A commit costs two msyncs. Overwrites are dropped by compaction, which starts at two tables; values of Config.ValueThresholdBytes
 // and more go to the value log, where at most half is garbage after a scheduled collection. On the device profile closing compacts too.
+// There Badger's compactors rest while they have nothing to do (rest.go): an idle store wakes once in ten minutes.
 // After Load, and on each tick of the collection, a device's store asks the kernel to drop the mapped pages that were only passing through.
 //
 // # Limits
 //
-//   - Unix only: flock, statfs.
+//   - Unix only: flock, statfs. With 32-bit words memtables are smaller (narrow.go), and as all files are mapped a store of
+//     more than about 1 GiB does not fit into the addresses.
 //   - A file system on which fsync of a new file makes its name durable too, as ext4, XFS, Btrfs and F2FS do. POSIX asks for an fsync of the
 //     folder, which Badger does for all but the tables that it flushes. Where one of these lost its name Open reports it as missing.
 //   - Keys of any length within a batch; beyond 32 KiB they cost a SHA-256, and those that share their first 32 KiB are sorted in memory by Load.

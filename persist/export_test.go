@@ -73,3 +73,24 @@ func WithFree(c Config, free func(dir string) (int64, error)) Config {
 }
 
 var NarrowTableBytes = narrowTableBytes
+
+// WithLooks makes a store look for what is to be compacted when looks says so.
+func WithLooks(c Config, looks <-chan time.Time) Config {
+	c.looks = looks
+	return c
+}
+
+// Resting tells whether Badger's compactors rest.
+func (s *Store) Resting() bool {
+	s.compaction.mu.Lock()
+	defer s.compaction.mu.Unlock()
+	return s.compaction.resting
+}
+
+// Stir makes a store look.
+func (s *Store) Stir() { s.compaction.stir() }
+
+// Behind tells whether they would find work.
+func (s *Store) Behind() bool { return s.compaction.behind() }
+
+const CalmLooks = calmLooks

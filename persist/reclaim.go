@@ -75,6 +75,7 @@ func (s *Store) reclaim() (files int, err error) {
 		}
 		s.noteReclaim(files)
 	}()
+	s.compaction.stir()
 	for {
 		select {
 		case <-s.stop:

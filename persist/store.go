@@ -50,6 +50,8 @@ type Store struct {
 	hungry  chan struct{} // wakes the collection; capacity 1: one wish stands for any number
 	stop    chan struct{}
 	waiting sync.WaitGroup
+
+	compaction *compaction
 }
 
 // Open opens the store in c.Dir, or makes one. Before it touches anything it verifies every byte that it
@@ -80,6 +82,9 @@ func Open(c Config) (*Store, error) {
 		return nil, errors.Join(err, s.release())
 	}
 	s.waiting.Go(s.reclaimLoop)
+	if c.Profile == ProfileDevice {
+		s.waiting.Go(func() { s.compaction.loop(s.stop) })
+	}
 	return s, nil
 }
 
@@ -108,6 +113,7 @@ func (s *Store) open() (err error) {
 	if s.db, err = openBadger(s.sub, s.config, s.badger); err != nil {
 		return err
 	}
+	s.compaction = newCompaction(s.db, s.config.looks)
 	return s.begin(found, last)
 }
 
@@ -302,7 +308,7 @@ func (s *Store) closeBadger() (err error) {
 			err = fmt.Errorf("persist: close %s: Badger gave up: %v", s.sub, r)
 		}
 	}()
-	if err := s.db.Close(); err != nil {
+	if err := s.compaction.around(s.db.Close); err != nil {
 		return fmt.Errorf("persist: close %s: %w", s.sub, err)
 	}
 	return nil
