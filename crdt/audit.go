@@ -71,6 +71,9 @@ func (r *Region) Audit() error {
 		a.index()
 	}
 	if a.err == nil {
+		a.orders()
+	}
+	if a.err == nil {
 		a.memory()
 	}
 	if a.err == nil {
@@ -150,7 +153,7 @@ func (a *audit) entry(e entry) {
 		a.table(&t)
 		a.want(t.n > 1, "entry %q of %d cells has a head", e.key(), t.n)
 	}
-	var count [CellExpiry]int
+	count := map[CellKind]int{}
 	var exp int64
 	last, n := uint64(0), 0
 	e.each(0, func(c *cell) bool {
@@ -170,7 +173,7 @@ func (a *audit) entry(e entry) {
 		return a.err == nil
 	})
 	a.want(n == e.size(), "entry %q has %d cells and says %d", e.key(), n, e.size())
-	for k := CellValue; k < CellExpiry; k++ {
+	for _, k := range shownKinds {
 		a.want(count[k] == e.count(k), "entry %q counts %d of kind %d, has %d", e.key(), e.count(k), k, count[k])
 	}
 	a.want(exp == e.exp(), "entry %q expires at %d, its cell says %d", e.key(), e.exp(), exp)

@@ -174,7 +174,7 @@ func (r *Region) forgetAway(s *sibling) {
 	}
 }
 
-// leaves reports whether a sibling's value may leave memory.
+// leaves reports whether a sibling's value may leave memory. Scores never do: an order asks for them at each change.
 func (r *Region) leaves(s *sibling) bool {
 	return s.tag == TagReg && (s.packed != nil || !s.away && len(s.val) >= r.cfg.MinAway)
 }

@@ -12,6 +12,7 @@ const (
 	CellExpiry CellKind = 4 // when the entry expires
 	CellDrop   CellKind = 5 // ghosts of whole-entry removals
 	CellFlush  CellKind = 6 // ghosts of whole-region removals, in an entry of their own without a key
+	CellScore  CellKind = 7 // one member of a sorted set, named by Sub: registers of its score and counter contributions
 )
 
 // Tag says what one sibling in a cell is.
@@ -120,7 +121,7 @@ func (c *cell) solo() bool { return c.in == c.ref }
 // shows reports whether a sibling of tag in a cell of kind shows something to a reader.
 func shows(kind CellKind, tag Tag) bool {
 	switch kind {
-	case CellValue, CellField:
+	case CellValue, CellField, CellScore:
 		return tag == TagReg || tag == TagCount
 	case CellMember:
 		return tag == TagMember
@@ -187,6 +188,7 @@ const (
 	KindString Kind = 1 // register and counter
 	KindSet    Kind = 2
 	KindMap    Kind = 3
+	KindSorted Kind = 4
 )
 
 // String gives Redis's names.
@@ -198,6 +200,8 @@ func (k Kind) String() string {
 		return "set"
 	case KindMap:
 		return "hash"
+	case KindSorted:
+		return "zset"
 	}
 	return "none"
 }

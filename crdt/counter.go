@@ -36,6 +36,9 @@ func appendNum(b []byte, n num) []byte {
 	if n.isInt64() {
 		return binary.AppendVarint(append(b, 0), n.small)
 	}
+	if n.two {
+		return appendTwo(append(b, 2), n)
+	}
 	s := n.String()
 	return append(binary.AppendUvarint(append(b, 1), uint64(len(s))), s...)
 }
@@ -50,6 +53,8 @@ func (d *decoder) num() num {
 			d.fail("a counter holds %v", err)
 		}
 		return n
+	case 2:
+		return d.two()
 	}
 	d.fail("a counter has an unknown form of number")
 	return num{}

@@ -60,13 +60,16 @@ func (e entry) kind() Kind {
 		}
 		return kindOf(p.kind)
 	}
-	for _, k := range []CellKind{CellField, CellMember, CellValue} {
+	for _, k := range shownKinds {
 		if headCountOf(e.b, k) > 0 {
 			return kindOf(k)
 		}
 	}
 	return KindNone
 }
+
+// shownKinds are those of cells that show something, in the order in which entries show them.
+var shownKinds = [...]CellKind{CellScore, CellField, CellMember, CellValue}
 
 // kindOf is the kind of an entry of which a cell of this kind shows.
 func kindOf(k CellKind) Kind {
@@ -77,6 +80,8 @@ func kindOf(k CellKind) Kind {
 		return KindSet
 	case CellField:
 		return KindMap
+	case CellScore:
+		return KindSorted
 	}
 	return KindNone
 }

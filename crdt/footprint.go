@@ -39,7 +39,7 @@ func (r *Region) Memory() Footprint {
 	}
 	f.Buffer = int64(r.waitLen) + int64(cap(r.dirty.at))*int64(unsafe.Sizeof(pos{})) + int64(cap(r.dirty.gone)) +
 		int64(cap(r.out.ops))*int64(unsafe.Sizeof(outOp{})) + int64(cap(r.out.names)) +
-		int64(cap(r.expiry))*int64(unsafe.Sizeof(expiryEnt{})) + int64(cap(r.store.buf))
+		r.orderBytes() + int64(cap(r.expiry))*int64(unsafe.Sizeof(expiryEnt{})) + int64(cap(r.store.buf))
 	return f
 }
 
@@ -62,6 +62,7 @@ func (r *Region) InUse() int64 {
 // Release gives everything that the region took of Config.Memory back. The region is of no use afterwards.
 func (r *Region) Release() {
 	s := &r.store
+	r.DropOrders()
 	s.entries.ascend(0, func(ref uint64) bool {
 		if e := s.entryAt(ref); e.many() {
 			t := s.cellsOf(e.b)

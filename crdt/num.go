@@ -20,12 +20,13 @@ const (
 	maxDigits = 400 // digits of a coefficient; beyond that ErrOverflow
 )
 
-// num is an exact decimal, coefficient × 10^-scale. Sums of exact decimals do not depend on the order,
-// so replicas that add the same contributions agree to the last digit.
+// num is an exact decimal, coefficient × 10^-scale, or an exact binary fraction, coefficient × 2^-scale. Sums of
+// exact numbers do not depend on the order, so replicas that add the same contributions agree to the last digit.
 type num struct {
 	small int64
 	big   *big.Int // nil: small holds the coefficient
 	scale int
+	two   bool // the scale counts powers of two; see num2.go
 }
 
 func (n num) coef() *big.Int {
@@ -56,6 +57,9 @@ func (n num) add(m num) num {
 			return num{small: s}
 		}
 	}
+	if n.two || m.two {
+		return addTwo(n, m)
+	}
 	scale := max(n.scale, m.scale)
 	return fit(new(big.Int).Add(n.at(scale), m.at(scale)), scale)
 }
@@ -64,7 +68,10 @@ func (n num) sub(m num) num { return n.add(m.neg()) }
 
 func (n num) neg() num {
 	if n.big == nil && n.small != math.MinInt64 {
-		return num{small: -n.small, scale: n.scale}
+		return num{small: -n.small, scale: n.scale, two: n.two}
+	}
+	if n.two {
+		return fitTwo(new(big.Int).Neg(n.coef()), n.scale)
 	}
 	return fit(new(big.Int).Neg(n.coef()), n.scale)
 }
@@ -81,13 +88,21 @@ func (n num) at(scale int) *big.Int {
 func (n num) isInt64() bool { return n.big == nil && n.scale == 0 }
 
 // tooLong reports whether the coefficient has more than maxDigits digits: what parseNum would refuse to read back.
-func (n num) tooLong() bool { return n.big != nil && n.big.CmpAbs(tooLarge) >= 0 }
+func (n num) tooLong() bool {
+	if n.two {
+		return n.scale > twoScaleMax || n.big != nil && n.big.BitLen() > twoBitsMax
+	}
+	return n.big != nil && n.big.CmpAbs(tooLarge) >= 0
+}
 
 var tooLarge = new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDigits), nil)
 
 func (n num) String() string {
 	if n.isInt64() {
 		return strconv.FormatInt(n.small, 10)
+	}
+	if n.two {
+		n = n.decimal()
 	}
 	s := new(big.Int).Abs(n.coef()).String()
 	if n.scale > 0 {

@@ -11,6 +11,12 @@ func (r *Region) put(c *cell, was bool) {
 	}
 	s.epoch++
 	c.epoch = s.epoch
+	if len(r.orders) > 0 {
+		if o := r.orders[c.in]; o != nil && o.kind == c.kind {
+			r.takeFromOrder(o, c, was)
+			defer r.putInOrder(o, c)
+		}
+	}
 	switch {
 	case c.empty() && c.ref == 0:
 		return
@@ -251,6 +257,7 @@ func (r *Region) unite(head uint64) (solo uint64) {
 	s.moveSlot(part, c.ref)
 	t.free(s)
 	s.drop(part)
+	r.dropOrder(head)
 	s.drop(head)
 	return c.ref
 }

@@ -74,6 +74,8 @@ type Config struct {
 	Packer Packer
 	// MinPack is the least length of a value that is packed, bytes. 0 means DefaultPack.
 	MinPack int
+	// Mark sets a number to 1 that several Views may set at once. nil: no two read at once.
+	Mark func(*uint32)
 	// Mutant breaks a rule on purpose, for the simulation.
 	Mutant Mutant
 }
@@ -102,10 +104,11 @@ type Region struct {
 	dirty    dirtyList
 	changed  map[string]bool // keys that changed since the last TakeChanged
 	expiry   expiryHeap
-	expiring int   // entries with an expiry
-	settle   []pos // of cells with a reset for us to absorb
-	flushes  int   // ghosts of whole-region removals
-	hot      *cell // the handle of short writes
+	expiring int               // entries with an expiry
+	settle   []pos             // of cells with a reset for us to absorb
+	flushes  int               // ghosts of whole-region removals
+	hot      *cell             // the handle of short writes
+	orders   map[uint64]*order // of entries, by their heads; see order.go
 
 	arrived   uint64 // siblings that came to be here, ever
 	check     *Check // a check of the digest that is under way

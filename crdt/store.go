@@ -407,7 +407,8 @@ func entryKey(b []byte) []byte {
 const (
 	headExp   = 1
 	headCount = headExp + 8
-	headSlots = headCount + 4*int(CellField)
+	headFew   = headCount + 4*headCounts
+	headSlots = headFew + 1
 	headN     = headSlots + refBytes
 	headSize  = headN + 4
 	headSkew  = headSize + 5
@@ -446,12 +447,41 @@ func setCells(b []byte, t *table) {
 	}
 }
 
+// headCounts is how many kinds of cells an entry may have many of.
+const headCounts = 4
+
+// countPlace is where a head counts the cells of a kind that show something: in four bytes, or, where an entry has at most one such
+// cell, in a bit.
+func countPlace(kind CellKind) (at int, bit byte) {
+	switch kind {
+	case CellMember:
+		return headCount, 0
+	case CellField:
+		return headCount + 4, 0
+	case CellScore:
+		return headCount + 8, 0
+	}
+	return headFew, 1
+}
+
 func headCountOf(b []byte, kind CellKind) int {
-	return int(int32(binary.LittleEndian.Uint32(b[headCount+4*int(kind-1):])))
+	at, bit := countPlace(kind)
+	if bit == 0 {
+		return int(int32(binary.LittleEndian.Uint32(b[at:])))
+	}
+	if b[at]&bit != 0 {
+		return 1
+	}
+	return 0
 }
 
 func addHeadCount(b []byte, kind CellKind, n int) {
-	binary.LittleEndian.PutUint32(b[headCount+4*int(kind-1):], uint32(headCountOf(b, kind)+n))
+	at, bit := countPlace(kind)
+	if bit == 0 {
+		binary.LittleEndian.PutUint32(b[at:], uint32(headCountOf(b, kind)+n))
+	} else {
+		b[at] ^= bit
+	}
 }
 
 func headExpiry(b []byte) int64        { return int64(binary.LittleEndian.Uint64(b[headExp:])) }

@@ -49,7 +49,7 @@ func (r *Region) begin(now int64) *Tx {
 	if !r.hasSelf {
 		r.self, r.hasSelf = r.intern(r.cfg.Self), true
 	}
-	r.tx = Tx{View: View{r: r, now: now}}
+	r.tx = Tx{View: View{r: r, now: now, writes: true}}
 	return &r.tx
 }
 
@@ -168,7 +168,7 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 		return
 	}
 	e := t.prepare(key)
-	if exp := e.exp(); !e.plain() && (e.count(CellMember) > 0 || e.count(CellField) > 0) {
+	if exp := e.exp(); !e.plain() && e.kind() > KindString {
 		t.drop(key)
 		if keepTTL && exp != 0 {
 			defer t.Expire(key, exp)

@@ -13,6 +13,8 @@ type View struct {
 	r       *Region
 	now     int64
 	touched uint64
+	writes  bool      // nothing else reads
+	wanted  []headRef // entries whose order was made for this view alone
 	err     error     // of a value that cannot be read
 	lazy    bool      // single values that are away are not read,
 	missing []Missing // but noted

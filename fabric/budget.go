@@ -125,7 +125,18 @@ func (f *Fabric) watchMemory() {
 		f.cfg.Logger.Info("memory pressure", "level", v.Level, "why", v.Why(), "used", x.Used, "budget", x.Budget)
 	}
 	if v.Level > pressure.None {
+		f.dropOrders()
 		f.heap.Trim(f.cfg.Now(), 0)
+	}
+}
+
+// dropOrders gives back what regions keep only to read faster.
+func (f *Fabric) dropOrders() {
+	for _, r := range f.all() {
+		r.mu.Lock()
+		r.core.DropOrders()
+		r.account()
+		r.mu.Unlock()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/tiers/offheap"
+	"github.com/edgemem/edgemem/tiers/pressure"
 )
 
 // Region is this node's replica of one region. Reads and writes are local and never wait for a peer.
@@ -64,7 +65,7 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
 	r.nextDue.Store(math.MaxInt64)
 	return r
@@ -119,16 +120,42 @@ func (r *Region) configure(d declaration) (changed bool) {
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
 // it reads is valid only until it returns. Error: ErrLoading, of causal regions only; then fn was not called.
 func (r *Region) View(fn func(v *crdt.View)) error {
+	v, err := r.view(fn)
+	if err == nil && v.WantsOrders() {
+		r.keepOrders(v)
+	}
+	return err
+}
+
+func (r *Region) view(fn func(v *crdt.View)) (*crdt.View, error) {
 	now := r.f.now()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if err := r.loading(); err != nil {
-		return err
+		return nil, err
 	}
 	v := r.core.View(now)
 	fn(v)
 	r.noteRead(v.Touched())
-	return nil
+	return v, nil
+}
+
+// keepOrders keeps what a reader had to sort, so that the next need not, unless memory is short.
+func (r *Region) keepOrders(v *crdt.View) {
+	if r.f.budget.verdict.Load().Level > pressure.None {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.core.KeepOrders(v)
+	r.account()
+}
+
+// markRead is what readers, of which there may be many, leave in a region.
+func markRead(p *uint32) {
+	if atomic.LoadUint32(p) == 0 {
+		atomic.StoreUint32(p, 1)
+	}
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote

@@ -15,6 +15,7 @@ const (
 	lines   = 5 << 40 // nodes that restart often, and collapse their ended starts
 	middles = 6 << 40 // the same in causal regions, in the middle of sessions, or among scoped removals
 	aways   = 7 << 40 // values leave memory and come back
+	types   = 8 << 40 // all of these, of the types of entries that came later
 
 	numbered = 1 << 39 // above returns: the same, under origins that sort in another order
 )
@@ -22,6 +23,8 @@ const (
 // generate makes the schedule of a seed.
 func generate(seed uint64) schedule {
 	switch {
+	case seed >= types:
+		return typed(seed)
 	case seed >= aways:
 		return absent(seed)
 	case seed >= middles:
@@ -112,6 +115,18 @@ func causal(seed uint64) schedule {
 var restartWeights = [][acts]int{
 	{30, 8, 14, 16, 4, 12, 1, 2, 2, 2, 4, 2, 1, 1, 1, 1, 1, 0, 1, 2, 10, 8, 12},
 	{24, 4, 8, 9, 8, 36, 2, 2, 2, 1, 5, 1, 1, 1, 1, 1, 0, 0, 0, 5, 9, 8, 9},
+}
+
+// typed is a schedule of another kind, whose operations are of the types that came after it.
+func typed(seed uint64) schedule {
+	s := generate(seed&(1<<40-1) + []uint64{0, storms, ordeals, returns, pasts, lines, middles, aways}[seed%8])
+	rng := rand.New(rand.NewPCG(seed, 0x74797065))
+	s.ops = [][]opKind{
+		{opSortedSet, opSortedSet, opSortedIncr, opSortedRemove, opDel, opExpire},
+		{opSortedSet, opSortedIncr, opSortedIncr, opSortedRemove, opSortedRemove, opFlush},
+		{opSortedSet, opSortedIncr, opSortedRemove, opDel, opFlush, opSet, opSetAdd, opMapIncr, opExpire, opPersist, opIncr},
+	}[rng.IntN(3)]
+	return s
 }
 
 // restarts makes nodes whose contexts would grow with every start.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"strconv"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -27,10 +28,15 @@ const (
 	opExpire
 	opPersist
 	opFlush
+	opFirst // those before it are what the oldest kinds of schedules choose from
+
+	opSortedSet opKind = iota - 1
+	opSortedIncr
+	opSortedRemove
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -47,7 +53,7 @@ func (o op) String() string {
 // delta is what an increment adds.
 func (o op) delta() *big.Rat {
 	switch o.kind {
-	case opIncr, opMapIncr, opIncrFloat, opMapIncrFloat:
+	case opIncr, opMapIncr, opIncrFloat, opMapIncrFloat, opSortedIncr:
 		d, _ := new(big.Rat).SetString(o.val)
 		return d
 	}
@@ -84,6 +90,13 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 		return fmt.Sprint(x), err
 	case opMapIncrFloat:
 		return tx.MapIncrFloat(o.key, o.sub, o.val)
+	case opSortedSet:
+		return text(tx.SortedSet(o.key, o.sub, o.float()))
+	case opSortedIncr:
+		x, err := tx.SortedIncr(o.key, o.sub, o.float())
+		return floatText(x), err
+	case opSortedRemove:
+		return text(tx.SortedRemove(o.key, o.sub))
 	case opExpire:
 		return fmt.Sprint(tx.Expire(o.key, tx.Now()+o.at)), nil
 	case opPersist:
@@ -92,6 +105,14 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 	tx.Flush()
 	return "", nil
 }
+
+// float is the number in val.
+func (o op) float() float64 {
+	x, _ := strconv.ParseFloat(o.val, 64)
+	return x
+}
+
+func floatText(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
 func text(ok bool, err error) (string, error) { return fmt.Sprint(ok), err }
 
@@ -129,6 +150,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		kind = crdt.KindSet
 	case opMapSet, opMapDel, opMapIncr, opMapIncrFloat:
 		kind = crdt.KindMap
+	case opSortedSet, opSortedIncr, opSortedRemove:
+		kind = crdt.KindSorted
 	}
 	if was.kind != crdt.KindNone && was.kind != kind {
 		return was, "", crdt.ErrWrongType
@@ -153,6 +176,13 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		}
 		is.subs[o.sub] = sum
 		return is, sum, nil
+	case opSortedIncr:
+		have, _ := strconv.ParseFloat(val, 64)
+		is.subs[o.sub] = floatText(have + o.float())
+		return is, is.subs[o.sub], nil
+	case opSortedSet:
+		is.subs[o.sub] = floatText(o.float())
+		return is, fmt.Sprint(!there), nil
 	case opSetAdd, opMapSet:
 		is.subs[o.sub] = o.val
 		if o.kind == opSetAdd {

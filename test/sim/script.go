@@ -96,8 +96,8 @@ func pickOps(rng *rand.Rand) []opKind {
 	case 3:
 		return []opKind{opMapSet, opMapIncr, opMapDel, opMapIncr, opDel, opMapIncrFloat, opFlush}
 	}
-	all := make([]opKind, 0, 2*opKinds)
-	for k := range opKinds {
+	all := make([]opKind, 0, 2*opFirst)
+	for k := range opFirst {
 		all = append(all, k)
 		if k != opFlush {
 			all = append(all, k)
@@ -142,6 +142,8 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.val = fmt.Sprint(rng.IntN(41) - 20)
 	case opIncrFloat, opMapIncrFloat:
 		o.val = []string{"0.1", "-0.25", "3", "1e2", "12345678.0009", "-7"}[rng.IntN(6)]
+	case opSortedSet, opSortedIncr: // sums of them are exact, in whatever order
+		o.val = []string{"0.5", "-0.25", "3", "100", "-7", "0", "1048576.125"}[rng.IntN(7)]
 	case opExpire:
 		o.at = []int64{-1, 1, 50, 1000, 60_000, 10 * yearMs}[rng.IntN(6)]
 	}

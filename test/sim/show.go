@@ -46,6 +46,9 @@ func actual(v *crdt.View, key string) shown {
 	case crdt.KindMap:
 		s.subs = map[string]string{}
 		_ = v.MapEach(key, func(f string, b []byte) bool { s.subs[f] = string(b); return true })
+	case crdt.KindSorted:
+		s.subs = map[string]string{}
+		_ = v.SortedEach(key, 0, false, func(m []byte, x float64) bool { s.subs[string(m)] = floatText(x); return true })
 	}
 	return s
 }
@@ -106,6 +109,8 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		kind = crdt.KindSet
 	case crdt.CellField:
 		kind = crdt.KindMap
+	case crdt.CellScore:
+		return o.scoreShows(x, id, ws)
 	case crdt.CellValue:
 		kind = crdt.KindString
 	default:
@@ -140,6 +145,23 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		sum.Add(sum, base)
 	}
 	return kind, decimal(sum), true
+}
+
+// scoreShows is cellShows of a member of a sorted set.
+func (o *oracle) scoreShows(x replica, id cellID, ws []*write) (kind crdt.Kind, val string, ok bool) {
+	var reg *write
+	for _, w := range ws {
+		if w.Tag == crdt.TagReg && (reg == nil || later(w, reg)) {
+			reg = w
+		}
+		ok = ok || w.Tag == crdt.TagReg || w.Tag == crdt.TagCount
+	}
+	sum := o.increments(x, id)
+	if reg != nil {
+		sum.Add(sum, new(big.Rat).SetFloat64(math.Float64frombits(binary.BigEndian.Uint64(reg.Value))))
+	}
+	f, _ := sum.Float64()
+	return crdt.KindSorted, floatText(f), ok
 }
 
 func later(a, b *write) bool {

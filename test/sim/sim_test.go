@@ -25,7 +25,7 @@ var (
 const (
 	schedulesDefault = 10000
 	schedulesShort   = 1000
-	kinds            = 8    // of schedules, each with seeds of its own
+	kinds            = 9    // of schedules, each with seeds of its own
 	mutantSeeds      = 5000 // within which each mutant must die
 )
 
@@ -102,7 +102,7 @@ func TestSimSchedules(t *testing.T) {
 	count = setting(*schedulesFlag, "EDGEMEM_SIM_SCHEDULES", count)
 	first := []uint64{seed}
 	if seed < storms && count >= kinds {
-		first = []uint64{seed, storms + seed, ordeals + seed, returns + seed, pasts + seed, lines + seed, middles + seed, aways + seed}
+		first = []uint64{seed, storms + seed, ordeals + seed, returns + seed, pasts + seed, lines + seed, middles + seed, aways + seed, types + seed}
 	}
 	began := time.Now()
 	for i, seed := range first {
