@@ -175,8 +175,8 @@ func (r *Region) forgetAway(s *sibling) {
 }
 
 // leaves reports whether a sibling's value may leave memory. Scores never do: an order asks for them at each change.
-func (r *Region) leaves(s *sibling) bool {
-	return s.tag == TagReg && (s.packed != nil || !s.away && len(s.val) >= r.cfg.MinAway)
+func (r *Region) leaves(c *cell, s *sibling) bool {
+	return s.tag == TagReg && c.kind != CellScore && (s.packed != nil || !s.away && len(s.val) >= r.cfg.MinAway)
 }
 
 // takes is how many bytes a sibling's value takes in memory.
@@ -219,7 +219,7 @@ func (r *Region) evict(ref uint64) (freed int) {
 	c := r.handle()
 	s.load(c, ref)
 	for i := range c.sibs {
-		if x := &c.sibs[i]; r.leaves(x) {
+		if x := &c.sibs[i]; r.leaves(c, x) {
 			freed += x.takes()
 			r.leave(c, x)
 		}
@@ -265,7 +265,7 @@ func (r *Region) evictable(c *cell, e entry, ref uint64) (bytes int) {
 
 func (r *Region) evictableIn(c *cell) (bytes int) {
 	for i := range c.sibs {
-		if r.leaves(&c.sibs[i]) {
+		if r.leaves(c, &c.sibs[i]) {
 			bytes += c.sibs[i].takes()
 		}
 	}

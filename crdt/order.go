@@ -24,7 +24,6 @@ type order struct {
 	n       int
 	spare   int    // changes since somebody asked
 	asked   uint32 // 1: somebody has asked since the last change; see Config.Mark
-	bytes   int64  // of Go objects
 	entryOf uint64 // the head
 }
 

@@ -28,8 +28,8 @@ const (
 )
 
 // packs reports whether a sibling's value may be packed.
-func (r *Region) packs(s *sibling) bool {
-	return s.tag == TagReg && !s.away && len(s.val) >= r.cfg.MinPack
+func (r *Region) packs(c *cell, s *sibling) bool {
+	return s.tag == TagReg && c.kind != CellScore && !s.away && len(s.val) >= r.cfg.MinPack
 }
 
 // Squeeze packs the values of one cell, which EachEvictable or a Policy named, and tells how many bytes that saves: none where they
@@ -49,7 +49,7 @@ func (r *Region) squeeze(ref uint64) (saved int) {
 	r.store.load(c, ref)
 	for i := range c.sibs {
 		s := &c.sibs[i]
-		if !r.packs(s) {
+		if !r.packs(c, s) {
 			continue
 		}
 		packed := r.cfg.Packer.Pack(nil, s.val)

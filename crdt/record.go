@@ -310,7 +310,7 @@ func (r *Region) loadCell(key, b []byte) error {
 			r.clock.last = max(r.clock.last, s.hlc)
 			r.heard = max(r.heard, s.hlc)
 			r.addSibling(c, s)
-			if x := &c.sibs[len(c.sibs)-1]; r.loadAway && r.leaves(x) {
+			if x := &c.sibs[len(c.sibs)-1]; r.loadAway && r.leaves(c, x) {
 				r.sendAway(c, x)
 			}
 		}
