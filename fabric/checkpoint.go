@@ -7,5 +7,5 @@ func (f *Fabric) Sync(ctx context.Context) error {
 	if f.closed.Load() {
 		return ErrClosed
 	}
-	return f.commits.mark(f.catalogue).Sync(ctx) // a batch takes what is dirty in all regions
+	return f.commits.mark(f.catalogue, false).Sync(ctx) // a batch takes what is dirty in all regions
 }

@@ -43,15 +43,16 @@ type committer struct {
 	f    *Fabric
 	wake chan struct{} // capacity 1: one signal stands for any number
 
-	mu     sync.Mutex
-	dirty  map[*Region]struct{}
-	epoch  uint64        // of the batch that is being gathered
-	done   uint64        // the last epoch that is durable
-	failed uint64        // the last epoch whose commit failed
-	cause  error         // why
-	closed bool          // nothing is committed any more
-	urgent bool          // somebody waits
-	turn   chan struct{} // closed when an epoch ends
+	mu      sync.Mutex
+	dirty   map[*Region]struct{}
+	epoch   uint64        // of the batch that is being gathered
+	done    uint64        // the last epoch that is durable
+	failed  uint64        // the last epoch whose commit failed
+	cause   error         // why
+	closed  bool          // nothing is committed any more
+	urgent  bool          // somebody waits
+	removes bool          // what is dirty, or unsaved, holds removes that came while the disk was full
+	turn    chan struct{} // closed when an epoch ends
 
 	waiting  int           // writers that wait for the batch that is being gathered
 	inFlight int           // those that wait for the one under way
@@ -72,8 +73,8 @@ func newCommitter(f *Fabric) *committer {
 	return &committer{f: f, wake: make(chan struct{}, 1), dirty: map[*Region]struct{}{}, epoch: 1, turn: make(chan struct{}), complete: make(chan struct{}, 1)}
 }
 
-// mark notes that the region changed. The change must have been made before.
-func (c *committer) mark(r *Region) Commit {
+// mark notes that the region changed. The change must have been made before. shrinking: it only removes.
+func (c *committer) mark(r *Region, shrinking bool) Commit {
 	if c.f.cfg.Storage == nil {
 		return Commit{}
 	}
@@ -83,6 +84,9 @@ func (c *committer) mark(r *Region) Commit {
 		c.signal()
 	}
 	c.dirty[r] = struct{}{}
+	if shrinking && c.full.Load() != nil {
+		c.removes = true
+	}
 	return Commit{c: c, epoch: c.epoch}
 }
 
@@ -228,12 +232,17 @@ func (c *committer) pause() (wait time.Duration, work bool) {
 
 // commit takes what is dirty and commits it.
 func (c *committer) commit() error {
+	store := c.f.cfg.Storage.Commit
 	if err := c.look(); err != nil {
-		c.putOff(err)
-		return err
+		spare := c.spare()
+		if c.putOff(err, spare != nil) {
+			return err
+		}
+		store = spare.CommitRemoves
 	}
 	c.mu.Lock()
-	regions, epoch := c.dirty, c.epoch
+	regions, epoch, removes := c.dirty, c.epoch, c.removes
+	c.removes = false
 	c.dirty = make(map[*Region]struct{}, 1)
 	c.epoch++
 	c.urgent = false
@@ -251,13 +260,16 @@ func (c *committer) commit() error {
 	}
 	var err error
 	if len(recs) > 0 {
-		err = c.f.cfg.Storage.Commit(recs)
+		err = store(recs)
 	}
 	c.lastAt = time.Now()
 	c.took = c.lastAt.Sub(began)
 	c.unsaved = nil
 	if err != nil {
 		c.unsaved = recs
+		if removes {
+			c.keepRemoves()
+		}
 		if full := c.look(); full != nil {
 			err = full
 		}

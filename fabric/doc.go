@@ -20,7 +20,7 @@
 // may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.
 //
 // Writers that wait for the disk share a commit, and the next one waits for those that come back (commit.go). On a full disk writes are
-// refused, and reads and merges go on, up to a bound (fulldisk.go).
+// refused, and reads, removes and merges go on, up to a bound (fulldisk.go).
 //
 // # Pulls
 //

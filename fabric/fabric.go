@@ -244,7 +244,7 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 			return nil, err
 		}
 	}
-	if err := f.refuse(); err != nil {
+	if err := f.refuse(false); err != nil {
 		return nil, err
 	}
 	if err := f.checkTerms(name, rc); err != nil {
@@ -260,7 +260,7 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 // DeleteRegion removes a region's entries, as far as they were seen here, and its configuration. What others
 // write to it meanwhile survives, and with it the region. Errors: ErrNoRegion, ErrClosed, ErrNotDurable.
 func (f *Fabric) DeleteRegion(ctx context.Context, name string) error {
-	if err := f.refuse(); err != nil {
+	if err := f.refuse(true); err != nil {
 		return err
 	}
 	if name == DefaultRegion {
@@ -276,7 +276,7 @@ func (f *Fabric) DeleteRegion(ctx context.Context, name string) error {
 	if err := r.Shrink(ctx, func(tx *crdt.Tx) error { tx.Flush(); return nil }); err != nil {
 		return err
 	}
-	return f.catalogue.Update(ctx, func(tx *crdt.Tx) error { tx.Del(name); return nil })
+	return f.catalogue.Shrink(ctx, func(tx *crdt.Tx) error { tx.Del(name); return nil })
 }
 
 // openCatalogue takes over the configuration of all regions. From then on the catalogue keeps note of what changes

@@ -6,23 +6,32 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
-// A node whose disk is full reads and merges only: local writes are refused with ErrDiskFull, and what peers send is merged in memory, up to
-// MaxUnsaved, beyond which it is left with them. What was acknowledged as disk is there; what was acknowledged as
+// A node whose disk is full reads, removes and merges only: other local writes are refused with ErrDiskFull, and what peers send is merged in
+// memory, up to MaxUnsaved, beyond which it is left with them. Removes go to the disk as long as it has room for them, with all that is dirty
+// then, since the context tells of both; they are what a full disk is emptied by. What was acknowledged as disk is there; what was acknowledged as
 // memory and did not come to the disk any more goes there first when there is room. That is looked at before each commit and every
 // second, so the node recovers by itself.
 //
 // The regions of the fabric's own take writes all the same: they are small, and the alarm is one of them.
 
 // ErrDiskFull refuses a write. The text around it says which disk, how much room it has and needs.
-var ErrDiskFull = errors.New("fabric: disk full: writes are refused until there is room, reads and merges go on")
+var ErrDiskFull = errors.New("fabric: disk full: writes are refused until there is room; reads and merges go on, and removes as long as they find room")
 
 // errUnsaved ends a pull that would take more than MaxUnsaved.
 var errUnsaved = errors.New("fabric: disk full, and too much is merged that is not on disk: the rest waits with the peers")
 
 // roomy is a Storage that knows whether there is room for a commit.
 type roomy interface{ Room() error }
+
+// sparing is a Storage that keeps room for batches with removes when it takes no others.
+type sparing interface {
+	RoomForRemoves() error
+	CommitRemoves(recs []crdt.Record) error
+}
 
 // fullDisk is a disk found full.
 type fullDisk struct {
@@ -70,7 +79,7 @@ func (c *committer) look() error {
 		if was != nil {
 			now.since = was.since
 		} else {
-			c.f.cfg.Logger.Error("the disk is full; writes are refused, reads and merges go on", "err", err)
+			c.f.cfg.Logger.Error("the disk is full; writes are refused; reads and merges go on, and removes as long as they find room", "err", err)
 		}
 		c.full.Store(now)
 		return now.err
@@ -78,9 +87,14 @@ func (c *committer) look() error {
 	return nil
 }
 
-// putOff ends an epoch without a commit. What is dirty stays so, and costs no second copy.
-func (c *committer) putOff(err error) {
+// putOff ends an epoch without a commit, unless the disk has room to spare for the removes in it. What is dirty stays so, and costs no
+// second copy.
+func (c *committer) putOff(err error, spare bool) bool {
 	c.mu.Lock()
+	if spare && c.removes {
+		c.mu.Unlock()
+		return false
+	}
 	epoch := c.epoch
 	c.epoch++
 	c.urgent = false
@@ -88,15 +102,32 @@ func (c *committer) putOff(err error) {
 	c.mu.Unlock()
 	c.lastAt = time.Now()
 	c.settle(epoch, err)
+	return true
 }
 
-// refuse gives the error of a local write to a disk that is full.
-func (f *Fabric) refuse() error {
-	if x := f.commits.full.Load(); x != nil {
-		f.commits.refused.Add(1)
-		return x.err
+// refuse gives the error of a local write to a disk that is full. shrinking: it only removes.
+func (f *Fabric) refuse(shrinking bool) error {
+	x := f.commits.full.Load()
+	if x == nil || shrinking && f.commits.spare() != nil {
+		return nil
+	}
+	f.commits.refused.Add(1)
+	return x.err
+}
+
+// spare is the storage, if it has room for removes.
+func (c *committer) spare() sparing {
+	if s, ok := c.f.cfg.Storage.(sparing); ok && s.RoomForRemoves() == nil {
+		return s
 	}
 	return nil
+}
+
+// keepRemoves: they are not on disk yet.
+func (c *committer) keepRemoves() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removes = true
 }
 
 // brimful reports whether merges have to wait too.

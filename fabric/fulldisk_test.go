@@ -132,3 +132,49 @@ func TestDiskWriteMeetsFullDisk(t *testing.T) {
 		}
 	})
 }
+
+// TestFullDiskTakesRemoves: while other writes are refused, what removes is durable when it says so, with what was merged before it; and it is
+// refused too when the disk has no room even for that.
+func TestFullDiskTakesRemoves(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m, d := NewMesh(1), &storetest.Disk{}
+		a := onDisk(t, m, "a", d, Config{})
+		b := node(t, m, "b")
+		synctest.Wait()
+		safe, err := a.CreateRegion(t.Context(), "safe", RegionConfig{Ack: AckDisk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"keep", "go", "stay"} {
+			set(t, safe, key, "v")
+		}
+		time.Sleep(2 * time.Second)
+		d.Fill(errFull)
+		d.Spare(true)
+		time.Sleep(2 * time.Second)
+		set(t, region(t, b, "safe"), "merged", "v")
+		time.Sleep(2 * time.Second)
+
+		if err := safe.Update(t.Context(), func(tx *crdt.Tx) error { tx.Set("keep", []byte("w"), false); return nil }); !errors.Is(err, ErrDiskFull) {
+			t.Errorf("a write: %v, want ErrDiskFull", err)
+		}
+		if found, err := RegisterOf[string](safe, "go").Delete(t.Context()); !found || err != nil {
+			t.Errorf("a remove: %v, %v", found, err)
+		}
+		if s := a.Disk(); !s.Full {
+			t.Errorf("status: %+v", s)
+		}
+		d.Spare(false)
+		if _, err := RegisterOf[string](safe, "stay").Delete(t.Context()); !errors.Is(err, ErrDiskFull) {
+			t.Errorf("a remove without room: %v, want ErrDiskFull", err)
+		}
+		if err := d.Crash(); err != nil {
+			t.Fatal(err)
+		}
+		d.Fill(nil)
+		again := region(t, onDisk(t, NewMesh(1), "a", d, Config{}), "safe")
+		if got := get(t, again, "keep") + get(t, again, "go") + get(t, again, "stay") + get(t, again, "merged"); got != "vvv" {
+			t.Errorf("after a crash: %q, want keep, stay and merged", got)
+		}
+	})
+}

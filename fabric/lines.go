@@ -85,7 +85,7 @@ func (r *Region) noteTold(holders []*peer) {
 				r.core.NoteTold(c)
 			}
 		})
-		r.f.commits.mark(r)
+		r.f.commits.mark(r, false)
 	}
 	if all {
 		r.allTold = version + 1
@@ -112,7 +112,7 @@ func (r *Region) forgetBelow(line crdt.Origin, upto crdt.Seq) {
 	if c, late := r.changed(func(int64) { r.core.ForgetBelow(line, upto) }); late {
 		_ = c.Sync(r.f.ctx)
 	}
-	r.f.commits.mark(r)
+	r.f.commits.mark(r, false)
 }
 
 // collapsible is the number below which starts can be collapsed, 0 if none can.

@@ -200,7 +200,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 		return c, false, ErrClosed
 	}
 	if !r.system {
-		if err := f.refuse(); err != nil {
+		if err := f.refuse(shrinking); err != nil {
 			return c, false, err
 		}
 		if err := r.short(); err != nil && !shrinking {
@@ -220,7 +220,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 		r.news.note(now)
 		f.roster.owe()
 		f.pushes.mark(r)
-		c = f.commits.mark(r)
+		c = f.commits.mark(r, shrinking)
 		late = c.c != nil && r.core.DirtyCells() > f.cfg.MaxBacklog
 	}()
 	return c, late, r.core.Update(now, fn)
@@ -272,7 +272,7 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	r.f.pushes.mark(r)
 	r.mu.Unlock()
 	if backlog > 0 || grew {
-		c = r.f.commits.mark(r)
+		c = r.f.commits.mark(r, false)
 	}
 	if late = c.c != nil && backlog > r.f.cfg.MaxBacklog; late {
 		c.c.hurry()

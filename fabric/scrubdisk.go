@@ -54,7 +54,7 @@ func (s *scrubber) readBack(ctx context.Context, regions []*Region, rep *ScrubRe
 		x.regions[r.id], x.stamps[r.id] = r, r.stamp()
 		r.mu.RUnlock()
 	}
-	if err := s.m.f.commits.mark(regions[0]).Sync(ctx); err != nil {
+	if err := s.m.f.commits.mark(regions[0], false).Sync(ctx); err != nil {
 		return err // the disk is full or fails, and says so elsewhere
 	}
 	for range damagedMax {
@@ -64,7 +64,7 @@ func (s *scrubber) readBack(ctx context.Context, regions []*Region, rep *ScrubRe
 			x.mend()
 			return x.failed(err)
 		}
-		if err := s.m.f.commits.mark(regions[0]).Sync(ctx); err != nil {
+		if err := s.m.f.commits.mark(regions[0], false).Sync(ctx); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (x *reading) rewrite(r *Region, key []byte, why string) {
 	if err != nil {
 		why = fmt.Sprintf("%s; and it cannot be written anew: %v", why, err)
 	}
-	x.s.m.f.commits.mark(r) // for records that are of no cell
+	x.s.m.f.commits.mark(r, false) // for records that are of no cell
 	x.s.rewritten.Add(1)
 	x.found(r, "on disk, record %.32x of region %s: %s; it was written anew from memory", key[min(16, len(key)):], r.name, why)
 }

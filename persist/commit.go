@@ -65,6 +65,19 @@ func sealAll(recs []crdt.Record) []pair {
 	return pairs
 }
 
+// CommitRemoves is Commit for a batch that holds removes, of which those who wrote it keep what they leave: half of the reserve is for such. A
+// full disk is emptied by them.
+func (s *Store) CommitRemoves(recs []crdt.Record) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pairs := sealAll(recs)
+	return s.commitAbove(s.config.MinFreeBytes/2+copies(pairs), pairs)
+}
+
 // commit is called with mu held.
 func (s *Store) commit(pairs []pair) error { return s.commitAbove(s.floor(pairs), pairs) }
 
@@ -97,17 +110,24 @@ func (s *Store) commitAbove(need int64, pairs []pair) error {
 
 // floor is what must be free for a batch: those that only delete go further than others.
 func (s *Store) floor(pairs []pair) int64 {
-	need, size := s.config.MinFreeBytes/2, int64(0)
+	need := s.config.MinFreeBytes / 2
 	for _, p := range pairs {
 		if p.value != nil {
 			need = s.config.MinFreeBytes
 		}
-		size += int64(len(p.key) + len(p.value))
 	}
-	if size > partBytes { // it is written twice, and more while tables are compacted
-		need += 3 * size
+	return need + copies(pairs)
+}
+
+// copies is what a large batch takes beyond the reserve: it is written twice, and more while tables are compacted.
+func copies(pairs []pair) (bytes int64) {
+	for _, p := range pairs {
+		bytes += int64(len(p.key) + len(p.value))
 	}
-	return need
+	if bytes <= partBytes {
+		return 0
+	}
+	return 3 * bytes
 }
 
 func (s *Store) writeAny(pairs []pair) error {

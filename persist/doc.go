@@ -54,8 +54,8 @@
 // # Full disks
 //
 // Badger writes through sparse memory maps, where no free block means SIGBUS. Commit therefore refuses with ErrFull while less
-// than Config.MinFreeBytes is left, before anything is written, and works again when there is more. Batches that only delete
-// may use half of that reserve; a start, which must be durable to be one, and a checkpoint, which makes room, go further too. Room says
+// than Config.MinFreeBytes is left, before anything is written, and works again when there is more. Batches that only delete,
+// and those of CommitRemoves, may use half of that reserve; a start, which must be durable to be one, and a checkpoint, which makes room, go further too. Room says
 // how it is, so that the fabric refuses writes before they are made. Close leaves out what needs room. Another process that eats the whole reserve between two commits can still kill this
 // one while Badger flushes; nothing acknowledged is lost by that, and Open refuses until there is room.
 //

@@ -31,8 +31,8 @@ func (s *Store) reclaimLoop() {
 	}
 }
 
-// hungerMin is the time between two collections that a full disk asks for.
-const hungerMin = time.Minute
+// hungerMin is the time between two collections that a full disk asks for: removes make room by them alone.
+const hungerMin = 10 * time.Second
 
 // kick asks for a collection now: it may make room.
 func (s *Store) kick() {

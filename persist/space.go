@@ -31,6 +31,15 @@ func (s *Store) checkSpace(needBytes int64) error {
 	return nil
 }
 
+// RoomForRemoves says why there is no room for CommitRemoves, or nil.
+func (s *Store) RoomForRemoves() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.checkSpace(s.config.MinFreeBytes / 2)
+}
+
 // Room says why there is no room for a commit, or nil. Once it has said so it wants an eighth more, so that a disk at the edge does not
 // change its mind with every commit. Error: a *FullError, or the file system's.
 func (s *Store) Room() error {

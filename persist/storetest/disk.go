@@ -25,6 +25,7 @@ type Disk struct {
 
 	refuse []error    // for the next commits, which leave no trace
 	full   error      // for all commits, until it is nil
+	spare  bool       // but for those with removes
 	fsync  *fsyncFail // for the next commit
 	gate   chan struct{}
 }
@@ -47,6 +48,23 @@ func (d *Disk) Fill(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.full = err
+}
+
+// Spare lets a full disk take batches with removes, or not. The zero Disk does not.
+func (d *Disk) Spare(yes bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.spare = yes
+}
+
+// RoomForRemoves says why there is no room for CommitRemoves.
+func (m *Mem) RoomForRemoves() error {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	if m.disk.spare {
+		return nil
+	}
+	return m.disk.full
 }
 
 // Room says why there is no room for a commit.
@@ -138,6 +156,20 @@ func (m *Mem) Load(fn func(key, value []byte) error) error {
 
 // Commit implements Store.
 func (m *Mem) Commit(recs []crdt.Record) error {
+	return m.commitOn(recs, func() error { return m.disk.full })
+}
+
+// CommitRemoves is Commit of a batch with removes.
+func (m *Mem) CommitRemoves(recs []crdt.Record) error {
+	return m.commitOn(recs, func() error {
+		if m.disk.spare {
+			return nil
+		}
+		return m.disk.full
+	})
+}
+
+func (m *Mem) commitOn(recs []crdt.Record, full func() error) error {
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	if err := m.pass(); err != nil {
@@ -145,6 +177,9 @@ func (m *Mem) Commit(recs []crdt.Record) error {
 	}
 	m.disk.mu.Lock()
 	defer m.disk.mu.Unlock()
+	if err := full(); err != nil && m.failed == nil {
+		return err
+	}
 	return m.commit(func() { m.disk.apply(recs) })
 }
 
@@ -169,9 +204,6 @@ func (m *Mem) commit(apply func()) error {
 	d := m.disk
 	if m.failed != nil {
 		return m.failed
-	}
-	if d.full != nil {
-		return d.full
 	}
 	if len(d.refuse) > 0 {
 		err := d.refuse[0]

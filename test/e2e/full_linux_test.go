@@ -164,6 +164,130 @@ func TestStopOnFullDisk(t *testing.T) {
 	checkSafe(t, a, acked)
 }
 
+// TestFullDiskAndMemory fills the disk and the memory budget of a node, in turn and together. Each ends in an error that says what is full; the
+// node reads and merges on, takes removes, and takes writes again when there is room, without a restart: of the disk because what was removed is
+// given back, of the memory because it was removed. Nothing that was acknowledged as disk is missing.
+func TestFullDiskAndMemory(t *testing.T) {
+	disk := smallDisk(t, "160m")
+	b := harness.Start(t, harness.Options{Name: "b", Tier: "edge"})
+	a := harness.Start(t, harness.Options{Name: "a", Dir: filepath.Join(disk, "a"), Join: b.Ticket(), Args: []string{"--memory", "64MB"}})
+	for _, name := range []string{"safe", "bulk"} {
+		a.CLI("region", "create", name, "--ack", "disk")
+	}
+	waitForRegion(t, "safe", []*harness.Node{a, b})
+	safe, bulk := dialIn(t, a, "safe"), dialIn(t, a, "bulk")
+	kept := 0
+	keep := func() {
+		t.Helper()
+		if _, err := safe.Do("set", fmt.Sprint("k", kept), safeValue(kept)); err != nil {
+			t.Fatalf("a write with room for it: %v", err)
+		}
+		kept++
+	}
+	fill := func(want string) (written int) {
+		t.Helper()
+		for i := range 100_000 {
+			if _, err := bulk.Do("set", fmt.Sprint("b", i), safeValue(i)); err != nil {
+				if !strings.HasPrefix(err.Error(), want) {
+					t.Fatalf("write %d: %v, want %s", i, err, want)
+				}
+				return i
+			}
+		}
+		t.Fatal("never full")
+		return 0
+	}
+	empty := func(n int) {
+		t.Helper()
+		for i := range n {
+			if _, err := bulk.Do("del", fmt.Sprint("b", i)); err != nil {
+				t.Fatalf("remove %d of %d: %v", i, n, err)
+			}
+		}
+	}
+	recovers := func(what string) {
+		t.Helper()
+		took := harness.Eventually(t, harness.Patience, "writes again: "+what, func() error {
+			_, err := bulk.Do("set", "room", "again")
+			return err
+		})
+		t.Logf("%s: writes again after %v", what, took.Round(time.Millisecond))
+		keep()
+	}
+	merges := func(value string) {
+		t.Helper()
+		b.Do("set", "from-b", value)
+		harness.Eventually(t, 20*time.Second, "a merge of "+value, func() error {
+			if got := a.Do("get", "from-b"); got != value {
+				return fmt.Errorf("get: %v", got)
+			}
+			return nil
+		})
+	}
+	ballast := filepath.Join(disk, "ballast")
+
+	keep()
+	eat(t, ballast, 64<<20)
+	n := fill("MISCONF")
+	merges("on a full disk")
+	empty(n)
+	recovers(fmt.Sprintf("the disk, %d of %d removed", n, n))
+	must(t, os.Remove(ballast))
+
+	n = fill("OOM")
+	most := n // keys, of which later rounds overwrite the first
+	merges("in a full memory")
+	empty(n / 4)
+	recovers("the memory")
+
+	fill("OOM")
+	eat(t, ballast, 28<<20)
+	harness.Eventually(t, 20*time.Second, "full of both", func() error {
+		_, err := bulk.Do("set", "room", "none")
+		if err == nil || !strings.HasPrefix(err.Error(), "MISCONF") {
+			return fmt.Errorf("a write: %v", err)
+		}
+		if s := a.MustStatus(); len(s.Alarms) != 2 {
+			return fmt.Errorf("alarms: %+v", s.Alarms)
+		}
+		return nil
+	})
+	merges("full of both")
+	must(t, os.Remove(ballast))
+	harness.Eventually(t, 20*time.Second, "full of memory only", func() error {
+		_, err := bulk.Do("set", "room", "none")
+		if err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+			return fmt.Errorf("a write: %v", err)
+		}
+		return nil
+	})
+	merges("full of memory again")
+	empty(most)
+	recovers("both")
+	harness.Eventually(t, harness.Patience, "the end of all alarms", func() error {
+		if s := a.MustStatus(); len(s.Alarms) != 0 {
+			return fmt.Errorf("alarms: %+v", s.Alarms)
+		}
+		return nil
+	})
+	a.Kill()
+	a.Start()
+	checkSafe(t, a, kept)
+	if keys, err := dialIn(t, a, "bulk").Do("dbsize"); err != nil || keys != int64(1) {
+		t.Errorf("after all removes there are %v keys, %v", keys, err)
+	}
+}
+
+// dialIn connects to a region.
+func dialIn(t *testing.T, n *harness.Node, region string) *harness.Conn {
+	t.Helper()
+	c := n.Dial()
+	if _, err := c.Do("select", region); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

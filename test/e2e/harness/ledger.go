@@ -120,8 +120,8 @@ func (l *Ledger) CheckContext(ctx map[string]Runs) (wrong []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, origin := range slices.Sorted(maps.Keys(l.acked)) {
-		if n := l.acked[origin]; ctx[origin].Base < n {
-			wrong = append(wrong, fmt.Sprintf("origin %s: %d writes were acknowledged, the context has %v", origin, n, ctx[origin]))
+		if n, seen := l.acked[origin], Seen(ctx, origin); seen.Base < n {
+			wrong = append(wrong, fmt.Sprintf("origin %s: %d writes were acknowledged, the context has %v", origin, n, seen))
 		}
 	}
 	return wrong

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -102,6 +105,27 @@ func (r Runs) holdsRange(lo, hi uint64) bool {
 		}
 	}
 	return lo > hi
+}
+
+// Starts of one node that ended may be collapsed into its line, which an origin's name tells: 6 bytes of the node, the number of the start in 4,
+// and 6 more; in the line's these 10 are fixed, and all starts below its base were seen whole.
+const (
+	originTag = 12 // hexadecimal digits
+	lineMark  = "ffffffff6c696e650000"
+)
+
+// IsLine says whether an origin is a node's line.
+func IsLine(origin string) bool { return strings.HasSuffix(origin, lineMark) }
+
+// Seen is what a context has seen of an origin, by itself or by the line of its node.
+func Seen(context map[string]Runs, origin string) Runs {
+	if len(origin) == originTag+len(lineMark) && !IsLine(origin) {
+		number, err := strconv.ParseUint(origin[originTag:originTag+8], 16, 32)
+		if line, ok := context[origin[:originTag]+lineMark]; ok && err == nil && number < line.Base {
+			return Runs{Base: math.MaxUint64}
+		}
+	}
+	return context[origin]
 }
 
 // Region finds one by name.

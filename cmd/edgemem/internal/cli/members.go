@@ -153,7 +153,7 @@ heard. Alarms outlast restarts for as long as what they tell holds.
   rolled-back  a running process was set back to an earlier state of its memory
   diverged     two nodes have seen the same and hold different entries
   damaged      memory or disk did not hold what was written
-  disk-full    a node takes no writes until its disk has room; reads and merges go on
+  disk-full    a node takes no writes until its disk has room; reads, removes and merges go on
   returned     a retired node is back
   restored     a notice, for ten minutes: this node's disk is older than what others know of it`,
 		Example: `  edgemem alarms

@@ -95,7 +95,7 @@ func diskLine(d control.Disk) string {
 	case d.Held:
 		line += "; FULL: no writes, and merges wait too"
 	case d.Full:
-		line += fmt.Sprintf("; FULL: no writes, reads and merges go on; %s merged cells are not on disk", formatCount(d.Unsaved))
+		line += fmt.Sprintf("; FULL: no writes; reads, removes and merges go on; %s merged cells are not on disk", formatCount(d.Unsaved))
 	}
 	return line
 }
