@@ -1,6 +1,9 @@
 package crdt
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // entry is one key's cells: a handle on a record, solo or head, see store.go. The zero entry is none. It is valid
 // until the region is written to.
@@ -128,7 +131,7 @@ func (e entry) shows(kind CellKind, sub string) bool {
 
 // isRegister reports whether the entry holds one register and nothing else, as most do.
 func (e entry) isRegister() bool {
-	return e.ref != 0 && e.b[0]&(formMask|bodyMask|recordNamed) == formSolo|bodySibling && e.b[1] == byte(CellValue)|byte(TagReg)<<4
+	return e.ref != 0 && isRegister(e.b)
 }
 
 // register is the value of such an entry.
@@ -136,7 +139,11 @@ func (e entry) register() (val []byte, ok bool) {
 	if !e.isRegister() {
 		return nil, false
 	}
-	_, b := cut(e.b[2:])
+	b := e.b
+	if n := int(b[2]); n < 0x80 {
+		return value(b[3+n:], b[0]&recordWide != 0), true
+	}
+	_, b = cut(b[2:])
 	return value(b, e.b[0]&recordWide != 0), true
 }
 
@@ -194,17 +201,40 @@ func (s *store) entryAt(ref uint64) entry {
 	return entry{s, b, ref, s.entryHash(b)}
 }
 
-// find finds an entry by its hash and key.
+// find finds an entry by its hash and key. It is table.find written out: every read and write of a key passes here.
 func (s *store) find(h uint64, key string) entry {
-	var b []byte
-	ref := s.entries.find(h, func(ref uint64) bool {
-		b = s.mem.Bytes(ref)
-		return string(entryKey(b)) == key
-	})
-	if ref == 0 {
+	t := &s.entries
+	if t.n == 0 {
 		return entry{}
 	}
-	return entry{s, b, ref, h}
+	h28 := h >> refBits
+	for at := t.home(h28) * slotBytes; at+slotBytes <= len(t.b); at += slotBytes {
+		x := binary.LittleEndian.Uint64(t.b[at:])
+		if x>>refBits < h28 && x != 0 {
+			continue
+		}
+		if x>>refBits != h28 || x == 0 {
+			break
+		}
+		ref := x & refMask
+		var b []byte
+		if own := s.slabs; own != nil {
+			b = own.Bytes(ref)
+		} else {
+			b = s.mem.Bytes(ref)
+		}
+		if ahead(b) && hasKey(b, key) {
+			return entry{s, b, ref, h}
+		}
+	}
+	return entry{}
+}
+
+// ahead is true of every record. It looks at the first byte and at one a cache line behind it, so that the processor fetches both
+// lines at once, and not the value's after the key's.
+func ahead(b []byte) bool {
+	const line = 64
+	return b[0]|b[min(line, len(b)-1)] != 0
 }
 
 // eachEntry calls fn on every entry whose hash is at least from, in order, until fn returns false. fn must not

@@ -26,7 +26,7 @@ func (r *Region) Memory() Footprint {
 		Causal: r.store.use[forCausal],
 		Ghost:  r.store.use[forGhost],
 	}
-	if m, ok := r.store.mem.(*slabs); ok {
+	if m := r.store.slabs; m != nil {
 		f.Slack = m.held - f.Value - f.Index - f.Causal - f.Ghost
 	}
 	for i := range r.origins {
@@ -78,5 +78,5 @@ func (r *Region) Release() {
 	for i := range r.origins {
 		r.origins[i].index.free(s)
 	}
-	s.mem = nil
+	s.mem, s.slabs = nil, nil
 }

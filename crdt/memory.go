@@ -46,9 +46,9 @@ type slabs struct {
 
 type slab struct {
 	b    []byte
-	ref  uint64 // of b in the source; 0: it is of the Go heap
 	size uint32 // of a slot; of one slot alone its length
 	used uint32 // slots that were given out ever
+	ref  uint64 // of b in the source; 0: it is of the Go heap
 	live uint32
 	free uint32   // 1 + the first free slot, which holds the next
 	kind uint8    // size number
@@ -62,10 +62,13 @@ type slabSize struct {
 }
 
 const (
-	slabGrain    = 4  // sizes are multiples
-	slabBitsMax  = 18 // of a chunk's bytes
-	slabOffBits  = slabBitsMax - 2
-	slabMin      = 64       // bytes of the first chunk of a size
+	slabGrain   = 4  // sizes are multiples
+	slabBitsMax = 18 // of a chunk's bytes
+	slabOffBits = slabBitsMax - 2
+	slabMin     = 64 // bytes of the first chunk of a size
+	// slabMax is of the largest: a source that notes something in front of a chunk then still fits a power of two, and huge
+	// pages hold a whole number of them.
+	slabMax      = 1<<slabBitsMax - 64
 	slabAlone    = 32 << 10 // what is larger has a chunk alone
 	slabFine     = 256      // up to here each multiple is a size; beyond there are eight to a doubling
 	slabSizes    = slabFine/slabGrain + 8*8 + 1
@@ -118,7 +121,7 @@ func (m *slabs) withRoom(kind uint8, size int) uint32 {
 		}
 		s.room = s.room[:n-1]
 	}
-	slots := max(min(max(s.held/2, slabMin), 1<<slabBitsMax)/size, 1)
+	slots := max(min(max(s.held/2, slabMin), slabMax)/size, 1)
 	i := m.chunk(kind, slots*size, size)
 	s.held += slots * size
 	s.room = append(s.room, i)

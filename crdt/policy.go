@@ -17,8 +17,8 @@ type Policy interface {
 // Govern tells a policy of all values from now on; Enlist of those that are there already. nil ends it. It has no effect where the region
 // was given a Memory, or no Values.
 func (r *Region) Govern(p Policy) {
-	m, ok := r.store.mem.(*slabs)
-	if !ok || r.cfg.Values == nil {
+	m := r.store.slabs
+	if m == nil || r.cfg.Values == nil {
 		return
 	}
 	if r.store.policy = p; p == nil {
@@ -58,7 +58,7 @@ func (r *Region) keepCount(c *cell) {
 	if s.policy == nil || c.ref == 0 {
 		return
 	}
-	m := s.mem.(*slabs)
+	m := s.slabs
 	n, slot := r.evictableIn(c), m.slot(c.ref)
 	switch {
 	case n > 0 && slot == 0:
@@ -88,7 +88,7 @@ func (r *Region) expires(in uint64) {
 
 // touch notes that the value of a record was read.
 func (s *store) touch(ref uint64) {
-	if slot := s.mem.(*slabs).slot(ref); slot != 0 {
+	if slot := s.slabs.slot(ref); slot != 0 {
 		s.policy.Touch(slot - 1)
 	}
 }
@@ -96,7 +96,7 @@ func (s *store) touch(ref uint64) {
 // noSlot takes a record's slot away that the policy gives up itself.
 func (s *store) noSlot(ref uint64) {
 	if s.policy != nil {
-		s.mem.(*slabs).setSlot(ref, 0)
+		s.slabs.setSlot(ref, 0)
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *store) loseSlot(ref uint64) {
 	if s.policy == nil {
 		return
 	}
-	m := s.mem.(*slabs)
+	m := s.slabs
 	if slot := m.slot(ref); slot != 0 {
 		s.policy.Remove(slot - 1)
 		m.setSlot(ref, 0)
@@ -117,7 +117,7 @@ func (s *store) moveSlot(from, to uint64) {
 	if s.policy == nil {
 		return
 	}
-	m := s.mem.(*slabs)
+	m := s.slabs
 	if slot := m.slot(from); slot != 0 {
 		m.setSlot(from, 0)
 		m.setSlot(to, slot)

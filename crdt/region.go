@@ -181,9 +181,10 @@ func NewRegion(cfg Config) *Region {
 	if cfg.Memory == nil {
 		cfg.Memory = &slabs{source: cfg.Chunks}
 	}
+	own, _ := cfg.Memory.(*slabs)
 	return &Region{
 		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true,
-		store: store{mem: cfg.Memory, key: key, value: key.cell(CellValue, "")},
+		store: store{mem: cfg.Memory, slabs: own, key: key, value: key.cell(CellValue, "")},
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 // allocation has too much, 10 to 12 of the table and 6 of the dot index.
 type store struct {
 	mem     Memory
+	slabs   *slabs // mem, if it is that
 	key     hashKey
 	entries table
 	use     [purposes]int64 // bytes allocated
@@ -401,6 +402,20 @@ func entryKey(b []byte) []byte {
 	}
 	key, _ := cut(b[at:])
 	return key
+}
+
+// isRegister reports whether a record is an entry of one register and nothing else, which is in memory, as most are.
+func isRegister(b []byte) bool {
+	return b[0]&(formMask|bodyMask|recordNamed) == formSolo|bodySibling && b[1] == byte(CellValue)|byte(TagReg)<<4
+}
+
+// hasKey reports whether the record, solo or head, is of a key.
+func hasKey(b []byte, key string) bool {
+	const at = 3
+	if n := len(key); n < 0x80 && len(b) >= at+n && isRegister(b) { // its length is one byte
+		return int(b[2]) == n && string(b[at:at+n]) == key
+	}
+	return string(entryKey(b)) == key
 }
 
 // A head, by offset.

@@ -12,6 +12,7 @@ import (
 type View struct {
 	r       *Region
 	now     int64
+	clock   func() int64 // gives now, when it is asked for first; nil: it was
 	touched uint64
 	writes  bool      // nothing else reads
 	wanted  []headRef // entries whose order was made for this view alone
@@ -80,15 +81,26 @@ func (r *Region) View(now int64) *View { return &View{r: r, now: now} }
 // Touched is the EntryHash of the entry that was looked up last through this view; 0 if none was.
 func (v *View) Touched() uint64 { return v.touched }
 
+// Look makes v a View that asks clock for its instant, Unix milliseconds, when it first needs it: of most entries it is not needed. v
+// may be used again and again.
+func (r *Region) Look(v *View, clock func() int64) {
+	*v = View{r: r, clock: clock, missing: v.missing[:0]}
+}
+
 // Now is the instant of the view, Unix milliseconds.
-func (v *View) Now() int64 { return v.now }
+func (v *View) Now() int64 {
+	if v.clock != nil {
+		v.now, v.clock = v.clock(), nil
+	}
+	return v.now
+}
 
 func (v *View) shows(e entry) bool {
 	if e.kind() == KindNone {
 		return false
 	}
 	exp := e.exp()
-	return exp == 0 || exp > v.now
+	return exp == 0 || exp > v.Now()
 }
 
 // get finds an entry that shows, or none.

@@ -33,7 +33,11 @@ func (p *Pool) allocLarge(n int) (Ref, []byte) {
 	if size > uint64(^uint(0)>>1) {
 		return 0, nil
 	}
-	base, err := p.heap.src.Map(int(size), p.heap.src.PageBytes(), p.arena.node)
+	align := p.heap.src.PageBytes()
+	if size == p.heap.chunkBytes { // a source gives chunks from huge pages
+		align = int(size)
+	}
+	base, err := p.heap.src.Map(int(size), align, p.arena.node)
 	if err != nil {
 		return 0, nil
 	}
