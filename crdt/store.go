@@ -327,15 +327,25 @@ func (p *packed) sibling() (x sibling) {
 
 // value is the value in a body of one sibling.
 func value(b []byte, wide bool) []byte {
-	_, b = number(b)
-	_, b = number(b)
+	at := skip(b, skip(b, 0)) // origin and number
 	if wide {
-		b = b[8:]
+		at += 8
 	} else {
-		_, b = number(b[5:])
+		at = skip(b, at+5)
 	}
-	val, _ := cut(b)
+	if n := int(b[at]); n < 0x80 {
+		return b[at+1 : at+1+n : at+1+n]
+	}
+	val, _ := cut(b[at:])
 	return val
+}
+
+// skip is where the varint at a place ends.
+func skip(b []byte, at int) int {
+	for b[at] >= 0x80 {
+		at++
+	}
+	return at + 1
 }
 
 // present is cell.present of a record.

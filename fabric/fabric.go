@@ -19,6 +19,8 @@ import (
 // Fabric is this node's part of the shared memory.
 type Fabric struct {
 	cfg   Config
+	clock func() int64 // now, for views
+	seats *seats       // of those who read regions
 	began time.Time
 	self  atomic.Pointer[claim] // what local writes carry; a roll-back replaces it
 
@@ -60,6 +62,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 		return nil, err
 	}
 	f := &Fabric{cfg: c, began: c.Now(), regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
+	f.clock, f.seats = f.now, newSeats(runtime.GOMAXPROCS(0))
 	var err error
 	if f.heap, err = offheap.New(offheap.Config{Nodes: c.MemoryNodes}); err != nil {
 		return nil, fmt.Errorf("fabric: memory: %w", err)

@@ -14,7 +14,7 @@ type reads [readsKept]atomic.Uint64
 
 // noteRead remembers the read of an entry, by its hash. The caller holds the region's lock, for reading at least.
 func (r *Region) noteRead(h uint64) {
-	if h == 0 {
+	if h == 0 || r.f.cfg.Transport == nil {
 		return
 	}
 	ring := r.reads.Load()
@@ -31,7 +31,7 @@ func (r *Region) noteRead(h uint64) {
 // startReads begins to remember, where it is worth it: in a large region, and in one that is still to come.
 func (r *Region) startReads() *reads {
 	n := r.core.Entries()
-	if r.f.cfg.Transport == nil || n > 0 && n < readsFrom {
+	if n > 0 && n < readsFrom {
 		return nil
 	}
 	if r.reads.CompareAndSwap(nil, &reads{}) && n == 0 {

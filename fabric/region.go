@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ type Region struct {
 
 	system bool // the fabric's own: replicated like the others, not listed, not open to users
 
-	mu       sync.RWMutex
+	mu       regionLock
 	core     *crdt.Region
 	watchers []*watcher
 
@@ -67,6 +66,7 @@ const (
 func newRegion(f *Fabric, name string) *Region {
 	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
+	r.mu.seats = f.seats
 	r.nextDue.Store(math.MaxInt64)
 	return r
 }
@@ -120,24 +120,35 @@ func (r *Region) configure(d declaration) (changed bool) {
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
 // it reads is valid only until it returns. Error: ErrLoading, of causal regions only; then fn was not called.
 func (r *Region) View(fn func(v *crdt.View)) error {
-	v, err := r.view(fn)
-	if err == nil && v.WantsOrders() {
-		r.keepOrders(v)
+	orders, err := r.view(fn)
+	if orders != nil {
+		r.keepOrders(orders)
 	}
 	return err
 }
 
-func (r *Region) view(fn func(v *crdt.View)) (*crdt.View, error) {
-	now := r.f.now()
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if err := r.loading(); err != nil {
-		return nil, err
+// view gives the view again where it wants orders kept.
+func (r *Region) view(fn func(v *crdt.View)) (orders *crdt.View, err error) {
+	seat := r.mu.enter()
+	defer r.mu.leave(seat) // fn may panic
+	if r.core.Loading() {
+		return nil, r.loading()
 	}
-	v := r.core.View(now)
+	var v *crdt.View
+	if seat != nil {
+		v = &seat.view
+	} else {
+		v = new(crdt.View)
+	}
+	r.core.Look(v, r.f.clock)
 	fn(v)
 	r.noteRead(v.Touched())
-	return v, nil
+	if v.WantsOrders() {
+		kept := *v
+		*v = crdt.View{} // the seat is another reader's soon
+		return &kept, nil
+	}
+	return nil, nil
 }
 
 // keepOrders keeps what a reader had to sort, so that the next need not, unless memory is short.
@@ -156,6 +167,23 @@ func markRead(p *uint32) {
 	if atomic.LoadUint32(p) == 0 {
 		atomic.StoreUint32(p, 1)
 	}
+}
+
+// Get appends the register, or counter, at key to buf, which may be nil, and reports whether there is one. It is the shortest way to a value.
+// Errors: ErrLoading, crdt.ErrWrongType, crdt.ErrUnreadable.
+func (r *Region) Get(buf []byte, key string) (val []byte, ok bool, err error) {
+	seat := r.mu.enter()
+	defer r.mu.leave(seat)
+	if r.core.Loading() {
+		return buf, false, r.loading()
+	}
+	var v crdt.View
+	r.core.Look(&v, r.f.clock)
+	if val, ok, err = v.Get(key); ok {
+		buf = append(buf, val...)
+	}
+	r.noteRead(v.Touched())
+	return buf, ok, err
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
