@@ -173,6 +173,8 @@ type Config struct {
 	MemorySample func() pressure.Reading
 	// MemoryNodes are the machine's memory nodes, as offheap.ReadNodes gives them. Default: one.
 	MemoryNodes []int
+	// MemoryChunk is the unit in which memory is mapped: a power of two from 64 KiB to 1 MiB. Small ones suit small budgets. Default 256 KiB.
+	MemoryChunk int
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 

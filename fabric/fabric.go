@@ -64,7 +64,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f := &Fabric{cfg: c, began: c.Now(), regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
 	f.clock, f.seats = f.now, newSeats(runtime.GOMAXPROCS(0))
 	var err error
-	if f.heap, err = offheap.New(offheap.Config{Nodes: c.MemoryNodes}); err != nil {
+	if f.heap, err = offheap.New(offheap.Config{Nodes: c.MemoryNodes, ChunkBytes: c.MemoryChunk}); err != nil {
 		return nil, fmt.Errorf("fabric: memory: %w", err)
 	}
 	// What regions hold may be read for as long as somebody has them, so it goes when nobody has.

@@ -70,6 +70,9 @@ type Config struct {
 	looks <-chan time.Time                // replaces the timer of compaction.loop in tests
 }
 
+// Defaults gives what a profile sets.
+func Defaults(p Profile) Config { return Config{Profile: p}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	if c.Profile == "" {
 		c.Profile = ProfileDevice

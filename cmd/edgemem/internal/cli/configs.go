@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
 )
 
 func configCommand() *cobra.Command {
@@ -16,7 +17,33 @@ func configCommand() *cobra.Command {
 		Short: "Show or check the configuration",
 		Example: `  edgemem config print
   edgemem config check /etc/edgemem/edgemem.yaml`,
-	}, configPrintCommand(), configCheckCommand())
+	}, configPrintCommand(), configCheckCommand(), configProfilesCommand())
+}
+
+func configProfilesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "profiles",
+		Short: "Print what --profile device and --profile server set",
+		Long: `Print what the two profiles set. 'edgemem run --profile auto', the default, takes device for
+nodes of that tier, for machines and cgroups with up to 512 MiB of memory, and for 32-bit
+processors; 'edgemem status' says which, and why. A flag is stronger than a profile.`,
+		Example: `  edgemem config profiles
+  edgemem status -o json | jq .node.profile`,
+		Args: args(0, 0, ""),
+	}
+	o := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if o.json() {
+			return printJSON(cmd.OutOrStdout(), profile.Both())
+		}
+		t := newTable(cmd.OutOrStdout())
+		t.row("SETTING", "DEVICE", "SERVER")
+		for _, r := range profile.Table() {
+			t.row(r[0], r[1], r[2])
+		}
+		return t.Flush()
+	}
+	return cmd
 }
 
 func configPrintCommand() *cobra.Command {

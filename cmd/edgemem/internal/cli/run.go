@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/daemon"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
 	"github.com/edgemem/edgemem/tiers"
 )
 
@@ -33,6 +34,7 @@ func runCommand() *cobra.Command {
 		Long:  runLong,
 		Example: `  edgemem run
   edgemem run --name truck-17 --tier device --data-dir /var/lib/edgemem --join TICKET
+  edgemem run --tier edge --profile device --memory 16MB
   edgemem run --config /etc/edgemem/edgemem.yaml --log-format json
   edgemem run --resp unix:/run/edgemem/resp.sock --http off`,
 		Args: args(0, 0, ""),
@@ -63,6 +65,7 @@ func addRun(cmd *cobra.Command) {
 	cmd.Flags().String("config", "", "configuration `FILE`: yaml, toml or json")
 	choices := map[string][]string{
 		"tier":       tiers.Names(),
+		"profile":    profile.Names(),
 		"log-level":  {"debug", "info", "warn", "error"},
 		"log-format": {"text", "json"},
 	}

@@ -77,6 +77,7 @@ func printNode(w io.Writer, n control.Node) error {
 		t.row("relayed", strings.Join(n.Relayed, "\n\t"))
 	}
 	t.row("memory", memory(n))
+	t.row("profile", n.Profile.Name+", "+n.Profile.Why)
 	t.row("mesh", fmt.Sprintf("%s in, %s out", formatBytes(n.Bandwidth.InBytes), formatBytes(n.Bandwidth.OutBytes)))
 	t.row("disk", diskLine(n.Disk))
 	t.row("data", n.DataDir)

@@ -20,6 +20,9 @@ type Config struct {
 	// Tier says how near the consumer the node is: device, edge, regional or cloud. Default:
 	// device, the tier that promises least.
 	Tier string `mapstructure:"tier"`
+	// Profile fits the node to a size of machine: "device", "server" or "auto", which is device for that tier and for machines and cgroups
+	// of up to 512 MiB. Package profile has the table. Default: auto.
+	Profile string `mapstructure:"profile"`
 	// Listen holds libp2p multiaddrs. Default: DefaultListen, because a mesh that nobody can reach is
 	// none; membership is proven before any other protocol opens.
 	Listen []string `mapstructure:"listen"`

@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
 	"github.com/edgemem/edgemem/tiers"
 )
 
@@ -45,6 +46,7 @@ func (c *Config) Validate() error {
 		field("data-dir", c.checkDataDir()),
 		field("name", checkName(c.Name)),
 		field("tier", oneOf(c.Tier, tiers.Names())),
+		field("profile", oneOf(cmp.Or(c.Profile, profile.Auto), profile.Names())),
 		field("listen", checkListen(c.Listen)),
 		field("peer", checkPeers(c.Peer)),
 		field("resp", checkLocal(c.RESP, c.RESPPassword+c.RESPPasswordFile,

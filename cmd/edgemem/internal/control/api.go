@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/doctor"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
 	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/p2p"
 	"github.com/edgemem/edgemem/persist"
@@ -115,6 +116,7 @@ type Node struct {
 	ID            string            `json:"id"`
 	Name          string            `json:"name"`
 	Tier          string            `json:"tier"`
+	Profile       Profile           `json:"profile"`
 	RESP          string            `json:"resp"` // host:port, unix:PATH, or "off"
 	HTTP          string            `json:"http"` // host:port, unix:PATH, or "off"
 	Listen        []string          `json:"listen"`
@@ -132,6 +134,12 @@ type Node struct {
 	Disk          Disk              `json:"disk"`
 	Sync          SyncStats         `json:"sync"`
 	Scrub         fabric.ScrubStats `json:"scrub"`
+}
+
+// Profile is what the node was fitted to, and how.
+type Profile struct {
+	profile.Profile
+	Settings []profile.Row `json:"settings"`
 }
 
 // Disk is how the node's disk is, and what the store takes of it.

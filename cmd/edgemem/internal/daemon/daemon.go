@@ -69,7 +69,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Daemon, er
 	d := &Daemon{cfg: cfg, log: log, registry: newRegistry(), began: time.Now(), broken: make(chan error, 1)}
 	d.setUnready(errStarting)
 	for _, step := range []func(context.Context) error{
-		d.openSecrets, d.openStore, d.openListeners, d.serveHTTP, d.openHost, d.openFabric, d.serveRESP, d.serveControl, d.countAll,
+		d.openSecrets, d.takeStock, d.openStore, d.openListeners, d.serveHTTP, d.openHost, d.openFabric, d.serveRESP, d.serveControl, d.countAll,
 	} {
 		err := ctx.Err()
 		if err == nil {
@@ -121,6 +121,13 @@ func (d *Daemon) openSecrets(context.Context) (err error) {
 	return err
 }
 
+func (d *Daemon) takeStock(context.Context) (err error) {
+	if d.memory, err = planMemory(&d.cfg); err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
+	return nil
+}
+
 func (d *Daemon) openStore(context.Context) (err error) {
 	if err := datadir.Ready(d.cfg.DataDir, d.log); err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
@@ -129,7 +136,10 @@ func (d *Daemon) openStore(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.store, err = persist.Open(persist.Config{Dir: datadir.StorePath(d.cfg.DataDir), Key: key, Logger: d.log, Profile: datadir.Profile(d.cfg.Tier)})
+	d.store, err = persist.Open(persist.Config{
+		Dir: datadir.StorePath(d.cfg.DataDir), Key: key, Logger: d.log,
+		Profile: d.memory.profile.Store, MemtableBytes: d.memory.profile.MemtableBytes,
+	})
 	if errors.Is(err, persist.ErrKey) {
 		return fmt.Errorf("--key-file: %w", err)
 	}
@@ -191,6 +201,7 @@ func (d *Daemon) openHost(ctx context.Context) (err error) {
 	}
 	d.host, err = p2p.Open(ctx, p2p.Config{
 		Dir: d.cfg.DataDir, Name: d.cfg.Name, Tier: d.cfg.Tier, Listen: listen, Peers: d.cfg.Peer,
+		PeersLow: d.memory.profile.PeersLow, PeersHigh: d.memory.profile.PeersHigh,
 		Ticket: d.cfg.Join, MDNS: d.cfg.MDNS, Relay: p2p.Relay{Mode: d.cfg.Relay}, Directory: d.cfg.Directory, Logger: d.log, Registerer: d.registry,
 	})
 	if err != nil {
@@ -218,22 +229,6 @@ func explainMesh(err error, cfg *config.Config) error {
 	}
 }
 
-// backlog keeps a device's commits small enough for its memory; 0 is the fabric's default.
-func backlog(tier string) int {
-	if tier == "device" {
-		return 1 << 14
-	}
-	return 0
-}
-
-// staged keeps what a device holds back of a pull small enough for its memory; 0 is the fabric's default.
-func staged(tier string) int {
-	if tier == "device" {
-		return 8 << 20
-	}
-	return 0
-}
-
 func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	limit, err := d.cfg.LimitRateBytes()
 	if err != nil {
@@ -247,14 +242,11 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--max-ghost-bytes: %w", err)
 	}
-	if d.memory, err = planMemory(&d.cfg); err != nil {
-		return fmt.Errorf("--memory: %w", err)
-	}
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
 		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
-		Registerer: d.registry, MaxBacklog: backlog(d.cfg.Tier), LimitRate: limit, MaxStaged: staged(d.cfg.Tier),
+		Registerer: d.registry, MaxBacklog: d.memory.profile.MaxBacklog, LimitRate: limit, MaxStaged: d.memory.profile.MaxStaged,
 		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostBytes: ghostBytes, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
-		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(),
+		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(), MemoryChunk: d.memory.profile.ChunkBytes,
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)

@@ -5,9 +5,11 @@ import (
 	"math/bits"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/config"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/machine"
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
 	"github.com/edgemem/edgemem/tiers/offheap"
 	"github.com/edgemem/edgemem/tiers/pressure"
 )
@@ -16,6 +18,7 @@ import (
 type memory struct {
 	machine *machine.Machine // nil where the system does not tell
 	plan    machine.Plan     // the zero Plan limits nothing
+	profile profile.Profile
 }
 
 // planMemory divides what the machine, or its cgroup, has. A budget of 0 in the configuration limits nothing.
@@ -28,18 +31,19 @@ func planMemory(cfg *config.Config) (m memory, err error) {
 	if err != nil { // another system than Linux, or a namespace without /proc
 		m.machine, err = nil, nil
 	}
-	if !limited {
-		return m, err
-	}
 	var limit machine.Limit
 	if m.machine != nil {
 		limit = m.machine.Tightest()
+	}
+	m.profile = profile.Choose(cfg.Profile, cfg.Tier, limit, bits.UintSize)
+	if !limited {
+		return m, err
 	}
 	m.plan = machine.PlanFor(limit, wanted, true, bits.UintSize)
 	return m, err
 }
 
-// limitMemory sets the soft limit of the Go runtime to match. It is process-wide, so only Run does it.
+// limitMemory sets the Go runtime to match: its soft limit, and how much garbage it lets grow. It is process-wide, so only Run does it.
 func limitMemory(cfg *config.Config, log *slog.Logger) {
 	m, err := planMemory(cfg)
 	if err != nil {
@@ -51,6 +55,17 @@ func limitMemory(cfg *config.Config, log *slog.Logger) {
 	if m.plan.GoLimit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(m.plan.GoLimit)
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(m.profile.GCPercent)
+	}
+}
+
+// freeLater gives back what only the start needed, once peers have come; stop calls it off.
+func (m memory) freeLater() (stop func() bool) {
+	if m.profile.FreeAfter == 0 {
+		return func() bool { return false }
+	}
+	return time.AfterFunc(m.profile.FreeAfter, debug.FreeOSMemory).Stop
 }
 
 // sample tells the fabric what the system says of memory.

@@ -47,6 +47,7 @@ func Run(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	d.announce(stderr)
+	defer d.memory.freeLater()()
 	select {
 	case <-ctx.Done():
 		log.Info("closing")

@@ -47,7 +47,8 @@ func (d *Daemon) node() control.Node {
 	listen, relayed := splitAddrs(d.host.Addrs())
 	return control.Node{
 		ID: string(d.host.Self()), Name: d.host.Name(), Tier: d.host.Tier(),
-		RESP: address(d.respListener), HTTP: address(d.httpListener), Listen: listen, Relayed: relayed,
+		Profile: control.Profile{Profile: d.memory.profile, Settings: d.memory.profile.Rows()},
+		RESP:    address(d.respListener), HTTP: address(d.httpListener), Listen: listen, Relayed: relayed,
 		Fabric: d.host.FabricID().String(), Origin: string(origin), Version: build.Get().Version, PID: os.Getpid(), DataDir: dir,
 		Ready: d.Ready() == nil, Offline: d.host.Offline(), UptimeSeconds: time.Since(d.began).Round(time.Millisecond).Seconds(),
 		Memory: control.Memory{MemoryStatus: d.fabric.Memory(), Plan: d.memory.plan.Why, GoLimit: d.memory.plan.GoLimit, HeapBytes: int64(heapBytes()), ResidentBytes: residentBytes()},

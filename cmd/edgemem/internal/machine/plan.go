@@ -16,6 +16,9 @@ const (
 	// overheadBytes is what a node takes that holds nothing: code, libp2p with a few peers, Badger with small tables. 40 MB is what the
 	// device profile may take idle.
 	overheadBytes = 40 << 20
+	// codeBytes of these are pages of the program that it runs through under load. They count where the limit is the machine's, and can be dropped, but
+	// then every step waits for the disk.
+	codeBytes = 16 << 20
 	// A cgroup's limit is for this node alone: of what the overhead leaves, three quarters are budget. The last quarter is
 	// garbage that Go has not collected, messages under way, kernel buffers and pages of the store's files. Never more than
 	// seven tenths of all, since caches and buffers grow with the machine.
@@ -52,7 +55,7 @@ func PlanFor(limit Limit, wanted int64, pools bool, wordBits int) Plan {
 	if all == 0 {
 		return p // the runtime's own default is no limit
 	}
-	rest := all / 100 * goHeadroomPercent
+	rest := all/100*goHeadroomPercent - codeBytes
 	if pools {
 		rest -= p.Budget
 	}

@@ -22,15 +22,15 @@ func TestPlans(t *testing.T) {
 		golimit int64
 		warns   bool
 	}{
-		{"device, 64 MiB", Limit{Bytes: 64 * mib, From: "memory.max"}, 0, 64, 17, 1, 42, false},
+		{"device, 64 MiB", Limit{Bytes: 64 * mib, From: "memory.max"}, 0, 64, 17, 1, 26, false},
 		{"device, 32 MiB", Limit{Bytes: 32 * mib, From: "memory.max"}, 0, 64, 8, 1, 24, true},
-		{"edge, 512 MiB", Limit{Bytes: 512 * mib, From: "memory.max"}, 0, 64, 353, 22, 132, false},
-		{"edge, 4 GiB", Limit{Bytes: 4 * gib, From: "memory.max"}, 0, 64, 2867, 179, 1023, false},
-		{"whole machine, 8 GiB", Limit{8 * gib, "physical memory", true}, 0, 64, 4915, 256, 2867, false},
-		{"32 bits, 8 GiB", Limit{8 * gib, "physical memory", true}, 0, 32, 1228, 76, 716, false},
-		{"32 bits, unknown", Limit{}, 0, 32, 1433, 89, 511, false},
+		{"edge, 512 MiB", Limit{Bytes: 512 * mib, From: "memory.max"}, 0, 64, 353, 22, 116, false},
+		{"edge, 4 GiB", Limit{Bytes: 4 * gib, From: "memory.max"}, 0, 64, 2867, 179, 1007, false},
+		{"whole machine, 8 GiB", Limit{8 * gib, "physical memory", true}, 0, 64, 4915, 256, 2851, false},
+		{"32 bits, 8 GiB", Limit{8 * gib, "physical memory", true}, 0, 32, 1228, 76, 700, false},
+		{"32 bits, unknown", Limit{}, 0, 32, 1433, 89, 495, false},
 		{"unknown", Limit{}, 0, 64, 256, 16, 0, false},
-		{"as wanted", Limit{Bytes: gib}, 100 * mib, 64, 100, 6, 872, false},
+		{"as wanted", Limit{Bytes: gib}, 100 * mib, 64, 100, 6, 856, false},
 		{"too much wanted", Limit{Bytes: gib}, 1000 * mib, 64, 1000, 62, 24, true},
 	} {
 		p := PlanFor(c.limit, c.wanted, true, c.bits)

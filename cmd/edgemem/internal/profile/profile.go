@@ -1,0 +1,142 @@
+// Package profile fits a node to a size of machine. What differs between a device and a server, in the store, the mesh, the memory and the Go
+// runtime, is one row each of one table here; what a flag says is stronger than the profile.
+//
+//	--profile ── auto ──▶ tier, memory of the cgroup or the machine, width of words ──▶ device │ server
+package profile
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/edgemem/edgemem/cmd/edgemem/internal/machine"
+	"github.com/edgemem/edgemem/persist"
+)
+
+// Names of profiles, and what leaves the choice to the machine.
+const (
+	Auto   = "auto"
+	Device = "device"
+	Server = "server"
+)
+
+// Names lists what --profile takes.
+func Names() []string { return []string{Auto, Device, Server} }
+
+// Where auto draws the line.
+const (
+	// smallBytes is the memory up to which any node is a device: a server's store alone may take six times its memtable of 64 MiB.
+	smallBytes = 512 << 20
+	// tightBytes is the memory up to which a device takes less still. Three memtables, and a table that is being built of one, lie on the Go heap.
+	tightBytes         = 256 << 20
+	tightMemtableBytes = 2 << 20
+)
+
+// A Profile is what a node of one size runs with. Zero is the default of whom it is for.
+type Profile struct {
+	Name string `json:"name"`
+	Why  string `json:"why"` // it was chosen
+
+	Store         persist.Profile `json:"-"`
+	MemtableBytes int64           `json:"-"` // of the store; 0: as Store has it
+	ChunkBytes    int             `json:"-"` // in which the pools map memory
+	PeersLow      int             `json:"-"` // connections up to which members are dialled
+	PeersHigh     int             `json:"-"` // and above which the least useful are closed
+	MaxBacklog    int             `json:"-"` // changed cells of a region that may wait for the disk
+	MaxStaged     int             `json:"-"` // bytes of a causal pull that are held back
+	GCPercent     int             `json:"-"` // GOGC
+	FreeAfter     time.Duration   `json:"-"` // from ready on, when what the start took is given back; 0: as the Go runtime does it
+}
+
+// Choose gives the profile that a setting asks for, or the one that suits the tier and the tightest limit of memory; a limit without bytes is not
+// known. wordBits is 32 or 64.
+func Choose(setting, tier string, limit machine.Limit, wordBits int) Profile {
+	small := limit.Bytes > 0 && limit.Bytes <= smallBytes
+	p := server()
+	switch {
+	case setting == Device:
+		p, p.Why = device(), "as configured"
+	case setting == Server:
+		p.Why = "as configured"
+	case tier == "device":
+		p, p.Why = device(), "for tier device"
+	case small:
+		p, p.Why = device(), "for "+limit.String()
+	case wordBits == 32:
+		p, p.Why = device(), "for 32-bit words"
+	default:
+		p.Why = "for tier " + tier + " and " + limit.String()
+	}
+	if p.Name == Device && limit.Bytes > 0 && limit.Bytes <= tightBytes {
+		p.MemtableBytes = tightMemtableBytes
+	}
+	return p
+}
+
+func device() Profile {
+	return Profile{
+		Name: Device, Store: persist.ProfileDevice, ChunkBytes: 64 << 10, PeersLow: 8, PeersHigh: 16, MaxBacklog: 1 << 14, MaxStaged: 8 << 20,
+		GCPercent: 50, FreeAfter: 5 * time.Second,
+	}
+}
+
+func server() Profile {
+	return Profile{
+		Name: Server, Store: persist.ProfileServer, ChunkBytes: 256 << 10, PeersLow: 24, PeersHigh: 48, MaxBacklog: 40 << 10, MaxStaged: 64 << 20,
+		GCPercent: 100,
+	}
+}
+
+// A Row is one setting of a profile, as people read it.
+type Row struct {
+	Setting string `json:"setting"`
+	Value   string `json:"value"`
+}
+
+// Rows lists what the profile sets.
+func (p Profile) Rows() []Row {
+	c := persist.Defaults(p.Store)
+	if p.MemtableBytes > 0 {
+		c.MemtableBytes = p.MemtableBytes
+	}
+	rests, free := "no", "as the Go runtime does"
+	if p.Store == persist.ProfileDevice {
+		rests = "yes"
+	}
+	if p.FreeAfter > 0 {
+		free = fmt.Sprintf("%v after ready", p.FreeAfter)
+	}
+	return []Row{
+		{"store: memtable", size(c.MemtableBytes)},
+		{"store: value log file", size(c.ValueLogFileBytes)},
+		{"store: kept free on the disk", size(c.MinFreeBytes)},
+		{"store: compactors rest when idle", rests},
+		{"store: cells that wait for a commit", humanize.Comma(int64(p.MaxBacklog))},
+		{"pools: chunk", size(int64(p.ChunkBytes))},
+		{"mesh: connections", fmt.Sprintf("%d to %d", p.PeersLow, p.PeersHigh)},
+		{"mesh: held back of a causal pull", size(int64(p.MaxStaged))},
+		{"runtime: GOGC", strconv.Itoa(p.GCPercent)},
+		{"runtime: memory of the start is given back", free},
+	}
+}
+
+func size(n int64) string { return humanize.IBytes(uint64(n)) }
+
+// Table has the rows of both profiles side by side: setting, device, server. A device with no more than tightBytes of memory has a
+// memtable of tightMemtableBytes.
+func Table() [][3]string {
+	var rows [][3]string
+	servers := server().Rows()
+	for i, r := range device().Rows() {
+		rows = append(rows, [3]string{r.Setting, r.Value, servers[i].Value})
+	}
+	rows[0][1] += fmt.Sprintf(", or %s with no more than %s of memory", size(tightMemtableBytes), size(tightBytes))
+	return rows
+}
+
+// Both gives the rows of each profile by its name.
+func Both() map[string][]Row {
+	return map[string][]Row{Device: device().Rows(), Server: server().Rows()}
+}
