@@ -134,7 +134,7 @@ func (b *backingUp) open(about BackupAbout, key []byte, w io.Writer) error {
 
 // measure counts, which takes reading the keys alone, so that progress is true and a cut backup tells what it lacks.
 func (b *backingUp) measure(txn *badger.Txn, about *BackupAbout) error {
-	return eachKey(txn, func(_ []byte, bytes int64) error {
+	return eachKey(txn, nil, func(_ []byte, bytes int64) error {
 		about.Records++
 		about.Bytes += bytes
 		if about.Records%1024 == 0 {
@@ -144,11 +144,11 @@ func (b *backingUp) measure(txn *badger.Txn, about *BackupAbout) error {
 	})
 }
 
-// eachKey gives the stored keys of callers' records, without their first byte, and the size of each record.
-func eachKey(txn *badger.Txn, fn func(key []byte, bytes int64) error) error {
+// eachKey gives the stored keys of callers' records that begin with prefix, without their first byte, and the size of each record.
+func eachKey(txn *badger.Txn, prefix []byte, fn func(key []byte, bytes int64) error) error {
 	options := badger.DefaultIteratorOptions
 	options.PrefetchValues = false
-	options.Prefix = []byte{spaceRecord}
+	options.Prefix = append([]byte{spaceRecord}, prefix...)
 	it := txn.NewIterator(options)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {

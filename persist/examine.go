@@ -107,9 +107,9 @@ func garbageIn(sub string) (bytes int64) {
 	return bytes
 }
 
-// Usage gives what the newest version of each record takes: its key, and how many bytes it has on disk, without what Badger adds. It
-// reads no values.
-func (s *Store) Usage(fn func(key []byte, bytes int64)) error {
+// Usage gives what the newest version of each record whose key begins with prefix takes: its key, and how many bytes it has on disk,
+// without what Badger adds. It reads no values.
+func (s *Store) Usage(prefix []byte, fn func(key []byte, bytes int64)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *Store) Usage(fn func(key []byte, bytes int64)) error {
 		return err
 	}
 	defer txn.Discard()
-	return eachKey(txn, func(key []byte, bytes int64) error { fn(key, bytes); return nil })
+	return eachKey(txn, prefix, func(key []byte, bytes int64) error { fn(key, bytes); return nil })
 }
 
 // Garbage is what compactions have found in the value log that nobody points to.

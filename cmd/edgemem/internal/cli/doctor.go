@@ -26,7 +26,9 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Verify the node, explain its bytes, and say what to do",
 		Long: `Verify the node, explain its bytes on disk and in memory by region, by who wrote them, by
-removes that are remembered and by causal metadata, and say what to do.
+removes that are remembered, by free slots and by causal metadata, and say what to do.
+RESIDENT is the kernel's count of the process, part by part; the rest is the node's own.
+'region show' explains one region further.
 
 Of a stopped node every byte that the store relies on is read and checked, as a start
 does, and nothing is changed. A node that runs was checked when it started; 'edgemem
@@ -138,6 +140,8 @@ func printDoctorDisk(w io.Writer, rep *doctor.Report) error {
 	t.row("value logs", fmt.Sprintf("%s, of which %s known garbage", formatBytes(d.ValueLogs), formatBytes(d.GarbageBytes)))
 	t.row("of it live", formatBytes(d.LiveBytes)+", the newest version of each record")
 	t.row("identity and peers", formatBytes(d.IdentityByte))
+	t.row("lists, locks, marks", formatBytes(d.OtherBytes))
+	t.row("all", formatBytes(d.AllBytes)+", as du counts")
 	t.row("free", formatBytes(d.FreeBytes))
 	t.row("encrypted", map[bool]string{true: "yes", false: "no"}[d.Encrypted])
 	if x := rep.Store; x != nil {
@@ -148,31 +152,64 @@ func printDoctorDisk(w io.Writer, rep *doctor.Report) error {
 }
 
 func printDoctorMemory(w io.Writer, m *doctor.Memory) error {
-	budget := "no budget"
-	if m.BudgetBytes > 0 {
-		budget = "of a budget of " + formatBytes(m.BudgetBytes)
+	if err := printRegionMemory(w, m); err != nil {
+		return err
 	}
-	f := m.Regions
+	g := m.Go
 	t := newTable(w)
-	t.row("\nIN MEMORY", "")
-	t.row("resident", formatBytes(m.ResidentBytes))
-	t.row("regions", formatBytes(f.Total())+", "+budget+"; pools have mapped "+formatBytes(m.MappedBytes))
-	t.row("  entries", formatBytes(f.Value))
-	t.row("  indexes", formatBytes(f.Index))
-	t.row("  causal metadata", formatBytes(f.Causal))
-	t.row("  remembered removes", formatBytes(f.Ghost))
-	t.row("  buffers", formatBytes(f.Buffer))
-	t.row("  free slots", formatBytes(f.Slack))
-	t.row("Go heap", formatBytes(m.HeapBytes))
-	t.row("all else", formatBytes(m.OtherBytes)+": the mesh, the store, the program")
+	t.row("\nRESIDENT", formatBytes(m.ResidentBytes))
+	if x := m.Resident; x != nil {
+		t.row("pools", formatBytes(x.PoolBytes)+", what regions lie in, at most")
+		t.row("Go heap", formatBytes(x.GoHeapBytes)+", of it touched")
+		t.row("Go stacks, tables", formatBytes(x.GoOtherBytes)+", at most")
+		t.row("store files", formatBytes(x.StoreBytes)+": the kernel drops these pages when it needs memory")
+		t.row("program", formatBytes(x.ProgramBytes)+": likewise")
+		t.row("other files", formatBytes(x.FileBytes))
+		t.row("unexplained", formatBytes(x.UnexplainedBytes))
+	}
+	limit := "no limit"
+	if g.LimitBytes > 0 {
+		limit = "limit " + formatBytes(g.LimitBytes)
+	}
+	t.row("\nGO HEAP", formatBytes(g.ObjectsBytes+g.FreeBytes)+", "+limit)
+	t.row("objects", formatBytes(g.ObjectsBytes)+", with what is not swept yet")
+	t.row("  store's memtables", fmt.Sprintf("%s in %d, touched as far as they are written", formatBytes(m.Store.ArenaBytes), m.Store.Memtables))
+	if c := m.Store.CacheBytes; c > 0 {
+		t.row("  store's caches", formatBytes(c)+" at most: the store is encrypted")
+	}
+	t.row("free", formatBytes(g.FreeBytes)+", kept for what comes next")
+	t.row("given back", formatBytes(g.ReleasedBytes))
+	t.row("\nSTORE FILES", fmt.Sprintf("%d memtables, %d tables, %d value logs map %s of addresses", m.Store.Memtables, m.Store.Tables, m.Store.ValueLogs, formatBytes(m.Store.MappedBytes)))
+	return t.Flush()
+}
+
+// printRegionMemory tells what regions hold, as the budget counts it, and where it lies.
+func printRegionMemory(w io.Writer, m *doctor.Memory) error {
+	f, p := m.Regions, m.Pools
+	t := newTable(w)
+	t.row("\nREGIONS, IN MEMORY", formatBytes(f.Total()))
+	t.row("entries", formatBytes(f.Value))
+	t.row("indexes", formatBytes(f.Index))
+	t.row("causal metadata", formatBytes(f.Causal))
+	t.row("remembered removes", formatBytes(f.Ghost))
+	t.row("buffers", formatBytes(f.Buffer))
+	t.row("free slots", formatBytes(f.Slack))
+	if m.BudgetBytes > 0 {
+		t.row("budget", fmt.Sprintf("%s of %s used, %s reserved for single regions and unused", formatBytes(m.Used), formatBytes(m.BudgetBytes), formatBytes(m.Node.Unused)))
+	} else {
+		t.row("budget", "none; "+formatBytes(m.Used)+" would count")
+	}
+	t.row("pools", fmt.Sprintf("%s mapped: %s used (%s of it rounding), %s free in slabs, %s free in chunks, of which %s given back",
+		formatBytes(p.Mapped), formatBytes(p.Used), formatBytes(p.Rounding), formatBytes(p.Slabs), formatBytes(p.Free), formatBytes(p.Discarded)))
 	return t.Flush()
 }
 
 func printDoctorRegions(w io.Writer, regions []fabric.RegionUsage) error {
 	t := newTable(w)
-	t.row("\nREGION", "ENTRIES", "KEYS+VALUES", "IN MEMORY", "REMOVES", "WRITERS", "ON DISK", "MOST IS WRITTEN BY")
+	t.row("\nREGION", "ENTRIES", "KEYS+VALUES", "NOT IN MEMORY", "IN MEMORY", "FREE SLOTS", "REMOVES", "THEY TAKE", "WRITERS", "ON DISK", "MOST IS WRITTEN BY")
 	for _, u := range regions {
-		t.row(u.Name, formatCount(u.Entries), formatBytes(u.ValueBytes), formatBytes(u.Memory.Total()), formatCount(u.Ghosts), formatCount(u.Origins), formatBytes(u.DiskBytes), mostly(u))
+		t.row(u.Name, formatCount(u.Entries), formatBytes(u.ValueBytes), formatBytes(u.AwayBytes), formatBytes(u.Memory.Total()), formatBytes(u.Memory.Slack),
+			formatCount(u.Ghosts), formatBytes(u.Memory.Ghost), formatCount(u.Origins), formatBytes(u.DiskBytes), mostly(u))
 	}
 	return t.Flush()
 }

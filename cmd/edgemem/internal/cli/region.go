@@ -159,16 +159,22 @@ and reservation. FULL: its writes are refused; 'region show' says why.`,
 func regionShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show one region: size, digest, causal context, lag to each peer",
+		Short: "Show one region: size, digest, causal context, lag to each peer, what its bytes are",
 		Long: `Show one region. Two nodes hold the same entries if and only if their digests are
 equal. 'complete' says until when everything is here that the named nodes had seen,
 and of which nodes that cannot be said. The context says which writes of each origin
 were seen: one origin for each start of a node that wrote; those that ended are summed
 up, unless --all, and in time collapse into one line for each node. Lag says, for each peer and as of when it was last heard of, how many
 writes seen here it lacked, about how many bytes they come to (by the mean size of an
-entry), how old the oldest is, and how many writes it had that this node lacks.`,
+entry), how old the oldest is, and how many writes it had that this node lacks.
+
+Then its bytes: by purpose in memory, with the size classes that have most free slots;
+on disk, as the newest version of each record takes; and by the starts of nodes that wrote
+them. Counting takes about a second for each three million entries, and holds up writers
+for about a millisecond at a time.`,
 		Example: `  edgemem region show default
-  edgemem region show default -o json | jq -r .complete.up_to`,
+  edgemem region show default -o json | jq -r .complete.up_to
+  edgemem region show default -o json | jq '.usage.memory, .usage.disk_bytes'`,
 		Args: args(1, 1, "one NAME"),
 	}
 	addClient(cmd)
@@ -179,14 +185,24 @@ entry), how old the oldest is, and how many writes it had that this node lacks.`
 		if err != nil {
 			return err
 		}
+		u, err := c.RegionUsage(ctx, args[0])
+		if err != nil {
+			return err
+		}
 		if o.json() {
-			return printJSON(cmd.OutOrStdout(), r)
+			return printJSON(cmd.OutOrStdout(), struct {
+				control.Region
+				Usage control.RegionUsage `json:"usage"`
+			}{r, u})
 		}
 		s, err := c.Status(ctx)
 		if err != nil {
 			return err
 		}
-		return printRegion(cmd.OutOrStdout(), r, namesIn(s), *all)
+		if err := printRegion(cmd.OutOrStdout(), r, namesIn(s), *all); err != nil {
+			return err
+		}
+		return printUsage(cmd.OutOrStdout(), u, namesIn(s))
 	})
 	return cmd
 }
@@ -427,6 +443,78 @@ func printLag(w io.Writer, r control.Region, names map[string]string) error {
 			about, oldest = formatBytes(int64(lag.Bytes)), duration(lag.BehindMS).String()
 		}
 		t.row(nameOf(string(id), names), formatCount(int(lag.Writes)), about, oldest, formatCount(int(lag.Missing)), heard(lag.AgeMS))
+	}
+	return t.Flush()
+}
+
+// slotsShown is how many size classes are told of: those with most free bytes.
+const slotsShown = 5
+
+// printUsage tells what a region's bytes are.
+func printUsage(w io.Writer, u control.RegionUsage, names map[string]string) error {
+	f := u.Memory
+	t := newTable(w)
+	t.row("\nIN MEMORY", formatBytes(f.Total()))
+	t.row("entries", formatBytes(f.Value)+each(f.Value, u.Entries))
+	t.row("indexes", formatBytes(f.Index)+each(f.Index, u.Entries))
+	t.row("causal metadata", formatBytes(f.Causal))
+	t.row("remembered removes", formatBytes(f.Ghost)+each(f.Ghost, u.Ghosts))
+	t.row("buffers", formatBytes(f.Buffer))
+	t.row("free slots", formatBytes(f.Slack))
+	if u.Away > 0 {
+		t.row("not in memory", fmt.Sprintf("%s of %s values, on disk or packed", formatBytes(u.AwayBytes), formatCount(u.Away)))
+	}
+	t.row("ON DISK", fmt.Sprintf("%s in %s records", formatBytes(u.DiskBytes), formatCount(u.DiskRecords)))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := printSlots(w, u.Slots); err != nil {
+		return err
+	}
+	return printOrigins(w, u, names)
+}
+
+// each is the mean, where there is one.
+func each(bytes int64, n int) string {
+	if n == 0 || bytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s each", formatBytes(bytes/int64(n)))
+}
+
+func printSlots(w io.Writer, slots []crdt.SlotClass) error {
+	slices.SortStableFunc(slots, func(a, b crdt.SlotClass) int { return cmp.Compare(b.FreeBytes, a.FreeBytes) })
+	t := newTable(w)
+	t.row("\nSLOTS OF", "USED", "OF", "HOLD", "FREE")
+	for _, c := range slots[:min(len(slots), slotsShown)] {
+		size := formatBytes(int64(c.SlotBytes))
+		if c.SlotBytes == 0 {
+			size = "each its own"
+		}
+		t.row(size, formatCount(c.Used), formatCount(c.Slots), formatBytes(c.Bytes), formatBytes(c.FreeBytes))
+	}
+	if more := len(slots) - slotsShown; more > 0 {
+		var rest crdt.SlotClass
+		for _, c := range slots[slotsShown:] {
+			rest.Used, rest.Slots, rest.Bytes, rest.FreeBytes = rest.Used+c.Used, rest.Slots+c.Slots, rest.Bytes+c.Bytes, rest.FreeBytes+c.FreeBytes
+		}
+		t.row(fmt.Sprintf("%d other sizes", more), formatCount(rest.Used), formatCount(rest.Slots), formatBytes(rest.Bytes), formatBytes(rest.FreeBytes))
+	}
+	return t.Flush()
+}
+
+func printOrigins(w io.Writer, u control.RegionUsage, names map[string]string) error {
+	t := newTable(w)
+	t.row("\nWRITTEN BY", "NODE", "VALUES", "KEYS+VALUES", "REMOVES")
+	for _, o := range u.ByOrigin {
+		node := "ended"
+		if o.Node != "" {
+			node = nameOf(string(o.Node), names)
+		}
+		t.row(o.Origin.String(), node, formatCount(o.Live), formatBytes(o.Bytes), formatCount(o.Ghosts))
+	}
+	if x := u.Rest; x.Origins > 0 {
+		t.row(formatCount(x.Origins)+" others", "–", formatCount(x.Live), formatBytes(x.Bytes), formatCount(x.Ghosts))
 	}
 	return t.Flush()
 }

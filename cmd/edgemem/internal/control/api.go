@@ -54,6 +54,9 @@ func RegionOf(s fabric.RegionStatus) Region {
 	return r
 }
 
+// RegionUsage says what a region is made of, in memory and on disk.
+type RegionUsage = fabric.RegionUsage
+
 // RegionOptions say how a region is to be. What is empty or 0 stays as it is; bytes of -1 are none.
 type RegionOptions struct {
 	Ack          string `json:"ack,omitempty"`         // memory or disk
@@ -219,6 +222,7 @@ type Backend interface {
 	ClearAlarms(ctx context.Context, kind, node string) (cleared int, err error)
 	CreateRegion(ctx context.Context, name string, o RegionOptions) (Region, error)
 	ShowRegion(name string) (Region, error)
+	RegionUsage(ctx context.Context, name string) (RegionUsage, error)
 	DeleteRegion(ctx context.Context, name string) error
 	Get(region, key string) (Entry, error)
 	Set(ctx context.Context, region, key string, value []byte) error

@@ -107,6 +107,11 @@ func (c *Client) ShowRegion(ctx context.Context, name string) (r Region, err err
 	return r, c.call(ctx, http.MethodGet, regionPath(name, "", nil), nil, &r)
 }
 
+// RegionUsage takes stock of one region, in time proportional to its entries.
+func (c *Client) RegionUsage(ctx context.Context, name string) (u RegionUsage, err error) {
+	return u, c.call(ctx, http.MethodGet, regionPath(name, "/usage", nil), nil, &u)
+}
+
 // DeleteRegion removes a region with all its entries.
 func (c *Client) DeleteRegion(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, regionPath(name, "", nil), nil, nil)

@@ -84,6 +84,9 @@ func (f *fake) CreateRegion(_ context.Context, name string, o RegionOptions) (Re
 func (f *fake) ShowRegion(name string) (Region, error) {
 	return Region{}, fmt.Errorf("%w: region %q", ErrNotFound, name)
 }
+func (f *fake) RegionUsage(_ context.Context, name string) (RegionUsage, error) {
+	return RegionUsage{Name: name, DiskRecords: 3}, nil
+}
 func (f *fake) DeleteRegion(_ context.Context, name string) error { return errors.New("no " + name) }
 func (f *fake) Get(region, key string) (Entry, error) {
 	v, ok := f.values[key]

@@ -106,6 +106,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/doctor", s.doctor)
 	mux.HandleFunc("POST /v1/regions", s.createRegion)
 	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
+	mux.HandleFunc("GET /v1/regions/{region}/usage", s.regionUsage)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
 	mux.HandleFunc("GET /v1/regions/{region}/entry", s.get)
 	mux.HandleFunc("PUT /v1/regions/{region}/entry", s.set)
@@ -187,6 +188,11 @@ func (s *Server) createRegion(w http.ResponseWriter, r *http.Request) {
 func (s *Server) showRegion(w http.ResponseWriter, r *http.Request) {
 	region, err := s.backend.ShowRegion(r.PathValue("region"))
 	reply(w, region, err)
+}
+
+func (s *Server) regionUsage(w http.ResponseWriter, r *http.Request) {
+	usage, err := s.backend.RegionUsage(r.Context(), r.PathValue("region"))
+	reply(w, usage, err)
 }
 
 func (s *Server) deleteRegion(w http.ResponseWriter, r *http.Request) {

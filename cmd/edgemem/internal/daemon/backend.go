@@ -62,6 +62,18 @@ func (b backend) ShowRegion(name string) (control.Region, error) {
 	return control.RegionOf(r), explain(err)
 }
 
+func (b backend) RegionUsage(ctx context.Context, name string) (control.RegionUsage, error) {
+	u, err := b.fabric.RegionUsage(ctx, name)
+	if err != nil {
+		return u, explain(err)
+	}
+	id := crdt.RegionIDOf(name)
+	return u, b.store.Usage(id[:], func(_ []byte, bytes int64) {
+		u.DiskBytes += bytes
+		u.DiskRecords++
+	})
+}
+
 func (b backend) DeleteRegion(ctx context.Context, name string) error {
 	return explain(b.fabric.DeleteRegion(ctx, name))
 }

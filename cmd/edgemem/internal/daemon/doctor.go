@@ -16,9 +16,13 @@ import (
 
 // Doctor takes stock of the node and judges it. What is on disk was verified when the node started, and is read back by scrubs.
 func (b backend) Doctor(ctx context.Context) (*doctor.Report, error) {
-	r := &doctor.Report{Running: true, DataDir: b.node().DataDir, Findings: []doctor.Finding{}, Regions: b.fabric.Usage()}
+	regions, err := b.fabric.Usage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &doctor.Report{Running: true, DataDir: b.node().DataDir, Findings: []doctor.Finding{}, Regions: regions}
 	disk := map[crdt.RegionID]*fabric.RegionUsage{}
-	if err := b.store.Usage(func(key []byte, bytes int64) { doctor.AddDisk(disk, key, bytes) }); err != nil {
+	if err := b.store.Usage(nil, func(key []byte, bytes int64) { doctor.AddDisk(disk, key, bytes) }); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -27,17 +31,14 @@ func (b backend) Doctor(ctx context.Context) (*doctor.Report, error) {
 	for _, u := range disk {
 		r.Disk.LiveBytes += u.DiskBytes
 	}
-	m := b.fabric.Memory()
-	r.Memory = &doctor.Memory{ResidentBytes: residentBytes(), HeapBytes: int64(heapBytes()), BudgetBytes: m.Budget, MappedBytes: m.Mapped}
 	for i := range r.Regions {
 		u := &r.Regions[i]
 		if x := disk[crdt.RegionIDOf(u.Name)]; x != nil {
 			u.DiskBytes, u.DiskRecords = x.DiskBytes, x.DiskRecords
 		}
-		r.Memory.Regions.Add(u.Memory)
 	}
-	if m := r.Memory; m.ResidentBytes > 0 {
-		m.OtherBytes = max(0, m.ResidentBytes-m.Regions.Total())
+	if r.Memory, err = b.memoryOf(r.Regions); err != nil {
+		return nil, err
 	}
 	d := b.disk()
 	r.Disk.Disk, r.Disk.FreeBytes, r.Disk.Encrypted, r.Disk.GarbageBytes = d.Disk, d.FreeBytes, d.Encrypted, b.store.Garbage()
@@ -45,6 +46,32 @@ func (b backend) Doctor(ctx context.Context) (*doctor.Report, error) {
 	b.complaints(r)
 	r.Judge()
 	return r, nil
+}
+
+// memoryOf tells what the process takes and what of it is what.
+func (b backend) memoryOf(regions []fabric.RegionUsage) (*doctor.Memory, error) {
+	node := b.fabric.Memory()
+	m := &doctor.Memory{
+		HeapBytes: int64(heapBytes()), BudgetBytes: node.Budget, MappedBytes: node.Mapped, Used: node.Used, Node: node, Pools: b.fabric.Pools(), Go: goMemory(),
+	}
+	for i := range regions {
+		m.Regions.Add(regions[i].Memory)
+	}
+	var err error
+	if m.Store, err = b.store.Memory(); err != nil {
+		return nil, err
+	}
+	m.Resident = resident(b.cfg.DataDir)
+	if x := m.Resident; x != nil {
+		x.Explain(m.Pools.Mapped-m.Pools.Discarded, m.Go.ObjectsBytes+m.Go.FreeBytes, m.Go.StackBytes+m.Go.OtherBytes)
+		m.ResidentBytes = x.TotalBytes
+	} else {
+		m.ResidentBytes = residentBytes()
+	}
+	if m.ResidentBytes > 0 {
+		m.OtherBytes = max(0, m.ResidentBytes-m.Regions.Total())
+	}
+	return m, nil
 }
 
 // complaints are what the node knows of itself.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
@@ -37,12 +38,28 @@ type Finding struct {
 
 // Memory is what the process takes.
 type Memory struct {
-	ResidentBytes int64          `json:"resident_bytes"` // 0: not known on this system
-	HeapBytes     int64          `json:"heap_bytes"`
-	BudgetBytes   int64          `json:"budget_bytes"` // for what regions hold; 0: none
-	MappedBytes   int64          `json:"mapped_bytes"` // by the pools that they lie in, at most
-	Regions       crdt.Footprint `json:"regions"`
-	OtherBytes    int64          `json:"other_bytes"` // resident, and none of those: libp2p, Badger, the program, garbage
+	ResidentBytes int64               `json:"resident_bytes"` // 0: not known on this system
+	HeapBytes     int64               `json:"heap_bytes"`
+	BudgetBytes   int64               `json:"budget_bytes"` // for what regions hold; 0: none
+	MappedBytes   int64               `json:"mapped_bytes"` // by the pools that they lie in, at most
+	Regions       crdt.Footprint      `json:"regions"`
+	OtherBytes    int64               `json:"other_bytes"` // resident, and not of the regions; Resident tells what
+	Used          int64               `json:"used_bytes"`  // by regions, as the budget counts it: without buffers, free slots and the Go objects of causal metadata
+	Node          fabric.MemoryStatus `json:"node"`
+	Pools         fabric.PoolStatus   `json:"pools"`
+	Go            GoMemory            `json:"go"`
+	Resident      *Resident           `json:"resident,omitempty"` // where the system tells
+	Store         persist.Memory      `json:"store"`
+}
+
+// GoMemory is what the Go runtime took of the system, by its own account. What was never touched is not resident.
+type GoMemory struct {
+	ObjectsBytes  int64 `json:"objects_bytes"`  // live, and not swept yet
+	FreeBytes     int64 `json:"free_bytes"`     // kept for what comes next
+	ReleasedBytes int64 `json:"released_bytes"` // given back: address space
+	StackBytes    int64 `json:"stack_bytes"`
+	OtherBytes    int64 `json:"other_bytes"` // tables of the runtime
+	LimitBytes    int64 `json:"limit_bytes"` // GOMEMLIMIT; 0: none
 }
 
 // Disk is what the data directory takes.
@@ -54,6 +71,8 @@ type Disk struct {
 	Encrypted    bool    `json:"encrypted"`                //
 	Left         []Extra `json:"left_behind,omitempty"`    // that the node does not use
 	IdentityByte int64   `json:"identity_and_peers_bytes"` // the folder p2p
+	OtherBytes   int64   `json:"other_bytes"`              // the store's lists, locks and marks
+	AllBytes     int64   `json:"all_bytes"`                // of the data directory, as du counts: blocks, since logs are sparse files
 }
 
 // Extra is something in the data directory that the node does not use.
@@ -75,9 +94,12 @@ func size(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
 
 // Limits beyond which something is said.
 const (
-	garbageMin    = 16 << 20 // less is not worth a word
-	originsMany   = 1000
-	ghostsPerLive = 2
+	garbageMin     = 16 << 20 // less is not worth a word
+	originsMany    = 1000
+	ghostsPerLive  = 2
+	slackMin       = 16 << 20
+	slackShare     = 4 // one byte in so many
+	unexplainedMin = 64 << 20
 )
 
 // Judge adds what the figures tell.
@@ -86,9 +108,39 @@ func (r *Report) Judge() {
 	for _, u := range r.Regions {
 		r.judgeRegion(u)
 	}
-	if m := r.Memory; m != nil && m.BudgetBytes > 0 && m.Regions.Total() > m.BudgetBytes*9/10 {
-		r.Problem(fmt.Sprintf("the regions hold %s of a budget of %s: writes will be refused", size(m.Regions.Total()), size(m.BudgetBytes)),
-			"raise --memory, or remove what is not needed: all regions are in memory")
+	if r.Memory != nil {
+		r.judgeMemory(r.Memory)
+	}
+}
+
+func (r *Report) judgeMemory(m *Memory) {
+	n := m.Node
+	switch {
+	case n.Level == "refuse":
+		r.Problem(fmt.Sprintf("writes are refused: the regions hold %s, and %s more are reserved, of the %s that %s of budget leave to writers", size(n.Used), size(n.Unused), size(n.Budget-n.Reserve), size(n.Budget)),
+			"raise --memory, remove what is not needed, or lower reservations")
+	case m.BudgetBytes > 0 && n.Used > m.BudgetBytes*9/10:
+		r.Problem(fmt.Sprintf("the regions hold %s of a budget of %s: writes will be refused", size(n.Used), size(m.BudgetBytes)),
+			"raise --memory, or remove what is not needed")
+	}
+	for _, l := range n.Lines {
+		if l.Refuses && n.Level != "refuse" {
+			r.Note(fmt.Sprintf("writes to %s regions are refused: %s are used or reserved of the %s that they may fill", l.Priority, size(l.Taken), size(l.Limit)),
+				"raise --memory, or the priority of what matters: 'edgemem region create NAME --priority guaranteed'")
+		}
+	}
+	if free := m.Pools.Free - m.Pools.Discarded; free > slackMin && free > m.Pools.Mapped/slackShare {
+		r.Note(fmt.Sprintf("the pools keep %s free of %s that they have mapped", size(free), size(m.Pools.Mapped)), "it goes back to the system when nothing has used it for a minute; under pressure at once")
+	}
+	x := m.Resident
+	if x == nil {
+		return
+	}
+	if m.Go.FreeBytes > unexplainedMin && m.Go.FreeBytes > m.Go.ObjectsBytes {
+		r.Note(fmt.Sprintf("the Go heap keeps %s free beside %s in use", size(m.Go.FreeBytes), size(m.Go.ObjectsBytes)), "it goes back to the system within minutes; GOMEMLIMIT bounds it")
+	}
+	if x.UnexplainedBytes > unexplainedMin && x.UnexplainedBytes > x.TotalBytes/slackShare {
+		r.Note(fmt.Sprintf("%s of %s resident are none of what is known here", size(x.UnexplainedBytes), size(x.TotalBytes)), "if it grows, report it with what 'edgemem doctor -o json' says now and an hour later")
 	}
 }
 
@@ -107,6 +159,14 @@ func (r *Report) judgeDisk() {
 }
 
 func (r *Report) judgeRegion(u fabric.RegionUsage) {
+	f := u.Memory
+	if f.Slack > slackMin && f.Slack > f.Total()/slackShare {
+		r.Note(fmt.Sprintf("region %s holds %s in free slots of its %s", u.Name, size(f.Slack), size(f.Total())),
+			"what is written next takes them; a start of the node packs the region anew")
+	}
+	if f.Ghost > slackMin && f.Ghost > f.Total()/slackShare && u.Ghosts <= ghostsPerLive*u.Entries {
+		r.Note(fmt.Sprintf("the removes that region %s remembers take %s of its %s", u.Name, size(f.Ghost), size(f.Total())), "--max-ghost-bytes bounds them; they go when all members have seen them")
+	}
 	if u.Ghosts > ghostsPerLive*u.Entries && u.Ghosts > 10_000 {
 		r.Note(fmt.Sprintf("region %s remembers %s removes beside %s entries", u.Name, humanize.Comma(int64(u.Ghosts)), humanize.Comma(int64(u.Entries))),
 			"they go when all members have seen them: 'edgemem node list' shows who is away, 'edgemem node retire' ends the wait for who will not be back")
@@ -120,18 +180,25 @@ func (r *Report) judgeRegion(u fabric.RegionUsage) {
 // extras are what restores, repairs and damage leave behind.
 var extras = []string{"restoring", "before-restore-*", "damaged-*", filepath.Join("p2p", "peers.damaged")}
 
-// Look fills in what the data directory itself tells.
+// Look fills in what the data directory itself tells. The parts of the store are known already.
 func (d *Disk) Look(dir string) {
+	d.AllBytes = treeBytes(dir)
 	d.IdentityByte = treeBytes(filepath.Join(dir, "p2p"))
+	other := d.AllBytes - d.IdentityByte - d.Total()
 	for _, pattern := range extras {
 		found, err := filepath.Glob(filepath.Join(escape(dir), pattern))
 		if err != nil {
 			continue // the patterns are sound
 		}
 		for _, path := range found {
-			d.Left = append(d.Left, Extra{path, treeBytes(path)})
+			x := Extra{path, treeBytes(path)}
+			d.Left = append(d.Left, x)
+			if !strings.HasPrefix(path, filepath.Join(dir, "p2p")+string(filepath.Separator)) {
+				other -= x.Bytes
+			}
 		}
 	}
+	d.OtherBytes = max(0, other)
 }
 
 // escape takes the meaning of a pattern from a path.
@@ -139,18 +206,20 @@ func escape(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
+// treeBytes is what the files and folders below root take, in blocks.
 func treeBytes(root string) (bytes int64) {
-	_ = filepath.WalkDir(root, func(_ string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return nil // what cannot be read is not counted
-		}
-		if info, err := e.Info(); err == nil {
-			bytes += info.Size()
+	_ = filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err == nil && unix.Lstat(path, &st) == nil { // what cannot be read is not counted
+			bytes += st.Blocks * blockBytes
 		}
 		return nil
 	})
 	return bytes
 }
+
+// blockBytes is the unit of Stat_t.Blocks.
+const blockBytes = 512
 
 // AddDisk notes a record of the store with its region.
 func AddDisk(by map[crdt.RegionID]*fabric.RegionUsage, key []byte, bytes int64) {
