@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -23,6 +24,7 @@ type Options struct {
 	RESP       string   // by default a free port of 127.0.0.1
 	Args       []string // further flags of `edgemem run`
 	Env        []string // further variables, NAME=value
+	Program    string   // by default Binary
 	Wrap       []string // a command that runs the daemon, such as "ip", "netns", "exec", NAME
 }
 
@@ -141,7 +143,7 @@ func (n *Node) launch() error {
 		return err
 	}
 	defer log.Close()
-	line := append(append([]string{}, n.o.Wrap...), Binary)
+	line := append(append([]string{}, n.o.Wrap...), cmp.Or(n.o.Program, Binary))
 	line = append(line, n.Arguments()...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = Environment(n.o.Env...)
