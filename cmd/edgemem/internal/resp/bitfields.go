@@ -211,6 +211,9 @@ func (op *fieldOp) sum(base int64) (n int64, fits bool) {
 	if !op.signed && op.word == "set" && op.by < 0 {
 		tooLow, tooHigh = false, true
 	}
+	if op.signed && op.width < 64 && op.word == "set" && high-op.by < 0 {
+		tooLow, tooHigh = false, true // so low that the distance to the highest wraps: Redis takes it for too high
+	}
 	switch {
 	case !tooLow && !tooHigh:
 		return sum, true

@@ -37,6 +37,11 @@ type client struct {
 	applyFn   func(tx *crdt.Tx) error
 	viewFn    func(v *crdt.View)
 
+	tx          *transaction // between MULTI and EXEC
+	watches     []watched
+	watchBytes  int
+	execCommits []fabric.Commit // of the EXEC under way
+
 	authed   bool
 	closing  bool // after the replies so far
 	replyOff bool // CLIENT REPLY OFF
@@ -234,7 +239,7 @@ func (c *client) makeRoom() bool {
 // charge settles what this client's buffers take of the budget that all clients share.
 func (c *client) charge() bool {
 	args := 3 * 8 * max(cap(c.args), c.guard.args)
-	want := int64(max(0, len(c.in)+cap(c.buf)+args-bufferKept))
+	want := int64(max(0, len(c.in)+cap(c.buf)+args-bufferKept)) + c.heldByTransaction()
 	have := c.held.Load()
 	if want == have {
 		return true
@@ -250,6 +255,13 @@ func (c *client) charge() bool {
 	_ = c.conn.SetWriteDeadline(time.Now().Add(turnAwayWait))
 	_, _ = c.conn.Write([]byte("-ERR the buffers of all clients are at their limit, try again later\r\n"))
 	return false
+}
+
+func (c *client) heldByTransaction() int64 {
+	if c.tx == nil {
+		return int64(c.watchBytes)
+	}
+	return int64(c.watchBytes + c.tx.bytes)
 }
 
 // send writes the collected replies out. It reports whether the connection is still good.

@@ -32,10 +32,10 @@ func connectionCommands() []*command {
 			run:     selectRegion},
 		{name: "quit", arity: -1, flags: handshake, acl: "connection",
 			group: "connection", since: "1.0.0", cost: "O(1)",
-			summary: "Closes the connection after the replies so far.", run: quit},
+			summary: "Closes the connection after the replies so far.", is: flagAtOnce, run: quit},
 		{name: "reset", arity: 1, flags: handshake, acl: "connection",
 			group: "connection", since: "6.2.0", cost: "O(1)",
-			summary: "Puts the connection back to how it began.", run: reset},
+			summary: "Puts the connection back to how it began.", is: flagAtOnce, run: reset},
 		{name: "client", arity: -2,
 			group: "connection", since: "2.4.0", cost: "by subcommand",
 			summary: "Commands about connections.", subs: clientSubcommands()},
@@ -251,6 +251,7 @@ func (c *client) currentRegion() (*fabric.Region, error) {
 
 // reset is RESET: the connection is as it was when it began, and must authenticate again.
 func reset(c *client) {
+	c.endTransaction()
 	c.use(defaultRegion, nil)
 	c.setName("")
 	c.setProtocol(false)

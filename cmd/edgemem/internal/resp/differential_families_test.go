@@ -151,3 +151,13 @@ func (m maker) sortOptions() (out []string) {
 	}
 	return out
 }
+
+// transactionMakers make the frame of transactions. What is queued by chance between them must have one answer, so
+// picks and times are left out by command.
+func (m maker) transactionMakers(line func(string, ...string) []string) []func() []string {
+	return []func() []string{
+		func() []string { return line(m.pick("multi", "multi", "exec", "exec", "discard", "unwatch")) },
+		func() []string { return line(m.pick("exec", "exec", "discard")) },
+		func() []string { return append(line("watch"), m.several(2, m.key)...) },
+	}
+}

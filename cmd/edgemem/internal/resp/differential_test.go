@@ -71,7 +71,8 @@ func realRedis(t testing.TB) (addr string) {
 type both struct {
 	t           *testing.T
 	ours, redis *peer
-	log         []string // the last commands, for the report
+	log         []string   // the last commands, for the report
+	queue       [][]string // of the transaction that is open
 }
 
 func dialBoth(t *testing.T, ours, redis string) *both {
@@ -95,9 +96,27 @@ func (b *both) run(batch [][]string) {
 	for _, args := range batch {
 		ours, redis := b.ours.read(), b.redis.read()
 		b.log = append(b.log, fmt.Sprintf("%.200q", args))
-		if got, want := canonical(args, ours), canonical(args, redis); got != want && !closeInTime(args, ours, redis) {
-			b.t.Fatalf("%.300q\n edgemem: %.500s\n redis:   %.500s\nbefore it:\n%s", args, got, want, b.history())
+		b.compare(args, ours, redis)
+	}
+}
+
+func (b *both) compare(args []string, ours, redis value) {
+	b.t.Helper()
+	switch name := strings.ToLower(args[0]); {
+	case redis.kind == '+' && redis.text == "QUEUED":
+		b.queue = append(b.queue, args)
+	case name == "exec" && len(ours.items) == len(redis.items) && len(b.queue) == len(redis.items):
+		queue := b.queue
+		b.queue = nil
+		for i, args := range queue {
+			b.compare(args, ours.items[i], redis.items[i])
 		}
+		return
+	case name == "exec" || name == "discard":
+		b.queue = nil
+	}
+	if got, want := canonical(args, ours), canonical(args, redis); got != want && !closeInTime(args, ours, redis) {
+		b.t.Fatalf("%.300q\n edgemem: %.500s\n redis:   %.500s\nbefore it:\n%s", args, got, want, b.history())
 	}
 }
 
@@ -325,6 +344,7 @@ func (m maker) wellFormed() []string {
 	makers = append(makers, m.partMakers(line)...)
 	makers = append(makers, m.setMakers(line)...)
 	makers = append(makers, m.keyMakers(line)...)
+	makers = append(makers, m.transactionMakers(line)...)
 	if m.r.IntN(400) == 0 {
 		return line("flushdb", m.pick("SYNC", "ASYNC"))
 	}
@@ -376,6 +396,7 @@ func TestAnswersAsRedisDoes(t *testing.T) {
 // compareState compares everything that is stored, by way of whole walks.
 func (b *both) compareState() {
 	b.t.Helper()
+	b.run([][]string{{"discard"}, {"unwatch"}}) // a transaction may be open
 	b.log = append(b.log, "(walk)")
 	ours, redis := walk(b.ours, "scan"), walk(b.redis, "scan")
 	if !slices.Equal(ours, redis) {

@@ -23,13 +23,22 @@ func (c *client) prepare() {
 	c.skipThis, c.skipNext = c.skipNext, false
 	cmd := c.lookup()
 	if cmd == nil {
+		c.breakTransaction()
 		c.suppress()
 		return
 	}
 	c.switchTo(cmd)
-	if c.ready = c.permitted(cmd); !c.ready {
-		c.finish()
+	c.ready = c.permitted(cmd)
+	switch {
+	case !c.ready:
+		c.breakTransaction()
+	case c.queues(cmd):
+		c.ready = false
+		c.enqueue(cmd)
+	default:
+		return
 	}
+	c.finish()
 }
 
 // lookup finds the command or subcommand, or answers that there is none.
@@ -74,6 +83,8 @@ func (c *client) permitted(cmd *command) bool {
 		c.reject("ERR wrong number of arguments for '" + cmd.name + "' command")
 	case !c.authed && cmd.is&flagNoAuth == 0:
 		c.reject(errNoAuth)
+	case c.tx != nil && cmd.is&flagNoMulti != 0:
+		c.reject("ERR Command not allowed inside a transaction")
 	default:
 		return cmd.is&flagWrite == 0 || c.keysFit(cmd)
 	}
@@ -83,6 +94,10 @@ func (c *client) permitted(cmd *command) bool {
 // reject answers a command that is not run.
 func (c *client) reject(text string) {
 	c.run.rejected++
+	if c.cmd.name == "exec" { // in Redis it ends the transaction, if there is one
+		c.endTransaction()
+		text = errExecAbort + ": " + strings.TrimPrefix(text, "ERR ")
+	}
 	c.fail(text)
 }
 
@@ -108,6 +123,11 @@ func (c *client) dispatch() {
 		c.ready = false
 		c.cmd.run(c)
 		c.finish()
+		for _, commit := range c.execCommits {
+			c.pending = append(c.pending, pendingAck{commit, c.start, len(c.buf)})
+		}
+		clear(c.execCommits)
+		c.execCommits = c.execCommits[:0]
 		return
 	}
 	region, err := c.currentRegion()

@@ -48,7 +48,7 @@ func keyspaceCommands() []*command {
 		{name: "flushall", arity: -1, flags: "write", acl: "keyspace dangerous",
 			tips: "request_policy:all_shards response_policy:all_succeeded", group: "server", since: "1.0.0", cost: "O(N) for N keys",
 			summary: "Removes every key of every region, on all nodes, where the server's settings allow it.",
-			note:    removesObserved, run: flushAll},
+			note:    removesObserved, is: flagNoMulti, run: flushAll},
 	}
 }
 

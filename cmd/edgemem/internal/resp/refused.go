@@ -22,7 +22,6 @@ var refusals = []struct{ reason, names string }{
 	{"geographic indexes" + notYet, "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore"},
 	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
 	{"messages" + notYet, "psubscribe publish pubsub punsubscribe spublish ssubscribe subscribe sunsubscribe unsubscribe"},
-	{"transactions" + notYet, "multi exec discard watch unwatch"},
 	{"a region's acknowledgement, memory or disk, says when a write counts; waiting for other holders is not implemented in this version", "wait"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
 	{noReplica, "psync replconf replicaof slaveof sync failover role"},

@@ -21,7 +21,7 @@ func serverCommands() []*command {
 		{name: "info", arity: -1, flags: "loading stale", acl: "dangerous",
 			tips: "nondeterministic_output request_policy:all_shards response_policy:special", group: "server", since: "1.0.0", cost: "O(N) for N regions",
 			summary: "Tells about the server, in sections.",
-			note:    "Section crdt tells of replication.", run: info},
+			note:    "Section crdt tells of replication.", is: flagNoMulti, run: info},
 		{name: "time", arity: 1, flags: "loading stale fast",
 			tips: "nondeterministic_output", group: "server", since: "2.6.0", cost: "O(1)",
 			summary: "Tells this node's clock, in seconds and microseconds.", run: tellTime},
@@ -29,7 +29,7 @@ func serverCommands() []*command {
 			group: "server", since: "2.0.0", cost: "by subcommand", summary: "Commands about settings.", subs: []*command{
 				{name: "config|get", arity: -3, flags: adminFlags,
 					group: "server", since: "2.0.0", cost: "O(N) for N settings",
-					summary: "Tells the settings whose names match patterns.", run: configGet},
+					summary: "Tells the settings whose names match patterns.", is: flagNoMulti, run: configGet},
 				{name: "config|resetstat", arity: 2, flags: adminFlags,
 					group: "server", since: "2.0.0", cost: "O(1)",
 					summary: "Sets the counters of INFO to zero.", run: func(c *client) { c.srv.stats.reset(); c.ok() }},
