@@ -37,6 +37,9 @@ type client struct {
 	applyFn   func(tx *crdt.Tx) error
 	viewFn    func(v *crdt.View)
 
+	subs   subscriptions
+	outbox outbox
+
 	tx          *transaction // between MULTI and EXEC
 	watches     []watched
 	watchBytes  int
@@ -68,6 +71,7 @@ type labels struct {
 	name, libName, libVersion string
 	region                    string
 	resp3                     bool
+	listens                   [channelKinds]int
 }
 
 // Buffers start small, since most clients are idle, grow with what a client sends, and go back when they
@@ -107,8 +111,9 @@ func (c *client) kill() { _ = c.conn.Close() }
 func (c *client) serve() {
 	defer c.release()
 	c.enter(stateIdle)
-	for !c.closing {
+	for !c.closing && c.setBusy(false) {
 		n, err := c.conn.Read(c.in[c.tail:])
+		c.setBusy(true)
 		c.tail += n
 		c.srv.stats.bytesIn.Add(int64(n))
 		if n > 0 && !c.drain() {
@@ -131,7 +136,9 @@ func (c *client) note(err error) {
 
 func (c *client) release() {
 	c.srv.buffered.Add(-c.held.Swap(0))
+	c.leaveAll()
 	_ = c.conn.Close()
+	c.stopPushing()
 }
 
 // drain runs every whole command in the query buffer and sends the replies. It reports whether the
@@ -239,7 +246,7 @@ func (c *client) makeRoom() bool {
 // charge settles what this client's buffers take of the budget that all clients share.
 func (c *client) charge() bool {
 	args := 3 * 8 * max(cap(c.args), c.guard.args)
-	want := int64(max(0, len(c.in)+cap(c.buf)+args-bufferKept)) + c.heldByTransaction()
+	want := int64(max(0, len(c.in)+cap(c.buf)+args-bufferKept)) + c.heldBeside()
 	have := c.held.Load()
 	if want == have {
 		return true
@@ -257,11 +264,12 @@ func (c *client) charge() bool {
 	return false
 }
 
-func (c *client) heldByTransaction() int64 {
+// heldBeside is what the client holds beside its buffers.
+func (c *client) heldBeside() int64 {
 	if c.tx == nil {
-		return int64(c.watchBytes)
+		return int64(c.watchBytes + c.subs.bytes)
 	}
-	return int64(c.watchBytes + c.tx.bytes)
+	return int64(c.watchBytes + c.subs.bytes + c.tx.bytes)
 }
 
 // send writes the collected replies out. It reports whether the connection is still good.
@@ -270,10 +278,7 @@ func (c *client) send() bool {
 		return true
 	}
 	c.state.Store(int32(stateWriting))
-	n, err := c.conn.Write(c.buf)
-	c.srv.stats.bytesOut.Add(int64(n))
-	if err != nil {
-		c.note(err)
+	if !c.sendBytes(c.buf) {
 		return false
 	}
 	if cap(c.buf) > bufferKept {

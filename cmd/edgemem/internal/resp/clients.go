@@ -146,11 +146,25 @@ func (c *client) describe() string {
 	if cmd := c.lastCmd.Load(); cmd != nil {
 		last = cmd.name
 	}
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=N db=%d sub=0 psub=0 ssub=0 multi=-1"+
+	flags := "N"
+	if l.listening() {
+		flags = "P"
+	}
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1"+
 		" qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d events=r cmd=%s user=default redir=-1 resp=%d"+
 		" lib-name=%s lib-ver=%s region=%s",
-		c.id, c.addr, c.laddr, l.name, int(time.Since(c.created).Seconds()), int(time.Duration(now-c.since.Load()).Seconds()), databaseOf(l.region),
+		c.id, c.addr, c.laddr, l.name, int(time.Since(c.created).Seconds()), int(time.Duration(now-c.since.Load()).Seconds()), flags, databaseOf(l.region),
+		l.listens[ofChannel], l.listens[ofPattern], l.listens[ofShard],
 		c.held.Load(), last, proto, l.libName, l.libVersion, l.region)
+}
+
+// listening says whether the client is one of Redis's type pubsub.
+func (l *labels) listening() bool { return l.listens != [channelKinds]int{} }
+
+func (c *client) listensNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.labels.listening()
 }
 
 // databaseOf is the number that selects a region, -1 for one with a name only.
@@ -193,12 +207,14 @@ func (c *client) listFilter() (pick func(*client) bool, ok bool) {
 	return nil, false
 }
 
-// typeFilter knows Redis's types of clients; every client here is a normal one.
+// typeFilter knows Redis's types of clients; here there are normal ones and those that listen to channels.
 func (c *client) typeFilter(name []byte) (pick func(*client) bool, ok bool) {
 	switch lowerWord(name) {
 	case "normal":
-		return func(*client) bool { return true }, true
-	case "master", "replica", "slave", "pubsub":
+		return func(other *client) bool { return !other.listensNow() }, true
+	case "pubsub":
+		return (*client).listensNow, true
+	case "master", "replica", "slave":
 		return func(*client) bool { return false }, true
 	}
 	c.fail("ERR Unknown client type '" + cText(name) + "'")

@@ -47,6 +47,7 @@ type Limits struct {
 	BulkBytes     int           // one argument; default 64 KiB above the largest value, so that a value a little too large gets an answer, not a closed connection
 	CommandBytes  int           // one command; default 32 MiB
 	ReplyBytes    int           // one reply; default 64 MiB; beyond it the command fails and names SCAN
+	PushBytes     int           // messages that wait for one client; default 8 MiB; beyond it the client is closed
 	BufferedBytes int64         // query and reply buffers of all clients beyond their first 64 KiB; default 256 MiB; beyond it the asking client is closed
 	WriteStall    time.Duration // a client that takes no byte of its replies for so long is closed; default 30 s
 	ReadStall     time.Duration // a client that stops within a command for so long is closed; default 60 s
@@ -61,6 +62,7 @@ const (
 	bulkBytesMax     = crdt.MaxValueBytes + 64<<10
 	commandBytesMax  = 32 << 20
 	replyBytesMax    = 64 << 20
+	pushBytesMax     = 8 << 20
 	bufferedBytesMax = 256 << 20
 	writeStallMax    = 30 * time.Second
 	readStallMax     = 60 * time.Second
@@ -73,6 +75,7 @@ func (l Limits) withDefaults() Limits {
 	l.BulkBytes = orDefault(l.BulkBytes, bulkBytesMax)
 	l.CommandBytes = orDefault(l.CommandBytes, commandBytesMax)
 	l.ReplyBytes = orDefault(l.ReplyBytes, replyBytesMax)
+	l.PushBytes = orDefault(l.PushBytes, pushBytesMax)
 	l.BufferedBytes = orDefault(l.BufferedBytes, bufferedBytesMax)
 	l.WriteStall = orDefault(l.WriteStall, writeStallMax)
 	l.ReadStall = orDefault(l.ReadStall, readStallMax)
@@ -90,7 +93,7 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 func (l Limits) validate() error {
 	for name, v := range map[string]int64{
 		"Clients": int64(l.Clients), "Args": int64(l.Args), "BulkBytes": int64(l.BulkBytes),
-		"CommandBytes": int64(l.CommandBytes), "ReplyBytes": int64(l.ReplyBytes), "BufferedBytes": l.BufferedBytes,
+		"CommandBytes": int64(l.CommandBytes), "ReplyBytes": int64(l.ReplyBytes), "PushBytes": int64(l.PushBytes), "BufferedBytes": l.BufferedBytes,
 		"WriteStall": int64(l.WriteStall), "ReadStall": int64(l.ReadStall), "Idle": int64(l.Idle), "Drain": int64(l.Drain),
 	} {
 		if v < 0 {

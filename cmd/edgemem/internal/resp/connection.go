@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 
 	"github.com/edgemem/edgemem/fabric"
 )
@@ -14,7 +15,7 @@ func connectionCommands() []*command {
 	return []*command{
 		{name: "ping", arity: -1, flags: "fast", acl: "connection",
 			tips: "request_policy:all_shards response_policy:all_succeeded", group: "connection", since: "1.0.0", cost: "O(1)",
-			summary: "Answers, to show that the server does.", run: ping},
+			summary: "Answers, to show that the server does.", is: flagSubscriber, run: ping},
 		{name: "echo", arity: 2, flags: "loading stale fast", acl: "connection",
 			group: "connection", since: "1.0.0", cost: "O(1)",
 			summary: "Returns its argument.", run: func(c *client) { c.bulk(c.args[1]) }},
@@ -32,10 +33,10 @@ func connectionCommands() []*command {
 			run:     selectRegion},
 		{name: "quit", arity: -1, flags: handshake, acl: "connection",
 			group: "connection", since: "1.0.0", cost: "O(1)",
-			summary: "Closes the connection after the replies so far.", is: flagAtOnce, run: quit},
+			summary: "Closes the connection after the replies so far.", is: flagAtOnce | flagSubscriber, run: quit},
 		{name: "reset", arity: 1, flags: handshake, acl: "connection",
 			group: "connection", since: "6.2.0", cost: "O(1)",
-			summary: "Puts the connection back to how it began.", is: flagAtOnce, run: reset},
+			summary: "Puts the connection back to how it began.", is: flagAtOnce | flagSubscriber, run: reset},
 		{name: "client", arity: -2,
 			group: "connection", since: "2.4.0", cost: "by subcommand",
 			summary: "Commands about connections.", subs: clientSubcommands()},
@@ -46,6 +47,12 @@ func connectionCommands() []*command {
 const defaultRegion = fabric.DefaultRegion
 
 func ping(c *client) {
+	if len(c.args) <= 2 && !c.resp3 && c.subs.any() { // as a message, so that a client which only waits for those can read it
+		c.array(2)
+		c.bulkString("pong")
+		c.bulk(slices.Concat(c.args[1:]...))
+		return
+	}
 	switch len(c.args) {
 	case 1:
 		c.raw("+PONG\r\n")
@@ -154,6 +161,9 @@ func (c *client) protocol() int {
 
 func (c *client) setProtocol(resp3 bool) {
 	c.resp3 = resp3
+	c.outbox.mu.Lock()
+	c.outbox.resp3 = resp3
+	c.outbox.mu.Unlock()
 	c.mu.Lock()
 	c.labels.resp3 = resp3
 	c.mu.Unlock()
@@ -252,6 +262,7 @@ func (c *client) currentRegion() (*fabric.Region, error) {
 // reset is RESET: the connection is as it was when it began, and must authenticate again.
 func reset(c *client) {
 	c.endTransaction()
+	c.leaveAll()
 	c.use(defaultRegion, nil)
 	c.setName("")
 	c.setProtocol(false)

@@ -21,7 +21,6 @@ var refusals = []struct{ reason, names string }{
 	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
 	{"geographic indexes" + notYet, "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore"},
 	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
-	{"messages" + notYet, "psubscribe publish pubsub punsubscribe spublish ssubscribe subscribe sunsubscribe unsubscribe"},
 	{"a region's acknowledgement, memory or disk, says when a write counts; waiting for other holders is not implemented in this version", "wait"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
 	{noReplica, "psync replconf replicaof slaveof sync failover role"},

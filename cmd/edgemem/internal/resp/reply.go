@@ -136,6 +136,15 @@ func (w *writer) closeHeader(at int, kind byte, n int) {
 	w.buf = slices.Insert(w.buf, at, head...)
 }
 
+// pushOf opens a message of n parts that nobody asked for; RESP2 has it as an array.
+func (w *writer) pushOf(n int) {
+	if w.resp3 {
+		w.header('>', n)
+		return
+	}
+	w.array(n)
+}
+
 func (w *writer) header(kind byte, n int) {
 	w.buf = append(w.buf, kind)
 	w.buf = strconv.AppendInt(w.buf, int64(n), 10)

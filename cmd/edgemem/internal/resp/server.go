@@ -24,6 +24,8 @@ type Server struct {
 	nextID   atomic.Int64
 	buffered atomic.Int64 // bytes of query and reply buffers beyond their first part
 
+	hub hub
+
 	mu      sync.Mutex
 	clients map[int64]*client
 	closing bool

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -91,6 +92,7 @@ func (s *Server) settings() map[string]string {
 		"maxmemory-policy":             "noeviction",
 		"proto-max-bulk-len":           strconv.Itoa(crdt.MaxValueBytes),
 		"client-query-buffer-limit":    strconv.Itoa(s.limits.CommandBytes),
+		"client-output-buffer-limit":   fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub %d 0 0", s.limits.ReplyBytes, s.limits.PushBytes),
 		"timeout":                      strconv.Itoa(int(s.limits.Idle.Seconds())),
 		"tcp-keepalive":                strconv.Itoa(int(keepAlivePeriod.Seconds())),
 		"port":                         tcpPort(s.cfg.Listener.Addr()),

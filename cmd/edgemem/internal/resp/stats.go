@@ -10,6 +10,7 @@ import (
 // counters are the server's statistics: plain atomics, written by every client.
 type counters struct {
 	connections, rejected, stalled, overBudget atomic.Int64
+	slowListeners                              atomic.Int64
 	protocolErrors, unknown, failedAcks        atomic.Int64
 	bytesIn, bytesOut                          atomic.Int64
 	ackWaits, ackNanos                         atomic.Int64
@@ -58,6 +59,7 @@ type Stats struct {
 	Connections    int64 // accepted since the start
 	Rejected       int64 // connections turned away at Limits.Clients
 	Stalled        int64 // connections closed because they did not move
+	SlowListeners  int64 // connections closed because their messages were not read
 	OverBudget     int64 // connections closed because of Limits.BufferedBytes
 	Commands       int64 // run
 	Errors         int64 // error replies, of every kind
@@ -91,7 +93,7 @@ func (s *Server) Stats() Stats {
 	k := &s.stats
 	out := Stats{
 		Clients: clients, Connections: k.connections.Load(), Rejected: k.rejected.Load(), Stalled: k.stalled.Load(),
-		OverBudget: k.overBudget.Load(), Unknown: k.unknown.Load(), ProtocolErrors: k.protocolErrors.Load(),
+		OverBudget: k.overBudget.Load(), SlowListeners: k.slowListeners.Load(), Unknown: k.unknown.Load(), ProtocolErrors: k.protocolErrors.Load(),
 		FailedAcks: k.failedAcks.Load(), AckWaits: k.ackWaits.Load(), AckTime: time.Duration(k.ackNanos.Load()),
 		BytesIn: k.bytesIn.Load(), BytesOut: k.bytesOut.Load(), BufferedBytes: s.buffered.Load(),
 		Hits: k.hits.Load(), Misses: k.misses.Load(), ByCommand: s.byCommand(),
@@ -126,7 +128,7 @@ func (s *Server) byCommand() []CommandStats {
 // reset sets every counter to zero, for CONFIG RESETSTAT.
 func (k *counters) reset() {
 	for _, n := range []*atomic.Int64{
-		&k.connections, &k.rejected, &k.stalled, &k.overBudget, &k.protocolErrors, &k.unknown, &k.failedAcks,
+		&k.connections, &k.rejected, &k.stalled, &k.overBudget, &k.slowListeners, &k.protocolErrors, &k.unknown, &k.failedAcks,
 		&k.bytesIn, &k.bytesOut, &k.ackWaits, &k.ackNanos, &k.hits, &k.misses,
 	} {
 		n.Store(0)

@@ -76,6 +76,9 @@ func (c *client) enter(st state) {
 func (c *client) stalled(now int64) string {
 	waited := time.Duration(now - c.since.Load())
 	limits := &c.srv.limits
+	if c.pushStalled(now) {
+		return "does not read its messages"
+	}
 	switch state(c.state.Load()) {
 	case stateWriting:
 		if waited > limits.WriteStall {

@@ -81,8 +81,9 @@ const (
 	flagNoAuth flagSet = 1 << iota
 	flagWrite
 	flagDenyOOM
-	flagAtOnce  // runs within MULTI, instead of being queued
-	flagNoMulti // takes locks that EXEC holds, or waits: not allowed within MULTI
+	flagAtOnce     // runs within MULTI, instead of being queued
+	flagNoMulti    // takes locks that EXEC holds, or waits: not allowed within MULTI
+	flagSubscriber // allowed to who listens to channels in RESP2
 )
 
 // table finds commands by name.
@@ -98,7 +99,7 @@ const nameBytesMax = 32
 func newTable() *table {
 	t := &table{byName: make(map[string]*command, 512)}
 	for _, group := range [][]*command{
-		connectionCommands(), transactionCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
+		connectionCommands(), transactionCommands(), pubsubCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(),
 	} {
