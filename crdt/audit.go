@@ -28,6 +28,7 @@ type Tip struct {
 	Dot   Dot
 	HLC   HLC
 	Value []byte
+	Bytes int   // of the value
 	Err   error // why there is no Value: it is on disk alone and cannot be read back
 }
 
@@ -38,7 +39,22 @@ func (r *Region) EachTip(fn func(Tip)) {
 		for i := range c.sibs {
 			s := &c.sibs[i]
 			val, err := r.value(c, s)
-			fn(Tip{key, sub, c.kind, s.tag, r.dot(s.tip), s.hlc, val, err})
+			fn(Tip{key, sub, c.kind, s.tag, r.dot(s.tip), s.hlc, val, s.length(), err})
+		}
+		for _, g := range c.ghosts {
+			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Dot: r.dot(g)})
+		}
+		return true
+	})
+}
+
+// EachMark is EachTip without values: what is on disk alone is not read.
+func (r *Region) EachMark(fn func(Tip)) {
+	r.eachCell(posMin, posMax, func(c *cell) bool {
+		key, sub := string(c.key), string(c.sub)
+		for i := range c.sibs {
+			s := &c.sibs[i]
+			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Tag: s.tag, Dot: r.dot(s.tip), HLC: s.hlc, Bytes: s.length()})
 		}
 		for _, g := range c.ghosts {
 			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Dot: r.dot(g)})
@@ -300,6 +316,14 @@ func (a *audit) index() {
 
 // memory compares what was allocated with what leads to it: a difference is a leak.
 func (a *audit) memory() {
+	if m, ok := a.r.store.mem.(*slabs); ok {
+		var worn, noted int64
+		for i := range m.chunks {
+			c := &m.chunks[i]
+			worn, noted = worn+int64(c.used)*int64(c.size), noted+int64(4*len(c.tags))
+		}
+		a.want(worn == m.worn && noted == m.noted, "%d bytes of slots were given out once, %d noted, recomputed %d, %d", m.worn, m.noted, worn, noted)
+	}
 	a.want(a.use == a.r.store.use, "allocated by purpose %v, recomputed %v", a.r.store.use, a.use)
 }
 

@@ -204,7 +204,7 @@ func (r *Region) LoadAway(on bool) { r.loadAway = on && r.cfg.Values != nil }
 // Evict takes the values of one cell out of memory, which EachEvictable named, and tells how many bytes they had: none where the cell is
 // to be written yet, or is gone. The durable image must hold all that TakeDirty ever gave.
 func (r *Region) Evict(id uint64) (freed int) {
-	for _, ref := range r.store.named64(id) {
+	for _, ref := range r.store.withID(id) {
 		freed += r.evict(ref)
 	}
 	return freed
@@ -286,19 +286,27 @@ func (c *cell) id() uint64 {
 	return c.at.e>>(64-idHashBits)<<(64-idHashBits) | c.at.c>>idHashBits | idCell
 }
 
-// named64 finds the records that an id names.
-func (s *store) named64(id uint64) (refs []uint64) {
+// withID finds the records that an id names.
+func (s *store) withID(id uint64) (refs []uint64) {
 	var c cell
+	at := s.value
+	if id&idCell != 0 {
+		at = id << idHashBits
+	}
 	s.entries.alike(id, func(ref uint64) bool {
 		e := s.entryAt(ref)
-		e.records(0, func(ref uint64) bool {
-			if p := unpack(s.mem.Bytes(ref)); (p.kind == CellValue) == (id&idCell == 0) {
-				if e.load(&c, ref); c.id() == id {
-					refs = append(refs, ref)
-				}
+		is := func(ref uint64) bool {
+			if e.load(&c, ref); c.id() == id {
+				refs = append(refs, ref)
 			}
 			return true
-		})
+		}
+		if e.many() {
+			t := s.cellsOf(e.b)
+			t.alike(at, is)
+		} else {
+			is(ref)
+		}
 		return true
 	})
 	return refs
@@ -365,8 +373,8 @@ func (r *Region) cellOf(key []byte) *cell {
 	return r.find(r.key.entry(name, kind), name).cell(kind, string(k.b))
 }
 
-// readable digests: what a scrub compares. Lost values are not part of it.
-func (r *Region) readableDigest() uint64 { return r.digest ^ r.lostSum }
+// ReadableDigest is Digest without the values that are lost: what a scrub compares.
+func (r *Region) ReadableDigest() uint64 { return r.digest ^ r.lostSum }
 
 // appendAway is what a record keeps of an away value.
 func appendAway(b []byte, s *sibling) []byte {

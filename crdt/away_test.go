@@ -162,7 +162,7 @@ func TestLazyViewsNote(t *testing.T) {
 	})
 	d.evictAll(t, r)
 	v := r.View(testNow)
-	v.Lazy()
+	v.Lazy(true)
 	if _, _, err := v.Get("k"); !errors.Is(err, ErrAway) {
 		t.Errorf("GET: %v", err)
 	}
@@ -440,7 +440,12 @@ func TestPolicyKnowsAll(t *testing.T) {
 		for from := r.Enlist(0, 3); from != 0; from = r.Enlist(from, 3) {
 		}
 		for range 60 {
-			switch rng.IntN(5) {
+			switch rng.IntN(6) {
+			case 5:
+				r.Compact(1 << 20)
+				for from := r.Sweep(0, 2); from != 0; from = r.Sweep(from, 2) {
+					scribble(rng, r, 1)
+				}
 			case 0:
 				scribble(rng, other, 5)
 				pullAll(t, r, other, 1<<20)
@@ -453,7 +458,7 @@ func TestPolicyKnowsAll(t *testing.T) {
 				}
 			case 2:
 				v := r.View(testNow)
-				v.Lazy()
+				v.Lazy(true)
 				for _, k := range []string{"a", "b", "c"} {
 					_, _, _ = v.Get(k)
 					_, _, _ = v.MapGet(k, "x")
@@ -477,5 +482,76 @@ func TestPolicyKnowsAll(t *testing.T) {
 		if l.reads == 0 {
 			t.Error("no read was noted")
 		}
+	}
+}
+
+// TestCompact: when values left here and there, moving the others gives chunks back, and changes nothing.
+func TestCompact(t *testing.T) {
+	t.Parallel()
+	d := newDisk()
+	r := NewRegion(Config{Name: "t", Self: testOrigin(1), Memory: &slabs{poison: true}, Values: d})
+	l := &ledger{t: t, held: map[uint32]int{}, ids: map[uint32]uint64{}}
+	r.Govern(l)
+	update(t, r, func(tx *Tx) error {
+		for i := range 3000 {
+			tx.Set(fmt.Sprint("k", i), bytes.Repeat([]byte{byte(i)}, 80+i%700), false)
+		}
+		for i := range 3000 {
+			_, _ = tx.MapSet("m", fmt.Sprint(i), bytes.Repeat([]byte{byte(i)}, 300))
+		}
+		return nil
+	})
+	d.commit(r)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for slot := uint32(1); slot <= l.next; slot++ {
+		if rng.IntN(10) > 1 && r.Evict(l.ids[slot]) > 0 {
+			delete(l.held, slot)
+		}
+	}
+	before, held, slack := state(r), r.Held(), r.Memory().Slack
+	var freed int64
+	for n := r.Compact(1 << 12); n > 0; n = r.Compact(1 << 12) {
+		freed += n
+	}
+	mustAudit(t, r)
+	if state(r) != before {
+		t.Error("the region shows something else")
+	}
+	if got := r.Memory().Slack; got > slack/2 || held-r.Held() < freed || freed == 0 || r.Dirty() {
+		t.Errorf("slack was %d of %d bytes, and is %d of %d; %d bytes freed", slack, held, got, r.Held(), freed)
+	}
+	t.Logf("slack was %d of %d bytes, and is %d of %d", slack, held, r.Memory().Slack, r.Held())
+}
+
+// TestSweepCloses: after many removes at random the chunks of whatever is left close up, without a policy too.
+func TestSweepCloses(t *testing.T) {
+	t.Parallel()
+	r := NewRegion(Config{Name: "t", Self: testOrigin(1), Memory: &slabs{poison: true}, MaxGhosts: 10})
+	rng := rand.New(rand.NewPCG(1, 1))
+	update(t, r, func(tx *Tx) error {
+		for i := range 20_000 {
+			tx.Set(fmt.Sprint("k", i), bytes.Repeat([]byte{byte(i)}, i%40), false)
+			_, _ = tx.MapSet("m", fmt.Sprint(i), bytes.Repeat([]byte{byte(i)}, i%40))
+		}
+		for i := range 20_000 {
+			if rng.IntN(10) > 0 {
+				tx.Del(fmt.Sprint("k", i))
+				_, _ = tx.MapDel("m", fmt.Sprint(i))
+			}
+		}
+		return nil
+	})
+	for r.Tick(testNow) || r.OverBudget() {
+	}
+	before, free := state(r), r.Free()
+	for from := r.Sweep(0, 500); from != 0; from = r.Sweep(from, 500) {
+	}
+	mustAudit(t, r)
+	if state(r) != before {
+		t.Error("the region shows something else")
+	}
+	t.Logf("%d bytes were free, and %d are, of %d", free, r.Free(), r.Held())
+	if r.Free() > free/2 {
+		t.Errorf("%d bytes were free, and %d are", free, r.Free())
 	}
 }

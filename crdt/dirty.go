@@ -6,6 +6,7 @@ type dirtyList struct {
 	at    []pos
 	gone  []byte // for each: key, kind, name
 	lost  int    // cells in at that were taken out
+	bytes int    // about what their records will have
 	names int    // in gone
 }
 
@@ -15,6 +16,7 @@ func (d *dirtyList) mark(c *cell) {
 	case !c.empty():
 		if !c.dirty {
 			c.dirty = true
+			d.bytes += c.size()
 			d.at = append(d.at, c.at)
 		}
 	case c.ref != 0:

@@ -27,6 +27,7 @@ func (r *Region) Memory() Footprint {
 		Ghost:  r.store.use[forGhost],
 	}
 	if m := r.store.slabs; m != nil {
+		f.Buffer = m.noted
 		f.Slack = m.held - f.Value - f.Index - f.Causal - f.Ghost
 	}
 	for i := range r.origins {
@@ -37,7 +38,7 @@ func (r *Region) Memory() Footprint {
 	for i := range r.pieces {
 		f.Causal += int64(len(r.pieces[i].extra)) * 64
 	}
-	f.Buffer = int64(r.waitLen) + int64(cap(r.dirty.at))*int64(unsafe.Sizeof(pos{})) + int64(cap(r.dirty.gone)) +
+	f.Buffer += int64(r.waitLen) + int64(cap(r.dirty.at))*int64(unsafe.Sizeof(pos{})) + int64(cap(r.dirty.gone)) +
 		int64(cap(r.out.ops))*int64(unsafe.Sizeof(outOp{})) + int64(cap(r.out.names)) +
 		r.orderBytes() + int64(cap(r.expiry))*int64(unsafe.Sizeof(expiryEnt{})) + int64(cap(r.store.buf))
 	return f
@@ -57,6 +58,25 @@ func (f *Footprint) Add(o Footprint) {
 func (r *Region) InUse() int64 {
 	u := &r.store.use
 	return u[forValue] + u[forIndex] + u[forCausal] + u[forGhost]
+}
+
+// Held is InUse and what comes with it: slots that were freed in chunks that have others in use, and the notes of a Policy. It takes no
+// time.
+func (r *Region) Held() int64 { return r.InUse() + r.Free() + r.noted() }
+
+// Free is what of Held is in freed slots.
+func (r *Region) Free() int64 {
+	if m, ok := r.store.mem.(*slabs); ok {
+		return m.worn - r.InUse()
+	}
+	return 0
+}
+
+func (r *Region) noted() int64 {
+	if m, ok := r.store.mem.(*slabs); ok {
+		return m.noted
+	}
+	return 0
 }
 
 // Release gives everything that the region took of Config.Memory back. The region is of no use afterwards.

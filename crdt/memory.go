@@ -40,6 +40,7 @@ type slabs struct {
 	sizes  []slabSize
 	of     [slabSizes]uint8 // of a size number: 1 + its place in sizes
 	held   int64            // bytes in chunks
+	worn   int64            // of these, in slots that were given out once: the rest takes no memory yet
 	noted  int64            // and in what is noted of their slots
 	poison bool             // overwrite what is freed, for tests
 }
@@ -52,6 +53,7 @@ type slab struct {
 	live uint32
 	free uint32   // 1 + the first free slot, which holds the next
 	kind uint8    // size number
+	shut bool     // nothing is put in any more: it is being emptied
 	tags []uint32 // of each slot, what setSlot gave; nil: nothing
 }
 
@@ -101,6 +103,7 @@ func (m *slabs) Alloc(n int) (uint64, []byte) {
 		c.free = binary.LittleEndian.Uint32(c.b[int(slot)*size:])
 	} else {
 		c.used++
+		m.worn += int64(size)
 	}
 	c.live++
 	at := int(slot) * size
@@ -129,7 +132,7 @@ func (m *slabs) withRoom(kind uint8, size int) uint32 {
 }
 
 func (c *slab) hasRoom() bool {
-	return c.free != 0 || (int(c.used)+1)*int(c.size) <= len(c.b)
+	return !c.shut && (c.free != 0 || (int(c.used)+1)*int(c.size) <= len(c.b))
 }
 
 func (m *slabs) chunk(kind uint8, n, size int) uint32 {
@@ -159,6 +162,7 @@ func (m *slabs) alone(n int) (uint64, []byte) {
 	i := m.chunk(kindAlone, n, n)
 	c := &m.chunks[i]
 	c.used, c.live = 1, 1
+	m.worn += int64(n)
 	return uint64(i) << slabOffBits, c.b
 }
 
@@ -182,7 +186,7 @@ func (m *slabs) Free(ref uint64) {
 		return
 	}
 	s := &m.sizes[m.of[c.kind]-1]
-	if c.live == 0 && (len(s.room) > 1 || m.held < slabStays) {
+	if c.live == 0 && (c.shut || len(s.room) > 1 || m.held < slabStays) {
 		s.held -= len(c.b)
 		m.drop(i)
 		return
@@ -191,7 +195,7 @@ func (m *slabs) Free(ref uint64) {
 	at := int(ref&(1<<slabOffBits-1)) * slabGrain
 	binary.LittleEndian.PutUint32(c.b[at:], c.free)
 	c.free = uint32(at/int(c.size)) + 1
-	if full {
+	if full && !c.shut {
 		s.room = append(s.room, i)
 	}
 }
@@ -230,6 +234,7 @@ func (m *slabs) dropSlots() {
 func (m *slabs) drop(i uint32) {
 	m.held -= int64(len(m.chunks[i].b))
 	m.noted -= int64(4 * len(m.chunks[i].tags))
+	m.worn -= int64(m.chunks[i].used) * int64(m.chunks[i].size)
 	if ref := m.chunks[i].ref; ref != 0 {
 		m.source.Free(ref)
 	}

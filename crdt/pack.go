@@ -38,7 +38,7 @@ func (r *Region) Squeeze(id uint64) (saved int) {
 	if r.cfg.Packer == nil {
 		return 0
 	}
-	for _, ref := range r.store.named64(id) {
+	for _, ref := range r.store.withID(id) {
 		saved += r.squeeze(ref)
 	}
 	return saved

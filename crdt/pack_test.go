@@ -91,7 +91,7 @@ func TestPackedValuesAreRead(t *testing.T) {
 			t.Error("the region shows something else with its values packed")
 		}
 		v := r.View(testNow)
-		v.Lazy()
+		v.Lazy(true)
 		if b, ok, err := v.Get("k"); !ok || err != nil || !bytes.Equal(b, long("v")) {
 			t.Errorf("k is %q %v %v", b, ok, err)
 		}
@@ -144,7 +144,7 @@ func TestPackedValuesLeave(t *testing.T) {
 		t.Error("the region shows something else")
 	}
 	v := r.View(testNow)
-	v.Lazy()
+	v.Lazy(true)
 	if _, _, err := v.Get("k"); !errors.Is(err, ErrAway) {
 		t.Errorf("a lazy read gives %v", err)
 	}

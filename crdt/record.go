@@ -35,6 +35,9 @@ func (r *Region) Dirty() bool { return r.dirty.len() > 0 || r.metaDirty || r.ori
 // DirtyCells is how many cells the next TakeDirty would write.
 func (r *Region) DirtyCells() int { return r.dirty.len() }
 
+// DirtyBytes is about how many bytes those are, as of when each cell changed first.
+func (r *Region) DirtyBytes() int { return r.dirty.bytes }
+
 func (r *Region) originsDirty() bool {
 	for i := range r.origins {
 		if r.origins[i].dirty {

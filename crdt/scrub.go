@@ -50,11 +50,11 @@ type ScrubReport struct {
 // NewScrub prepares to be compared.
 func (r *Region) NewScrub() *Scrub {
 	r.offers++
-	salt := mix(r.readableDigest(), originHash(r.cfg.Self)+r.offers)
+	salt := mix(r.ReadableDigest(), originHash(r.cfg.Self)+r.offers)
 	s := &Scrub{r: r, sketch: newSketch(salt, r.contentItems(salt))}
 	var t originTable
 	body := binary.BigEndian.AppendUint64(nil, r.ContextHash())
-	body = binary.BigEndian.AppendUint64(body, r.readableDigest())
+	body = binary.BigEndian.AppendUint64(body, r.ReadableDigest())
 	body = binary.BigEndian.AppendUint64(body, salt)
 	s.ready = t.seal(r.preamble(msgScrub), s.appendSymbols(body, offerSymbols))
 	return s
@@ -176,7 +176,7 @@ func (s *Scrubber) merge(msg []byte, now int64) error {
 	case kind == msgScrub && s.peel == nil && !s.done:
 		context, digest := d.u64(), d.u64()
 		s.salt = d.u64()
-		if d.err == nil && (context != r.ContextHash() || digest == r.readableDigest()) {
+		if d.err == nil && (context != r.ContextHash() || digest == r.ReadableDigest()) {
 			s.end(nil)
 			return nil
 		}

@@ -33,7 +33,12 @@ const missingMax = 256
 
 // Lazy makes Get and MapGet answer ErrAway for values that are away, and note them, instead of reading them while the region is locked.
 // What reads many values reads them all the same.
-func (v *View) Lazy() { v.lazy = true }
+func (v *View) Lazy(on bool) { v.lazy = on }
+
+// Missed reports whether a lazy View was asked for a value that is on disk alone.
+func (v *View) Missed() bool {
+	return slices.ContainsFunc(v.missing, func(m Missing) bool { return !m.Packed })
+}
 
 // Missing lists what was noted since the last call. What it gives is reused.
 func (v *View) Missing() []Missing {
@@ -47,6 +52,13 @@ var ErrAway = errors.New("crdt: the value is on disk")
 
 // Err is the first ErrUnreadable of this view.
 func (v *View) Err() error { return v.err }
+
+// TakeErr is Err, and forgets it: whoever reads for several clients tells one of it.
+func (v *View) TakeErr() error {
+	err := v.err
+	v.err = nil
+	return err
+}
 
 // failed notes an error for Err, and gives it back.
 func (v *View) failed(err error) error {
@@ -299,6 +311,25 @@ func (v *View) MapEach(key string, fn func(field string, val []byte) bool) error
 		return fn(string(c.sub), val)
 	})
 	return v.failed(err)
+}
+
+// MapNames calls fn on the name of each field, as MapEach does. It reads no values. Error: ErrWrongType.
+func (v *View) MapNames(key string, fn func(field string) bool) error {
+	e, err := v.of(key, KindMap)
+	if !e.ok() {
+		return err
+	}
+	e.each(0, func(c *cell) bool { return c.kind != CellField || !c.present() || fn(string(c.sub)) })
+	return nil
+}
+
+// MapHas reports whether the field is there. It reads no value. Error: ErrWrongType.
+func (v *View) MapHas(key, field string) (bool, error) {
+	e, err := v.of(key, KindMap)
+	if !e.ok() {
+		return false, err
+	}
+	return e.shows(CellField, field), nil
 }
 
 // MapScan is to fields as SetScan is to members.

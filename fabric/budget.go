@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 // What regions hold is counted against Config.MemoryBudget. When it runs short, writers are slowed down, and then writes are refused
 // with ErrMemoryFull; what only removes is taken all the same. A part of the budget is kept for merges, so that a
 // full node still converges; when that is used up too, pulls wait, and nothing is lost: the peer still has it.
+// Before all that, values leave memory for the disk (evict.go).
 //
 //	none ── 85 % ──▶ reclaim ── 90 % ──▶ demote ── 95 % ──▶ slow ── 100 % of the budget less the reserve ──▶ refuse
 //
@@ -33,6 +35,7 @@ type budget struct {
 	unused  atomic.Int64 // reserved for regions that do not use it
 	writes  int64        // up to where writes may fill it
 	merges  atomic.Bool  // merges wait
+	outside atomic.Bool  // the cgroup is full, whatever the node's own account says
 	refused atomic.Uint64
 	lines   [lines]line
 	shares  atomic.Pointer[shares]
@@ -61,6 +64,8 @@ type MemoryStatus struct {
 	Reserve int64  `json:"reserve_bytes"`
 	Held    bool   `json:"merges_held"` // the reserve is used up too: merges wait
 	Refused uint64 `json:"refused_writes"`
+	// Eviction is about the values that are on disk alone.
+	Eviction EvictionStatus `json:"eviction"`
 
 	Reserved  int64        `json:"reserved_bytes"`         // for single regions
 	Unused    int64        `json:"reserved_unused_bytes"`  // of that; other regions' writes are refused as if it were used
@@ -78,15 +83,22 @@ func (f *Fabric) Memory() MemoryStatus {
 	return MemoryStatus{
 		Level: v.Level.String(), Why: v.Why(), Used: b.used.Load(), Mapped: f.heap.Resident(),
 		Budget: f.cfg.MemoryBudget, Reserve: f.cfg.MemoryReserve, Held: b.merges.Load(), Refused: b.refused.Load(),
-		Reserved: x.reserved, Unused: b.unused.Load(), Lacking: x.lacking, OverQuota: x.over(), QuotaFull: x.full(), Lines: f.linesNow(),
+		Reserved: x.reserved, Unused: b.unused.Load(), Lacking: x.lacking, OverQuota: x.over(), QuotaFull: x.full(), Lines: f.linesNow(), Eviction: f.Eviction(),
 	}
 }
 
 // account notes what the region holds now. The caller holds mu.
 func (r *Region) account() {
 	held, b := r.core.InUse(), r.f.budget
+	if r.f.evicts.on() { // then free slots can be closed up
+		held = r.core.Held()
+	}
+	if r.policy != nil {
+		held += r.policy.Overhead()
+	}
 	if was := r.held.Swap(held); held != was {
 		b.used.Add(held - was)
+		r.f.evicts.watch(r)
 	}
 	if unused := max(0, r.granted.Load()-held); unused != r.unused {
 		b.unused.Add(unused - r.unused)
@@ -98,7 +110,7 @@ func (r *Region) account() {
 func (r *Region) slow() {
 	f := r.f
 	d := time.Duration(r.line().delay.Load())
-	if d == 0 {
+	if d == 0 || f.evicts.keepsUp() {
 		return
 	}
 	t := time.NewTimer(d)
@@ -121,6 +133,8 @@ func (f *Fabric) watchMemory() {
 	b.verdict.Store(&v)
 	b.observe(x, f.cfg.Now())
 	b.merges.Store(x.Budget > 0 && v.MergeRoom == 0)
+	b.outside.Store(slices.ContainsFunc(v.Causes, func(c pressure.Cause) bool { return c.Level == pressure.Refuse && strings.HasPrefix(c.Text, "cgroup") }))
+	f.evicts.tick()
 	if v.Changed {
 		f.cfg.Logger.Info("memory pressure", "level", v.Level, "why", v.Why(), "used", x.Used, "budget", x.Budget)
 	}
@@ -160,7 +174,7 @@ func (f *Fabric) holdsMerges(region string) error {
 		return nil
 	case f.brimful():
 		return errUnsaved
-	case f.budget.merges.Load():
+	case f.budget.merges.Load() && !(f.evicts.on() && f.budget.used.Load() < f.cfg.MemoryBudget && !f.budget.outside.Load()):
 		return errNoMemory
 	}
 	return nil
@@ -197,4 +211,5 @@ func (f *Fabric) collectMemory(ch chan<- prometheus.Metric) {
 	memoryBudget.send(ch, int(s.Budget))
 	memoryRefused.send(ch, int(s.Refused))
 	s.collectLines(ch)
+	s.Eviction.collect(ch)
 }

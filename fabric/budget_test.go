@@ -38,7 +38,7 @@ func TestMemoryBudget(t *testing.T) {
 		b := node(t, m, "b")
 		ra, rb := region(t, a, "default"), region(t, b, "default")
 		n := fillUp(t, ra, strings.Repeat("v", 1000))
-		if used := a.Memory().Used; used > testBudget*3/4+4096 || used < testBudget/2 {
+		if used := a.Memory().Used; used > testBudget*3/4+16<<10 || used < testBudget/2 {
 			t.Errorf("%d bytes in use when writes are refused, of %d", used, testBudget*3/4)
 		}
 		time.Sleep(2 * time.Second)

@@ -213,7 +213,9 @@ func (c *committer) run() {
 				c.f.cfg.Logger.Error("commit failed; the writes stay in memory and are tried again", "err", err)
 			}
 			timer.Reset(retryEvery)
+			continue
 		}
+		c.f.evicts.round() // all that was taken is on disk
 	}
 }
 
@@ -221,10 +223,11 @@ func (c *committer) run() {
 func (c *committer) pause() (wait time.Duration, work bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.dirty) == 0 && len(c.unsaved) == 0 {
+	short := c.f.evicts.wish.Load()
+	if len(c.dirty) == 0 && len(c.unsaved) == 0 && !short {
 		return 0, false
 	}
-	if c.urgent {
+	if c.urgent || short {
 		return 0, true
 	}
 	return c.f.cfg.CommitEvery - time.Since(c.lastAt), true

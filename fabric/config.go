@@ -32,6 +32,7 @@ var (
 // Storage keeps the durable image. persist.Store is one. It may have more:
 //
 //	PastNonces() ([]crdt.Nonce, error)  // of all incarnations, so that a crash is not taken for a backup that was put back
+//	Value(key []byte) ([]byte, error)   // one record: then values leave memory when it is short, see Config.Eviction
 //	Room() error                        // why there is no room for a commit, or nil: then writes are refused, see ErrDiskFull
 //
 // and an error of Load may have DamagedKey() []byte, the record that cannot be read: a scrub writes it anew.
@@ -169,6 +170,9 @@ type Config struct {
 	// MemoryBudget is how many bytes the regions may take, of which MemoryReserve is kept for merges: writes are slowed down and
 	// then refused (ErrMemoryFull) when the rest is used up. Default: 0, no limit.
 	MemoryBudget, MemoryReserve int64
+	// Eviction is the order in which values leave memory for the Storage when the budget runs short: s3fifo, lru, lfu, ttl, or none for
+	// never. It needs a Storage that reads single records. Default: s3fifo.
+	Eviction string
 	// MemorySample tells what the system says of memory: its limit, use and stalls. It is called every second. Default: nothing.
 	MemorySample func() pressure.Reading
 	// MemoryNodes are the machine's memory nodes, as offheap.ReadNodes gives them. Default: one.
@@ -243,6 +247,9 @@ func (c *Config) validate() error {
 	}
 	if c.MemoryBudget < 0 || c.MemoryReserve < 0 || c.MemoryReserve > c.MemoryBudget {
 		return fmt.Errorf("fabric: MemoryBudget is %d, MemoryReserve %d: want a reserve within the budget", c.MemoryBudget, c.MemoryReserve)
+	}
+	if err := c.checkEviction(); err != nil {
+		return err
 	}
 	if c.MaxUnsaved < 0 {
 		return fmt.Errorf("fabric: MaxUnsaved is %d: want more than 0, or 0 for the default", c.MaxUnsaved)

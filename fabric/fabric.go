@@ -35,6 +35,8 @@ type Fabric struct {
 	rolling   sync.Mutex // one roll-back at a time
 	rolledAt  time.Time
 	budget    *budget
+	evicts    *evictor
+	backlog   int64 // bytes of changed cells of a region that may wait for the disk before writers wait too
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
@@ -73,6 +75,8 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	if f.budget, err = newBudget(&f.cfg); err != nil {
 		return nil, err
 	}
+	f.backlog = backlogFor(f.cfg.MemoryBudget)
+	f.evicts = newEvictor(f)
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
 	f.mesh, f.roster = newMesh(f), newRoster(f)
 	if err := f.start(ctx); err != nil {
@@ -144,6 +148,7 @@ func (f *Fabric) load() error {
 		return nil
 	}
 	var r *Region
+	n, away := 0, false // from a point on values stay on disk
 	err := f.cfg.Storage.Load(func(key, value []byte) error {
 		rec := crdt.Record{Key: key, Value: value}
 		name, isMeta, err := crdt.RecordName(rec)
@@ -159,18 +164,39 @@ func (f *Fabric) load() error {
 		case !ok || r == nil || r.id != id:
 			return fmt.Errorf("%w: key %.40x follows no meta record of its region", crdt.ErrDamaged, key)
 		}
+		if n++; n%loadLook == 0 && f.evicts.on() && !away {
+			r.account()
+			away = f.budget.beyond(listShare) > 0
+		}
+		if isMeta || n%loadLook == 0 {
+			r.core.LoadAway(away && !r.system)
+		}
 		return r.core.Load(rec)
 	})
 	if err != nil {
 		return fmt.Errorf("fabric: load: %w", err)
 	}
 	for _, r := range f.regions {
+		r.core.LoadAway(false)
 		r.core.Loaded(f.now())
 		r.due()
 		r.stir(nil)
 	}
 	return nil
 }
+
+// loadLook is how many records are loaded between two looks at the memory that they take.
+const loadLook = 256
+
+// backlogFor is how many bytes of a region's changes may wait for the disk: while a batch is made and committed they are there twice more.
+func backlogFor(budget int64) int64 {
+	if budget == 0 {
+		return backlogMax
+	}
+	return min(max(budget/32, 1<<20), backlogMax)
+}
+
+const backlogMax = 64 << 20
 
 func (f *Fabric) now() int64 { return f.cfg.Now().UnixMilli() }
 

@@ -106,9 +106,9 @@ func (g Register[T]) Set(ctx context.Context, v T) error {
 	return g.update(ctx, b, func(tx *crdt.Tx) error { tx.Set(g.key, b, false); return nil })
 }
 
-// Get reads the value that the last writer left. Errors: ErrNotFound, crdt.ErrWrongType, the codec's.
+// Get reads the value that the last writer left. Errors: ErrNotFound, crdt.ErrWrongType, crdt.ErrUnreadable, the codec's.
 func (g Register[T]) Get() (v T, err error) {
-	loading := g.r.View(func(view *crdt.View) {
+	loading := g.r.viewOne(func(view *crdt.View) {
 		b, ok, e := view.Get(g.key)
 		switch {
 		case e != nil:

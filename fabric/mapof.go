@@ -41,7 +41,7 @@ func (m Map[V]) Add(ctx context.Context, field string, n int64) (sum int64, err 
 
 // Get reads one field. Errors: ErrNotFound, crdt.ErrWrongType, the codec's.
 func (m Map[V]) Get(field string) (val V, err error) {
-	loading := m.r.View(func(v *crdt.View) {
+	loading := m.r.viewOne(func(v *crdt.View) {
 		b, ok, e := v.MapGet(m.key, field)
 		switch {
 		case e != nil:

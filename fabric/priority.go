@@ -115,7 +115,7 @@ func (r *Region) short() error {
 	}
 	no := r.lineNo()
 	l, taken := &b.lines[no], b.taken(no)
-	if taken < l.limit && !l.full.Load() {
+	if taken < l.limit && (!l.full.Load() || r.f.evicts.relieves()) {
 		return nil
 	}
 	what := fmt.Sprintf("%d of %d bytes are used", taken, l.limit)

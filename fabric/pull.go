@@ -376,6 +376,7 @@ func (x *puller) letGo() {
 // merge merges messages under one lock.
 func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 	rc, r := x.open[id], x.named[id]
+	r.await()
 	if err := x.m.f.holdsMerges(r.name); err != nil {
 		return err
 	}

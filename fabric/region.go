@@ -4,10 +4,12 @@ import (
 	"context"
 	"math"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/tiers/evict"
 	"github.com/edgemem/edgemem/tiers/offheap"
 	"github.com/edgemem/edgemem/tiers/pressure"
 )
@@ -22,6 +24,7 @@ type Region struct {
 
 	mu       regionLock
 	core     *crdt.Region
+	policy   evict.Policy // of its values; nil: memory is not short
 	watchers []*watcher
 
 	ack      atomic.Int32
@@ -44,7 +47,9 @@ type Region struct {
 	granted atomic.Int64 // bytes of this node's memory that are reserved for it
 	unused  int64        // of them; belongs to mu
 	refused atomic.Uint64
-	mending bool // nothing of it may leave this node; see mend
+	damage  sync.Mutex        // guards damaged
+	damaged map[string]string // records that could not be read back, and why
+	mending bool              // nothing of it may leave this node; see mend
 
 	ghosts atomic.Int64  // as of the last change, with the origins that are below their lines
 	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away
@@ -64,10 +69,12 @@ const (
 )
 
 func newRegion(f *Fabric, name string) *Region {
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Chunks: chunks{f.heap.NewPool(offheap.Value)}})
-	r := &Region{f: f, id: core.ID(), name: name, core: core, system: strings.HasPrefix(name, reservedPrefix)}
+	system := strings.HasPrefix(name, reservedPrefix)
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Values: f.evicts.values(system), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
+	r := &Region{f: f, id: core.ID(), name: name, core: core, system: system}
 	r.mu.seats = f.seats
 	r.nextDue.Store(math.MaxInt64)
+	r.govern()
 	return r
 }
 
@@ -118,7 +125,8 @@ func (r *Region) configure(d declaration) (changed bool) {
 }
 
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
-// it reads is valid only until it returns. Error: ErrLoading, of causal regions only; then fn was not called.
+// it reads is valid only until it returns. Errors: ErrLoading, of causal regions only; then fn was not called; crdt.ErrUnreadable, where a value
+// that fn asked for is on disk and cannot be read.
 func (r *Region) View(fn func(v *crdt.View)) error {
 	orders, err := r.view(fn)
 	if orders != nil {
@@ -146,9 +154,9 @@ func (r *Region) view(fn func(v *crdt.View)) (orders *crdt.View, err error) {
 	if v.WantsOrders() {
 		kept := *v
 		*v = crdt.View{} // the seat is another reader's soon
-		return &kept, nil
+		return &kept, r.unread(kept.Err())
 	}
-	return nil, nil
+	return nil, r.unread(v.Err())
 }
 
 // keepOrders keeps what a reader had to sort, so that the next need not, unless memory is short.
@@ -172,18 +180,31 @@ func markRead(p *uint32) {
 // Get appends the register, or counter, at key to buf, which may be nil, and reports whether there is one. It is the shortest way to a value.
 // Errors: ErrLoading, crdt.ErrWrongType, crdt.ErrUnreadable.
 func (r *Region) Get(buf []byte, key string) (val []byte, ok bool, err error) {
+	val, ok, missing, err := r.getLazily(buf, key, true)
+	if missing != nil {
+		r.bringBack(missing)
+		val, ok, _, err = r.getLazily(buf, key, false)
+	}
+	return val, ok, err
+}
+
+func (r *Region) getLazily(buf []byte, key string, lazily bool) (val []byte, ok bool, missing []crdt.Missing, err error) {
 	seat := r.mu.enter()
 	defer r.mu.leave(seat)
 	if r.core.Loading() {
-		return buf, false, r.loading()
+		return buf, false, nil, r.loading()
 	}
 	var v crdt.View
 	r.core.Look(&v, r.f.clock)
+	v.Lazy(lazily)
 	if val, ok, err = v.Get(key); ok {
 		buf = append(buf, val...)
 	}
 	r.noteRead(v.Touched())
-	return buf, ok, err
+	if v.Missed() {
+		return buf, false, v.Missing(), nil
+	}
+	return buf, ok, nil, r.unread(err)
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
@@ -203,6 +224,7 @@ func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) { return r.ap
 
 func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, error) {
 	if !shrinking && !r.system {
+		r.await()
 		r.slow()
 	}
 	c, late, err := r.write(fn, shrinking)
@@ -249,9 +271,9 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 		f.roster.owe()
 		f.pushes.mark(r)
 		c = f.commits.mark(r, shrinking)
-		late = c.c != nil && r.core.DirtyCells() > f.cfg.MaxBacklog
+		late = c.c != nil && (r.core.DirtyCells() > f.cfg.MaxBacklog || int64(r.core.DirtyBytes()) > f.backlog)
 	}()
-	return c, late, r.core.Update(now, fn)
+	return c, late, r.unread(r.core.Update(now, fn))
 }
 
 // due notes when the region wants its next tick. The caller holds mu.
@@ -294,7 +316,7 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	if r.core.Stats().LocalWrites != written {
 		r.f.roster.owe()
 	}
-	backlog := r.core.DirtyCells()
+	backlog, far := r.core.DirtyCells(), int64(r.core.DirtyBytes()) > r.f.backlog
 	r.due()
 	r.notify(false)
 	r.f.pushes.mark(r)
@@ -302,7 +324,7 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	if backlog > 0 || grew {
 		c = r.f.commits.mark(r, false)
 	}
-	if late = c.c != nil && backlog > r.f.cfg.MaxBacklog; late {
+	if late = c.c != nil && (backlog > r.f.cfg.MaxBacklog || far); late {
 		c.c.hurry()
 	}
 	if grew {

@@ -97,6 +97,10 @@ func (s *scrubber) run(ctx context.Context, regions []*Region, peers []*peer) (S
 	defer s.mu.Unlock()
 	rep := ScrubReport{Findings: []ScrubFinding{}, Failed: []string{}}
 	for _, r := range regions {
+		for _, why := range r.lose() {
+			rep.Findings = append(rep.Findings, ScrubFinding{Region: r.name, Detail: why})
+			s.m.f.raise(AlarmDamaged, "on disk, %s", why)
+		}
 		s.audit(ctx, r, &rep)
 	}
 	if err := s.readBack(ctx, regions, &rep); err != nil {

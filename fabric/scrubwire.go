@@ -41,7 +41,7 @@ const sumBytes = 32
 func (r *Region) sum() sum {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return sum{r.id, r.core.ContextHash(), r.core.Digest()}
+	return sum{r.id, r.core.ContextHash(), r.core.ReadableDigest()}
 }
 
 // sumsOf gives the sums of regions that have seen something, in some buckets.

@@ -437,6 +437,9 @@ func (x *server) next(a *answer) (msgs [][]byte, whole bool, err error) {
 			msg = a.pull.Next(chunkBytes)
 		}
 		if msg == nil {
+			if err := a.pull.Err(); err != nil && (whole || len(msgs) == 0) { // a part of a causal region is of no use
+				return nil, false, a.r.unread(err)
+			}
 			return msgs, whole && len(msgs) > 1, nil
 		}
 		if len(msg) >= frameMax {

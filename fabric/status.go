@@ -18,7 +18,9 @@ type RegionStatus struct {
 	Bytes       int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
 	Memory      RegionMemory           `json:"memory"`
 	Ghosts      int                    `json:"ghosts"`
-	Digest      string                 `json:"digest"` // equal on replicas with equal contexts
+	Away        int                    `json:"values_on_disk"`       // alone: they left memory, and are read back when they are asked for
+	AwayBytes   int64                  `json:"values_on_disk_bytes"` // of Bytes
+	Digest      string                 `json:"digest"`               // equal on replicas with equal contexts
 	Context     crdt.Context           `json:"context"`
 	Writers     []Writer               `json:"writers"` // the origins in Context that are of running incarnations,
 	Ended       Ended                  `json:"ended"`   // and the others
@@ -110,6 +112,7 @@ func (r *Region) statusAt(o *outlook) RegionStatus {
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),
 	}
+	s.Away, s.AwayBytes = r.core.AwayValues()
 	for id, seq := range r.core.Floors() {
 		s.Floors[id] = uint64(seq)
 	}

@@ -101,6 +101,7 @@ func (s *Store) commitAbove(need int64, pairs []pair) error {
 	if err != nil {
 		return s.fail(err)
 	}
+	s.renewReader()
 	s.count(pairs, time.Since(start))
 	if err := s.putMark(false, false); err != nil {
 		s.log.Warn("persist: the mark lags behind", "commit", s.commits, "err", err)

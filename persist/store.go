@@ -45,6 +45,11 @@ type Store struct {
 	dirSync dirSync
 	counts  Stats
 
+	reading sync.RWMutex // guards reader
+	reader  *badger.Txn  // as of the last commit that has ended; see value.go
+	touched atomic.Int64 // bytes of files that reads made resident since they were let go last
+	paging  sync.Mutex   // one such letting go at a time
+
 	full    atomic.Bool   // Room said so
 	kicked  atomic.Int64  // when it was woken last, Unix seconds
 	hungry  chan struct{} // wakes the collection; capacity 1: one wish stands for any number
@@ -186,6 +191,7 @@ func (s *Store) begin(found *inspection, last *mark) error {
 	if err := s.finishRedo(); err != nil {
 		return err
 	}
+	s.renewReader()
 	return s.putMark(false, true)
 }
 
@@ -277,6 +283,9 @@ func (s *Store) Close() error {
 
 // release undoes whatever open did, in reverse.
 func (s *Store) release() (err error) {
+	if s.reader != nil {
+		s.reader.Discard()
+	}
 	abandoned := s.db != nil && s.abandon()
 	if s.db != nil && !abandoned {
 		err = s.closeBadger()

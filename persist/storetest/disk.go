@@ -26,6 +26,7 @@ type Disk struct {
 	refuse []error    // for the next commits, which leave no trace
 	full   error      // for all commits, until it is nil
 	spare  bool       // but for those with removes
+	blind  error      // for reads of single records, until it is nil
 	fsync  *fsyncFail // for the next commit
 	gate   chan struct{}
 }
@@ -152,6 +153,23 @@ func (m *Mem) Load(fn func(key, value []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// Value gives one record.
+func (m *Mem) Value(key []byte) ([]byte, error) {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	if m.disk.blind != nil {
+		return nil, m.disk.blind
+	}
+	return bytes.Clone(m.disk.durable[string(key)]), m.failed
+}
+
+// Blind makes reads of single records fail with err, until Blind(nil).
+func (d *Disk) Blind(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.blind = err
 }
 
 // Commit implements Store.

@@ -126,7 +126,7 @@ func (w *world) evict(who int, rng *rand.Rand) int {
 func (w *world) back(who int, rng *rand.Rand) int {
 	n := w.nodes[who]
 	v := n.r.View(w.clock(who))
-	v.Lazy()
+	v.Lazy(true)
 	for _, key := range w.s.keys {
 		if rng.IntN(2) == 0 {
 			_, _, _ = v.Get(key)

@@ -194,6 +194,10 @@ func printRegionMemory(w io.Writer, m *doctor.Memory) error {
 	t.row("remembered removes", formatBytes(f.Ghost))
 	t.row("buffers", formatBytes(f.Buffer))
 	t.row("free slots", formatBytes(f.Slack))
+	if e := m.Node.Eviction; e.Away > 0 || e.Evicted > 0 {
+		t.row("on disk alone", fmt.Sprintf("%s values, %s; %s left memory (%s), %s were read back, of which %s stayed", formatCount(e.Away), formatBytes(e.AwayBytes),
+			formatCount(int(e.Evicted)), e.Policy, formatCount(int(e.Faults)), formatCount(int(e.Returned))))
+	}
 	if m.BudgetBytes > 0 {
 		t.row("budget", fmt.Sprintf("%s of %s used, %s reserved for single regions and unused", formatBytes(m.Used), formatBytes(m.BudgetBytes), formatBytes(m.Node.Unused)))
 	} else {

@@ -417,6 +417,9 @@ func printRegion(w io.Writer, r control.Region, names map[string]string, all boo
 	t.row("entries", formatCount(r.Entries))
 	t.row("size", formatBytes(r.Bytes)+" of keys and values")
 	t.row("memory", heldOf(r)+", "+termsOf(r)+refusedOf(r))
+	if r.Away > 0 {
+		t.row("on disk alone", fmt.Sprintf("%s values, %s: they left memory, and are read back when they are asked for", formatCount(r.Away), formatBytes(r.AwayBytes)))
+	}
 	t.row("ghosts", formatCount(r.Ghosts))
 	t.row("digest", r.Digest)
 	t.row("complete", completeLines(r, names))

@@ -123,6 +123,9 @@ func memory(n control.Node) string {
 	if m.Reserved > 0 {
 		text += fmt.Sprintf("; %s reserved, %s of it unused", formatBytes(m.Reserved), formatBytes(m.Unused))
 	}
+	if e := m.Eviction; e.Away > 0 {
+		text += fmt.Sprintf("; %s values, %s, are on disk alone", formatCount(e.Away), formatBytes(e.AwayBytes))
+	}
 	if m.Level != "none" {
 		text += fmt.Sprintf("; pressure %s: %s", m.Level, m.Why)
 	}

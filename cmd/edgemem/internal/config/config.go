@@ -47,6 +47,9 @@ type Config struct {
 	// Memory is the budget for what regions hold ("64MB", "1GiB"); 0 means none. Default: auto, 70 % of the cgroup's limit or 60 % of
 	// the machine's memory. The Go runtime's limit follows from it.
 	Memory string `mapstructure:"memory"`
+	// Eviction is the order in which values leave memory for the disk when the budget runs short: s3fifo, lru, lfu, ttl, or none for never.
+	// Default: s3fifo.
+	Eviction string `mapstructure:"eviction"`
 	// LimitRate is what pulls may move over the link to one peer, each way, a size a second such as 4MiB. Default: 0, no
 	// limit.
 	LimitRate string `mapstructure:"limit-rate"`

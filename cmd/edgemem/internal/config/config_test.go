@@ -188,6 +188,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"max-ghosts", func(c *Config) { c.MaxGhosts = "many" }},
 		{"max-ghosts", func(c *Config) { c.MaxGhosts = "3" }},
 		{"max-ghost-bytes", func(c *Config) { c.MaxGhostBytes = "1kB" }},
+		{"eviction", func(c *Config) { c.Eviction = "fifo" }},
 		{"scrub-every", func(c *Config) { c.ScrubEvery = "1s" }},
 		{"limit-rate", func(c *Config) { c.LimitRate = "fast" }},
 		{"limit-rate", func(c *Config) { c.LimitRate = "100" }},

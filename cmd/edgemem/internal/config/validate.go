@@ -18,6 +18,7 @@ import (
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
 	"github.com/edgemem/edgemem/tiers"
+	"github.com/edgemem/edgemem/tiers/evict"
 )
 
 const (
@@ -56,6 +57,7 @@ func (c *Config) Validate() error {
 			"a token: set http-token-file or "+EnvName("http-token"))),
 		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
 		field("memory", memoryErr),
+		field("eviction", oneOf(cmp.Or(c.Eviction, evict.Names()[0]), evict.Names())),
 		field("device-lease", checkTime(c.DeviceLease, time.Minute)),
 		field("max-ghost-age", checkTime(c.MaxGhostAge, time.Minute)),
 		field("max-ghosts", countErr),

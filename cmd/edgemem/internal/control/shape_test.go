@@ -43,6 +43,9 @@ const statusShape = `
 .node.id string
 .node.listen[] string
 .node.memory.budget_bytes number
+.node.memory.eviction.away number
+.node.memory.eviction.away_bytes number
+.node.memory.eviction.policy string
 .node.memory.go_limit_bytes number
 .node.memory.heap_bytes number
 .node.memory.level string
@@ -105,6 +108,7 @@ const statusShape = `
 .regions[].entries number
 .regions[].gaps bool
 .regions[].ghosts number
+.regions[].values_on_disk number
 .regions[].lag.*.age_ms number
 .regions[].lag.*.behind_ms number
 .regions[].lag.*.bytes number

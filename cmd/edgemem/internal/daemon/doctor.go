@@ -40,6 +40,12 @@ func (b backend) Doctor(ctx context.Context) (*doctor.Report, error) {
 	if r.Memory, err = b.memoryOf(r.Regions); err != nil {
 		return nil, err
 	}
+	if n := r.Memory.Node.Eviction.Lost; n > 0 {
+		r.Problem(fmt.Sprintf("%d values are on disk alone, and cannot be read back", n), "edgemem scrub fetches them from a peer that has them; else write or remove their keys, which the log names")
+	}
+	if m := r.Memory.Node; m.Eviction.Exhausted && m.Level != "none" {
+		r.Note("memory is short, and no more values can leave it: what is left is keys, causality and values of less than 64 bytes", "raise --memory, or remove entries")
+	}
 	d := b.disk()
 	r.Disk.Disk, r.Disk.FreeBytes, r.Disk.Encrypted, r.Disk.GarbageBytes = d.Disk, d.FreeBytes, d.Encrypted, b.store.Garbage()
 	r.Disk.Look(b.cfg.DataDir)

@@ -44,7 +44,7 @@ type Memory struct {
 	MappedBytes   int64               `json:"mapped_bytes"` // by the pools that they lie in, at most
 	Regions       crdt.Footprint      `json:"regions"`
 	OtherBytes    int64               `json:"other_bytes"` // resident, and not of the regions; Resident tells what
-	Used          int64               `json:"used_bytes"`  // by regions, as the budget counts it: without buffers, free slots and the Go objects of causal metadata
+	Used          int64               `json:"used_bytes"`  // by regions, as the budget counts it: without buffers and the Go objects of causal metadata; free slots count where values leave memory
 	Node          fabric.MemoryStatus `json:"node"`
 	Pools         fabric.PoolStatus   `json:"pools"`
 	Go            GoMemory            `json:"go"`

@@ -28,6 +28,7 @@ type client struct {
 	args       [][]byte // of the command under way; views into in
 	cmd        *command // under way, or the last one
 	ready      bool     // cmd may run, and has not yet
+	again      bool     // it has run, and its value was on disk: now it reads it there
 
 	writer                   // replies not sent yet
 	shrinking bool           // the run under way is of commands that only remove

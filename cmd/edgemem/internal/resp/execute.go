@@ -137,9 +137,11 @@ func (c *client) dispatch() {
 	case err != nil:
 		c.failWrite(err)
 	case c.cmd.read != nil:
-		if err := region.View(c.viewFn); err != nil {
+		missed, err := region.ViewLazily(c.viewFn)
+		if err != nil {
 			c.failWrite(err)
 		}
+		c.again = missed && c.ready
 	default:
 		c.apply(region)
 	}
@@ -151,17 +153,43 @@ const (
 	runBytesMax    = 64 << 10 // of query buffer
 )
 
-// readRun runs the command that is ready and the reads that follow it.
+// readRun runs the command that is ready and the reads that follow it. One that needs a value which is on disk ends the run, and is run again
+// when that was read without the region's lock.
 func (c *client) readRun(v *crdt.View) {
 	from := c.head
+	if c.again { // replies may have left meanwhile
+		c.begin()
+	}
 	for n := 1; ; n++ {
 		c.ready = false
+		hits, misses := c.run.hits, c.run.misses
+		v.Lazy(!c.again)
 		c.cmd.read(c, v)
+		if c.again = false; v.Missed() {
+			c.undo()
+			c.ready, c.overflowed, c.run.hits, c.run.misses = true, false, hits, misses
+			return
+		}
+		c.tellUnread(v)
 		c.finish()
 		if !c.goesOn(n, from) || c.cmd.read == nil {
 			return
 		}
 	}
+}
+
+// tellUnread answers a command whose value is on disk and cannot be read.
+func (c *client) tellUnread(v *crdt.View) {
+	err := v.TakeErr()
+	if err == nil {
+		return
+	}
+	if c.region != nil {
+		c.region.NoteUnreadable(err)
+	}
+	c.undo()
+	c.overflowed = false
+	c.fail("MISCONF " + err.Error())
 }
 
 // writeRun runs the command that is ready and the writes that follow it: one delta group.
@@ -170,6 +198,7 @@ func (c *client) writeRun(tx *crdt.Tx) error {
 	for n := 1; ; n++ {
 		c.ready = false
 		c.cmd.write(c, tx)
+		c.tellUnread(&tx.View)
 		c.finish()
 		if c.durable {
 			c.pending = append(c.pending, pendingAck{start: c.start, end: len(c.buf)})

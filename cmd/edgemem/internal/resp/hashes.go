@@ -111,7 +111,7 @@ func hsetNX(c *client, tx *crdt.Tx) {
 		return
 	}
 	key := string(c.args[1])
-	_, there, err := tx.MapGet(key, view(c.args[2]))
+	there, err := tx.MapHas(key, view(c.args[2]))
 	if err == nil && !there {
 		_, err = c.setField(tx, key, 2)
 	}
@@ -151,7 +151,17 @@ func hgetall(c *client, v *crdt.View) {
 }
 
 func hkeys(c *client, v *crdt.View) {
-	c.eachField(v, c.array, func(field string, _ []byte) { c.bulkString(field) })
+	key := view(c.args[1])
+	n, err := v.MapLen(key)
+	if err != nil {
+		c.fail(errWrongType)
+		return
+	}
+	c.array(n)
+	_ = v.MapNames(key, func(field string) bool {
+		c.bulkString(field)
+		return !c.overflowed
+	})
 }
 
 func hvals(c *client, v *crdt.View) {
@@ -187,7 +197,7 @@ func hlen(c *client, v *crdt.View) {
 }
 
 func hexists(c *client, v *crdt.View) {
-	_, ok, err := v.MapGet(view(c.args[1]), view(c.args[2]))
+	ok, err := v.MapHas(view(c.args[1]), view(c.args[2]))
 	if err != nil {
 		c.fail(errWrongType)
 		return

@@ -116,6 +116,18 @@ func (s *Server) infoMemory(w *infoWriter) {
 	w.line("mem_region_bytes", f.Used)
 	w.line("mem_pool_bytes", f.Mapped)
 	w.line("mem_go_heap_bytes", m.HeapAlloc)
+	e := s.cfg.Fabric.Eviction()
+	w.line("mem_eviction", e.Policy)
+	w.line("mem_values_on_disk", e.Away)
+	w.line("mem_values_on_disk_bytes", e.AwayBytes)
+	w.line("evicted_values", e.Evicted)
+	w.line("evicted_value_bytes", e.EvictedBytes)
+	w.line("value_faults", e.Faults)
+	w.line("value_faults_kept", e.Returned)
+	w.line("value_faults_failed", e.Unreadable)
+	if hits := s.Stats().Hits; hits > 0 {
+		w.line("value_hit_ratio", fmt.Sprintf("%.4f", max(0, 1-float64(e.Faults)/float64(hits))))
+	}
 }
 
 func (s *Server) infoPersistence(w *infoWriter) {

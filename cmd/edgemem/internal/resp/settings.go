@@ -89,7 +89,8 @@ func (s *Server) settings() map[string]string {
 		"databases":                    "16", // what tools iterate over; SELECT takes any number
 		"maxclients":                   strconv.Itoa(s.limits.Clients),
 		"maxmemory":                    strconv.FormatInt(s.cfg.Fabric.Memory().Budget, 10),
-		"maxmemory-policy":             "noeviction",
+		"maxmemory-policy":             "noeviction", // nothing is lost: what leaves memory is on disk
+		"edgemem-eviction":             s.cfg.Fabric.Eviction().Policy,
 		"proto-max-bulk-len":           strconv.Itoa(crdt.MaxValueBytes),
 		"client-query-buffer-limit":    strconv.Itoa(s.limits.CommandBytes),
 		"client-output-buffer-limit":   fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub %d 0 0", s.limits.ReplyBytes, s.limits.PushBytes),

@@ -1,0 +1,77 @@
+package persist
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Single records are read as of the last commit that has ended, by a transaction that all readers share: one of their own would wait
+// for the commit under way.
+
+// touchedPerRead is about how many bytes of mapped files one read makes resident, beside the value: a page of a table's index and one of a
+// block. After trimEveryBytes they go back to the kernel, or the whole store would count as resident in the end.
+const (
+	touchedPerRead = 8 << 10
+	trimEveryBytes = 8 << 20
+)
+
+// Value gives the record under a key, nil if there is none, as of the last commit that has ended. The caller may keep it. Errors:
+// ErrDamaged names the key, ErrVersion, ErrClosed.
+func (s *Store) Value(key []byte) (value []byte, err error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	defer func() {
+		if r := recover(); r != nil {
+			err = &DamageError{Path: s.sub, Key: bytes.Clone(key), Detail: fmt.Sprintf("Badger gave up: %v", r)}
+		}
+	}()
+	stored := storedKey(nil, key)
+	sealed, err := s.sealed(stored)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err == nil && len(sealed) == 0 {
+		err = errValueGone
+	}
+	if err == nil {
+		_, value, err = unseal(stored, sealed)
+	}
+	if err != nil && !errors.Is(err, ErrVersion) {
+		err = &DamageError{Path: s.sub, Key: bytes.Clone(key), Detail: "record unreadable", Err: err}
+	}
+	if s.touched.Add(int64(touchedPerRead+len(sealed))) > trimEveryBytes {
+		s.touched.Store(0)
+		if s.paging.TryLock() {
+			defer s.paging.Unlock()
+			pageOut(s.sub)
+		}
+	}
+	return value, err
+}
+
+func (s *Store) sealed(stored []byte) ([]byte, error) {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	item, err := s.reader.Get(stored)
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+// renewReader lets readers see the commit that has just ended. The caller holds mu, or nobody else has the store yet.
+func (s *Store) renewReader() {
+	next := s.db.NewTransaction(false)
+	s.reading.Lock()
+	last := s.reader
+	s.reader = next
+	s.reading.Unlock()
+	if last != nil {
+		last.Discard()
+	}
+}
