@@ -66,8 +66,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, o Backup) (BackupReport
 	if err := b.begin(s, txn, w); err != nil {
 		return b.report, fmt.Errorf("persist: backup: %w", err)
 	}
-	l := &loader{store: s, txn: txn, fn: b.record}
-	if err := l.run(); err != nil {
+	if err := s.eachRecord(txn, b.record); err != nil {
 		return b.report, fmt.Errorf("persist: backup: %w", err)
 	}
 	if err := b.finish(); err != nil {

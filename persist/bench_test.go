@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
@@ -93,4 +94,44 @@ func BenchmarkDurableWriters(b *testing.B) {
 			b.ReportMetric(float64(st.Commits)/b.Elapsed().Seconds(), "commits/s")
 		})
 	}
+}
+
+// BenchmarkRestart is what a node does between its start and its first read: open, with every byte verified, and load a million entries of 16 + 100
+// bytes into the replica.
+func BenchmarkRestart(b *testing.B) {
+	const entries = 1_000_000
+	dir := filepath.Join(b.TempDir(), "store")
+	open := func() (*persist.Store, *fabric.Fabric, time.Duration) {
+		began := time.Now()
+		store, err := persist.Open(persist.Config{Dir: dir, Profile: persist.ProfileServer})
+		check(b, err)
+		opened := time.Since(began)
+		f, err := fabric.Open(b.Context(), fabric.Config{Name: "bench", Storage: store})
+		check(b, err)
+		return store, f, opened
+	}
+	_, f, _ := open()
+	r, err := f.Region("default")
+	check(b, err)
+	value := make([]byte, 100)
+	for i := range entries / 1000 {
+		_, err := r.Apply(func(tx *crdt.Tx) error {
+			for j := range 1000 {
+				tx.Set(fmt.Sprintf("key:%012d", i*1000+j), value, false)
+			}
+			return nil
+		})
+		check(b, err)
+	}
+	check(b, f.Close())
+	var opening time.Duration
+	for b.Loop() {
+		_, f, opened := open()
+		b.StopTimer()
+		opening += opened
+		check(b, f.Close())
+		b.StartTimer()
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s")
+	b.ReportMetric(opening.Seconds()/float64(b.N), "s-opening")
 }

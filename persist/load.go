@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -12,6 +13,8 @@ import (
 // Load calls fn with every record in ascending order of keys, as of one instant. key and value are valid during the
 // call only; fn must not call the store. An error of fn ends Load and is returned as it is.
 // Each record's checksum is verified: ErrDamaged names the first key that fails.
+//
+// Records are read and verified ahead of fn, beside it.
 func (s *Store) Load(fn func(key, value []byte) error) (err error) {
 	if err := s.enter(); err != nil {
 		return err
@@ -21,10 +24,62 @@ func (s *Store) Load(fn func(key, value []byte) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer txn.Discard()
 	defer s.trim()
-	l := &loader{store: s, txn: txn, fn: fn}
-	return l.run()
+	defer txn.Discard()
+	return s.eachRecord(txn, fn)
+}
+
+// eachRecord calls fn with every record of a snapshot.
+func (s *Store) eachRecord(txn *badger.Txn, fn func(key, value []byte) error) error {
+	l := &loader{store: s, txn: txn, filled: make(chan *loaded, loadedAhead), spare: make(chan *loaded, loadedAhead+2), stop: make(chan struct{})}
+	for range loadedAhead + 2 { // one is being filled, one emptied
+		l.spare <- &loaded{}
+	}
+	var reading sync.WaitGroup
+	reading.Go(l.run)
+	defer reading.Wait()
+	defer close(l.stop)
+	for batch := range l.filled {
+		if err := batch.each(fn); err != nil {
+			return err
+		}
+		l.spare <- batch
+	}
+	return l.err
+}
+
+const (
+	loadedBytes = 64 << 10 // in one batch, and one record more
+	loadedAhead = 2        // batches that are read and wait
+)
+
+// loaded is a batch of records on its way to the caller.
+type loaded struct {
+	bytes   []byte
+	lengths []int // of key and value in turn
+}
+
+func (b *loaded) add(key, value []byte) {
+	b.bytes = append(append(b.bytes, key...), value...)
+	b.lengths = append(b.lengths, len(key), len(value))
+}
+
+// each passes all on, and empties the batch.
+func (b *loaded) each(fn func(key, value []byte) error) error {
+	at := 0
+	for i := 0; i < len(b.lengths); i += 2 {
+		mid := at + b.lengths[i]
+		end := mid + b.lengths[i+1]
+		if err := fn(b.bytes[at:mid:mid], b.bytes[mid:end:end]); err != nil {
+			return err
+		}
+		at = end
+	}
+	b.bytes, b.lengths = b.bytes[:0], b.lengths[:0]
+	if cap(b.bytes) > 8*loadedBytes {
+		b.bytes = nil // of a large record
+	}
+	return nil
 }
 
 // snapshot never shows a batch that is half at its place: it waits for a commit under way, and refuses after a failed one.
@@ -41,7 +96,11 @@ func (s *Store) snapshot() (*badger.Txn, error) {
 type loader struct {
 	store *Store
 	txn   *badger.Txn
-	fn    func(key, value []byte) error
+
+	filled, spare chan *loaded
+	stop          chan struct{} // closed when the caller wants no more
+	err           error         // set before filled is closed
+	batch         *loaded
 
 	group  []longKey // long keys that share their first bytes, not passed on yet
 	prefix []byte    // what they share
@@ -51,35 +110,54 @@ type loader struct {
 // longKey is kept without its value: a group may be large.
 type longKey struct{ key, stored []byte }
 
-// callerError carries fn's error past the recovery from Badger's panics and past wrapping.
-type callerError struct{ error }
+// errStopped: the caller wants no more.
+var errStopped = errors.New("stopped")
 
-func (l *loader) run() (err error) {
-	caller := false // a panic of fn is not Badger's
+// run is a goroutine of its own, so that a panic in it is Badger's.
+func (l *loader) run() {
+	defer close(l.filled)
 	defer func() {
-		if caller {
-			return
-		}
 		if r := recover(); r != nil {
-			err = damaged(l.store.sub, "", "Badger gave up: %v", r)
+			l.err = damaged(l.store.sub, "", "Badger gave up: %v", r)
 		}
 	}()
-	fn := l.fn
-	l.fn = func(key, value []byte) error {
-		caller = true
-		err := fn(key, value)
-		caller = false
-		if err != nil {
-			return callerError{err}
-		}
+	if l.err = l.next(); l.err != nil {
+		return
+	}
+	l.err = l.each()
+	if err := l.send(); l.err == nil { // what was sound before an error is passed on too
+		l.err = err
+	}
+}
+
+// next takes an empty batch.
+func (l *loader) next() error {
+	select {
+	case l.batch = <-l.spare:
+		return nil
+	case <-l.stop:
+		return errStopped
+	}
+}
+
+func (l *loader) send() error {
+	select {
+	case l.filled <- l.batch:
+		return nil
+	case <-l.stop:
+		return errStopped
+	}
+}
+
+func (l *loader) pass(key, value []byte) error {
+	l.batch.add(key, value)
+	if len(l.batch.bytes) < loadedBytes {
 		return nil
 	}
-	err = l.each()
-	var own callerError
-	if errors.As(err, &own) {
-		return own.error
+	if err := l.send(); err != nil {
+		return err
 	}
-	return err
+	return l.next()
 }
 
 func (l *loader) each() error {
@@ -108,7 +186,7 @@ func (l *loader) visit(item *badger.Item) error {
 		return err
 	}
 	if !isLongKey(stored) {
-		return l.fn(key, value)
+		return l.pass(key, value)
 	}
 	l.prefix = append(l.prefix[:0], stored[:1+inlineKeyBytes]...)
 	l.group = append(l.group, longKey{bytes.Clone(key), bytes.Clone(stored)})
@@ -146,7 +224,7 @@ func (l *loader) flush() error {
 		if err != nil {
 			return err
 		}
-		if err := l.fn(key, value); err != nil {
+		if err := l.pass(key, value); err != nil {
 			return err
 		}
 	}
