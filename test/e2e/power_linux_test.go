@@ -33,7 +33,8 @@ type powered struct {
 	dir  string
 	sum  disk.Report
 
-	rotten int // starts that were refused
+	rotten int           // starts that were refused
+	tidied chan struct{} // closed when the checkpoint under way has ended; nil: none is
 }
 
 // startPowered starts a node on such a disk, or skips.
@@ -58,6 +59,7 @@ func (p *powered) fall() (what string) {
 	p.t.Helper()
 	if p.rnd.IntN(5) == 0 {
 		p.Kill()
+		p.waitTidied()
 		return "kill -9"
 	}
 	return p.cut()
@@ -81,6 +83,7 @@ func (p *powered) off() {
 	}
 	p.disk.Release()
 	p.Kill()
+	p.waitTidied()
 	must(p.t, p.disk.Unmount())
 }
 
@@ -90,15 +93,22 @@ func (p *powered) live(ledger *harness.Ledger, before uint64) {
 	reach(p.t, ledger, before+1)
 	life := time.Duration(p.rnd.Int64N(int64(lifeMax)))
 	if p.rnd.IntN(4) == 0 {
-		done := make(chan struct{})
+		p.tidied = make(chan struct{})
 		go func() {
-			defer close(done)
+			defer close(p.tidied)
 			harness.Edgemem(p.t, "checkpoint", "--data-dir", p.Dir) // it may not survive it
 		}()
-		p.t.Cleanup(func() { <-done })
+		p.t.Cleanup(p.waitTidied)
 		life += lifeMax / 2
 	}
 	<-time.After(life) // the moment is the point
+}
+
+// waitTidied waits for a checkpoint: when its daemon is dead it opens the store itself.
+func (p *powered) waitTidied() {
+	if p.tidied != nil {
+		<-p.tidied
+	}
 }
 
 // TestPower cuts the power of a node that is alone, over and over, while clients write, and now and then while it starts. What it acknowledged
