@@ -35,7 +35,7 @@ func TestFingerprintTellsEveryChange(t *testing.T) {
 		note(fmt.Sprintf("write %d", i))
 	}
 	before := a.View(testNow).Fingerprint("k")
-	if a.View(testNow + 3000).Fingerprint("k") == before {
+	if a.View(testNow+3000).Fingerprint("k") == before {
 		t.Error("an expiry that passed does not show")
 	}
 	update(t, a, func(tx *Tx) error { tx.Set("other", nil, false); return nil })

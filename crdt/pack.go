@@ -33,7 +33,7 @@ func (r *Region) packs(c *cell, s *sibling) bool {
 }
 
 // Squeeze packs the values of one cell, which EachEvictable or a Policy named, and tells how many bytes that saves: none where they
-// are short, or packed already, or do not become much smaller.
+// are short, or packed already, or do not become much smaller. The policy is taken to have given the cell up: List it.
 func (r *Region) Squeeze(id uint64) (saved int) {
 	if r.cfg.Packer == nil {
 		return 0
@@ -64,7 +64,11 @@ func (r *Region) squeeze(ref uint64) (saved int) {
 		r.packedSize += int64(len(packed))
 	}
 	if saved > 0 {
+		r.store.noSlot(ref)
+		p := r.store.policy
+		r.store.policy = nil // not while it chooses
 		r.put(c, c.present())
+		r.store.policy = p
 	}
 	return saved
 }

@@ -52,6 +52,19 @@ func (r *Region) Enlist(from uint64, most int) (next uint64) {
 	return next
 }
 
+// List tells the policy of the values of one cell that are in memory.
+func (r *Region) List(id uint64) {
+	if r.store.policy == nil {
+		return
+	}
+	var c cell
+	for _, ref := range r.store.withID(id) {
+		if r.store.load(&c, ref); r.evictableIn(&c) > 0 {
+			r.keepCount(&c)
+		}
+	}
+}
+
 // keepCount tells the policy what the record of a cell that was just written holds.
 func (r *Region) keepCount(c *cell) {
 	s := &r.store

@@ -25,6 +25,8 @@ import (
 // dirty is there as it is in memory. Who writes while the budget is used up waits for that a while (evictPatience) before it is
 // refused, and so do merges. A commit is called for, not waited for, when memory passes the line between two ticks.
 //
+// A large value that is chosen to leave is packed first where that makes it much smaller (crdt/pack.go); it leaves when it is chosen again.
+//
 // A read that needs a value which is away notes it and reads it without the region's lock (ViewLazily); what reads many values at
 // once, such as a scan or a pull, reads them from disk and leaves them there.
 
@@ -41,6 +43,7 @@ const (
 	sweepParts    = 4         // and beyond one in so many every entry is looked at to close them up
 	evictRounds   = 8         // of giving back, in one go
 	evictPatience = 2 * time.Second
+	unpackEvery   = 8 // one in so many reads of packed values unpacks what it reads for good: what is read often, soon
 
 	unreadableMax = 64 // of a region that are remembered for the next scrub
 )
@@ -64,7 +67,9 @@ type evictor struct {
 	mu   sync.Mutex
 	turn chan struct{} // closed when a round ends
 
-	evicted, evictedBytes, faults, returned, unreadable atomic.Uint64
+	codecs codecs
+
+	unpacks, packed, evicted, evictedBytes, faults, returned, unreadable atomic.Uint64
 }
 
 func newEvictor(f *Fabric) *evictor {
@@ -85,6 +90,14 @@ func (v *evictor) values(system bool) crdt.Values {
 		return nil
 	}
 	return readsRecords{v}
+}
+
+// packer compresses large values of a region before they leave.
+func (v *evictor) packer(system bool) crdt.Packer {
+	if !v.on() || system {
+		return nil
+	}
+	return packing{&v.codecs}
 }
 
 // readsRecords counts what is read back.
@@ -274,7 +287,12 @@ func (r *Region) giveBack(bytes int64) (given int64) {
 			return given
 		}
 		was := r.core.InUse()
+		var packed []uint64
 		freed := r.policy.Victims(min(bytes-given, evictSlice), func(id uint64, _ int) bool {
+			if r.core.Squeeze(id) > 0 {
+				packed = append(packed, id)
+				return true
+			}
 			n := r.core.Evict(id)
 			if n > 0 {
 				v.evicted.Add(1)
@@ -282,6 +300,10 @@ func (r *Region) giveBack(bytes int64) (given int64) {
 			}
 			return n > 0
 		})
+		for _, id := range packed { // they begin anew
+			r.core.List(id)
+		}
+		v.packed.Add(uint64(len(packed)))
 		given += was - r.core.InUse()
 		r.account()
 		r.mu.Unlock()
@@ -377,12 +399,14 @@ func (v *evictor) relieves() bool {
 // View reads what is still away.
 func (r *Region) ViewLazily(fn func(v *crdt.View)) (missed bool, err error) {
 	missing, err := r.viewLazily(fn)
-	missing = slices.DeleteFunc(missing, func(m crdt.Missing) bool { return m.Packed })
-	if len(missing) == 0 {
-		return false, err
+	missing = slices.DeleteFunc(missing, func(m crdt.Missing) bool { // packed values were read
+		missed = missed || !m.Packed
+		return m.Packed && r.f.evicts.unpacks.Add(1)%unpackEvery != 0
+	})
+	if len(missing) > 0 {
+		r.bringBack(missing)
 	}
-	r.bringBack(missing)
-	return true, err
+	return missed, err
 }
 
 // viewOne reads single values: fn may be called twice.
@@ -419,12 +443,16 @@ func (r *Region) bringBack(missing []crdt.Missing) {
 	}
 	recs := make([][]byte, len(missing))
 	for i, m := range missing {
-		recs[i], _ = values.Value(m.Key) // whoever reads it then tells of an error
+		if !m.Packed {
+			recs[i], _ = values.Value(m.Key) // whoever reads it then tells of an error
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, m := range missing {
-		if recs[i] != nil {
+		if m.Packed {
+			r.core.Unpack(m.Key)
+		} else if recs[i] != nil {
 			r.f.evicts.returned.Add(uint64(r.core.Return(m.Key, recs[i])))
 		}
 	}
@@ -490,12 +518,15 @@ func (f *Fabric) awayValues() (n int) {
 // EvictionStatus is how values leave this node's memory.
 type EvictionStatus struct {
 	Policy       string `json:"policy"`
-	Listing      bool   `json:"listing"`    // the policy knows what is in memory: it is short, or was
-	Exhausted    bool   `json:"exhausted"`  // nothing more can leave
-	Away         int    `json:"away"`       // values that are on disk alone
-	AwayBytes    int64  `json:"away_bytes"` // of them
-	Lost         int    `json:"lost"`       // of them, that cannot be read back
-	Evicted      uint64 `json:"evicted"`    // since Open
+	Listing      bool   `json:"listing"`           // the policy knows what is in memory: it is short, or was
+	Exhausted    bool   `json:"exhausted"`         // nothing more can leave
+	Away         int    `json:"away"`              // values that are on disk alone
+	AwayBytes    int64  `json:"away_bytes"`        // of them
+	Lost         int    `json:"lost"`              // of them, that cannot be read back
+	Packed       int    `json:"packed"`            // values that are in memory, compressed,
+	PackedBytes  int64  `json:"packed_bytes"`      // how many bytes they have,
+	PackedSize   int64  `json:"packed_size_bytes"` // and how many they take
+	Evicted      uint64 `json:"evicted"`           // since Open
 	EvictedBytes uint64 `json:"evicted_bytes"`
 	Faults       uint64 `json:"faults"`   // values read from disk,
 	Returned     uint64 `json:"returned"` // and those that stayed in memory
@@ -514,8 +545,10 @@ func (f *Fabric) Eviction() EvictionStatus {
 		r.mu.RLock()
 		n, bytes := r.core.AwayValues()
 		s.Lost += r.core.LostValues()
+		packed, packedBytes, size := r.core.PackedValues()
 		r.mu.RUnlock()
 		s.Away, s.AwayBytes = s.Away+n, s.AwayBytes+bytes
+		s.Packed, s.PackedBytes, s.PackedSize = s.Packed+packed, s.PackedBytes+packedBytes, s.PackedSize+size
 	}
 	return s
 }
@@ -529,17 +562,23 @@ func (c *Config) checkEviction() error {
 }
 
 var (
-	memoryAway       = fabricMetric("memory_away_values", "Values that are on disk alone, because memory is short.", gauge)
-	memoryAwayBytes  = fabricMetric("memory_away_bytes", "Bytes of values that are on disk alone.", gauge)
-	memoryEvicted    = fabricMetric("memory_evicted_values_total", "Values that left memory.", counter)
-	memoryFaults     = fabricMetric("memory_faults_total", "Values read back from disk.", counter)
-	memoryReturned   = fabricMetric("memory_returned_values_total", "Values read back from disk that stayed in memory.", counter)
-	memoryUnreadable = fabricMetric("memory_unreadable_total", "Reads of values on disk that failed.", counter)
+	memoryAway        = fabricMetric("memory_away_values", "Values that are on disk alone, because memory is short.", gauge)
+	memoryAwayBytes   = fabricMetric("memory_away_bytes", "Bytes of values that are on disk alone.", gauge)
+	memoryPacked      = fabricMetric("memory_packed_values", "Values that are in memory, compressed, because it is short.", gauge)
+	memoryPackedBytes = fabricMetric("memory_packed_bytes", "Bytes of values that are in memory, compressed, before that.", gauge)
+	memoryPackedSize  = fabricMetric("memory_packed_size_bytes", "Bytes that they take.", gauge)
+	memoryEvicted     = fabricMetric("memory_evicted_values_total", "Values that left memory.", counter)
+	memoryFaults      = fabricMetric("memory_faults_total", "Values read back from disk.", counter)
+	memoryReturned    = fabricMetric("memory_returned_values_total", "Values read back from disk that stayed in memory.", counter)
+	memoryUnreadable  = fabricMetric("memory_unreadable_total", "Reads of values on disk that failed.", counter)
 )
 
 func (s EvictionStatus) collect(ch chan<- prometheus.Metric) {
 	memoryAway.send(ch, s.Away)
 	memoryAwayBytes.send(ch, int(s.AwayBytes))
+	memoryPacked.send(ch, s.Packed)
+	memoryPackedBytes.send(ch, int(s.PackedBytes))
+	memoryPackedSize.send(ch, int(s.PackedSize))
 	memoryEvicted.send(ch, int(s.Evicted))
 	memoryFaults.send(ch, int(s.Faults))
 	memoryReturned.send(ch, int(s.Returned))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,15 @@ func evicting(t *testing.T, d *storetest.Disk, c Config) *Fabric {
 	return f
 }
 
-func valueOf(i, round int) string { return strings.Repeat(fmt.Sprintf("%d.%d-", i, round), 150) }
+// valueOf gives some 700 to 1,200 bytes that do not compress.
+func valueOf(i, round int) string {
+	rng := rand.New(rand.NewPCG(uint64(i), uint64(round)))
+	b := make([]byte, 700+i%500)
+	for k := range b {
+		b[k] = byte(rng.Uint32())
+	}
+	return string(b)
+}
 
 // writeFour writes four times the budget, and tells how many keys that are.
 func writeFour(t *testing.T, r *Region) (keys int) {

@@ -109,7 +109,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 		diskFull, diskUnsaved, diskRefused,
 		memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
-		memoryAway, memoryAwayBytes, memoryEvicted, memoryFaults, memoryReturned, memoryUnreadable,
+		memoryAway, memoryAwayBytes, memoryPacked, memoryPackedBytes, memoryPackedSize, memoryEvicted, memoryFaults, memoryReturned, memoryUnreadable,
 	} {
 		ch <- m.desc
 	}

@@ -70,7 +70,7 @@ const (
 
 func newRegion(f *Fabric, name string) *Region {
 	system := strings.HasPrefix(name, reservedPrefix)
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Values: f.evicts.values(system), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Values: f.evicts.values(system), Packer: f.evicts.packer(system), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: system}
 	r.mu.seats = f.seats
 	r.nextDue.Store(math.MaxInt64)

@@ -198,6 +198,9 @@ func printRegionMemory(w io.Writer, m *doctor.Memory) error {
 		t.row("on disk alone", fmt.Sprintf("%s values, %s; %s left memory (%s), %s were read back, of which %s stayed", formatCount(e.Away), formatBytes(e.AwayBytes),
 			formatCount(int(e.Evicted)), e.Policy, formatCount(int(e.Faults)), formatCount(int(e.Returned))))
 	}
+	if e := m.Node.Eviction; e.Packed > 0 {
+		t.row("packed", fmt.Sprintf("%s values, %s, take %s", formatCount(e.Packed), formatBytes(e.PackedBytes), formatBytes(e.PackedSize)))
+	}
 	if m.BudgetBytes > 0 {
 		t.row("budget", fmt.Sprintf("%s of %s used, %s reserved for single regions and unused", formatBytes(m.Used), formatBytes(m.BudgetBytes), formatBytes(m.Node.Unused)))
 	} else {

@@ -126,6 +126,9 @@ func memory(n control.Node) string {
 	if e := m.Eviction; e.Away > 0 {
 		text += fmt.Sprintf("; %s values, %s, are on disk alone", formatCount(e.Away), formatBytes(e.AwayBytes))
 	}
+	if e := m.Eviction; e.Packed > 0 {
+		text += fmt.Sprintf("; %s values, %s, are packed to %s", formatCount(e.Packed), formatBytes(e.PackedBytes), formatBytes(e.PackedSize))
+	}
 	if m.Level != "none" {
 		text += fmt.Sprintf("; pressure %s: %s", m.Level, m.Why)
 	}
