@@ -257,7 +257,7 @@ func (a *audit) origins() {
 			a.want(slices.Contains(r.free, uint32(i)), "slot %d is of no origin and not listed", i)
 			continue
 		}
-		have, ok := r.byID[o.id]
+		have, ok := r.numberOf(o.id)
 		a.want(ok && have == uint32(i), "origin %v is in slot %d and listed in %d", o.id, i, have)
 		a.want(o.below == r.below(o.id), "origin %v: below its line: %v", o.id, o.below)
 	}
@@ -268,7 +268,7 @@ func (a *audit) origins() {
 		}
 	}
 	a.want(below == r.belows, "%d origins below their lines, counted %d", below, r.belows)
-	a.want(free == len(r.free) && len(r.byID)+free == len(r.origins), "%d slots, %d free, %d origins", len(r.origins), free, len(r.byID))
+	a.want(free == len(r.free) && (r.byID == nil || len(r.byID)+free == len(r.origins)), "%d slots, %d free, %d origins", len(r.origins), free, len(r.byID))
 }
 
 func (a *audit) totals() {

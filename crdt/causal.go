@@ -126,9 +126,9 @@ func (r *Region) follows(d *delta) bool {
 		return false
 	}
 	var base Seq
-	if i, ok := r.byID[d.origin]; ok {
+	if i, ok := r.numberOf(d.origin); ok {
 		base = r.origins[i].runs.Base
-	} else if len(r.byID) >= MaxOrigins {
+	} else if r.known() >= MaxOrigins {
 		return false
 	}
 	return base+1 >= d.first

@@ -257,7 +257,7 @@ func chunkKind(msg []byte, want RegionID) (byte, error) {
 // checkChunk refuses what a right sender never sends: dots that its context lacks, values left out that
 // we do not have, more origins than a region may have.
 func (r *Region) checkChunk(c *chunk, cut Context) error {
-	if len(r.byID)+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
+	if r.known()+len(cut) > 2*MaxOrigins || len(r.pieces) >= maxPieces {
 		return fmt.Errorf("chunk: %w: %d origins, %d pieces: too many", ErrMalformed, len(cut), len(r.pieces))
 	}
 	if err := r.checkOwn(cut); err != nil {
@@ -377,7 +377,7 @@ func (r *Region) joinCell(x *cell, s *cellState, cut Context, floors map[Origin]
 
 // findAgain takes over the value of a sibling that is here and was lost.
 func (r *Region) findAgain(x *cell, t *cellTip) bool {
-	org, ok := r.byID[t.dot.Origin]
+	org, ok := r.numberOf(t.dot.Origin)
 	if !ok {
 		return false
 	}

@@ -20,7 +20,7 @@ func (r *Region) Covered(c Context) float64 {
 func (x *piece) covers(r *Region, c Context) bool {
 	for id, runs := range c {
 		all := x.extra.of(id).Clone()
-		if i, ok := r.byID[id]; ok {
+		if i, ok := r.numberOf(id); ok {
 			all.Union(r.origins[i].runs)
 		}
 		if !all.Covers(runs) {

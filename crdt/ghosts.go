@@ -10,7 +10,7 @@ func (r *Region) Prune(origin Origin, upto Seq) { r.PruneRange(origin, 0, upto) 
 // others, so that a caller who goes on from where it stopped holds the region for a short time only. Ghosts below the
 // floor, which a reconciliation may have raised over them, go as well.
 func (r *Region) PruneRange(origin Origin, from, upto Seq) {
-	i, ok := r.byID[origin]
+	i, ok := r.numberOf(origin)
 	if !ok {
 		return
 	}
@@ -53,7 +53,7 @@ func (r *Region) dropGhosts(c *cell, org uint32, upto Seq) {
 // we will never be able to tell others.
 func (r *Region) raiseFloors(floors map[Origin]Seq) {
 	for id, f := range floors {
-		if _, known := r.byID[id]; !known && r.below(id) {
+		if _, known := r.numberOf(id); !known && r.below(id) {
 			id, f = id.Line(), Seq(id.Number())+1
 		}
 		r.raiseFloor(r.intern(id), f)
@@ -67,10 +67,10 @@ func pruned(floors map[Origin]Seq, d Dot) bool {
 
 // Forgotten reports whether the ghost d, if there was one, may be forgotten here.
 func (r *Region) Forgotten(d Dot) bool {
-	if i, ok := r.byID[d.Origin]; ok && d.Seq <= r.origins[i].floor {
+	if i, ok := r.numberOf(d.Origin); ok && d.Seq <= r.origins[i].floor {
 		return true
 	}
-	i, ok := r.byID[d.Origin.Line()]
+	i, ok := r.numberOf(d.Origin.Line())
 	return ok && Seq(d.Origin.Number()) < r.origins[i].floor
 }
 

@@ -12,7 +12,7 @@ var ErrRolledBack = errors.New("crdt: this replica was rolled back")
 
 // OwnTop is the number of our last write.
 func (r *Region) OwnTop() Seq {
-	if i, ok := r.byID[r.cfg.Self]; ok {
+	if i, ok := r.numberOf(r.cfg.Self); ok {
 		return r.origins[i].runs.Top()
 	}
 	return 0
@@ -158,7 +158,7 @@ func (t *Tx) writeAgain(c *cell, x tip) bool {
 
 // compare notes a fork: a write that came for a dot which lives here with another content.
 func (r *Region) compare(op *deltaOp) {
-	i, ok := r.byID[op.dot.Origin]
+	i, ok := r.numberOf(op.dot.Origin)
 	if !ok || op.tag == TagRemove {
 		return
 	}

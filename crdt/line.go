@@ -99,7 +99,7 @@ func (c Context) anyLine() bool {
 
 // lineBase is how far the region has seen the line of an origin.
 func (r *Region) lineBase(id Origin) Seq {
-	if i, ok := r.byID[id.Line()]; ok {
+	if i, ok := r.numberOf(id.Line()); ok {
 		return r.origins[i].runs.Base
 	}
 	return 0
@@ -210,7 +210,7 @@ func (r *Region) halfRemoved(upto uint32) uint32 {
 // of them lives the origins themselves. A peer that has not this much of the line then compares live dots, as below any
 // floor. It reports how many origins were forgotten.
 func (r *Region) ForgetBelow(line Origin, upto Seq) (forgotten int) {
-	l, ok := r.byID[line]
+	l, ok := r.numberOf(line)
 	if !ok || !line.IsLine() {
 		return 0
 	}

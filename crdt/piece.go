@@ -174,7 +174,7 @@ func (r *Region) canonicalPieces() []piece {
 	for _, x := range r.pieces {
 		all := r.beyondBase(x.extra).Clone()
 		for id, runs := range all {
-			if i, ok := r.byID[id]; ok {
+			if i, ok := r.numberOf(id); ok {
 				runs.Union(r.origins[i].runs)
 				all[id] = runs
 			}

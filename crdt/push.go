@@ -546,8 +546,8 @@ func (r *Region) ready(p pos, op *deltaOp) bool {
 	if op.scope != nil && !r.Covers(op.scope) {
 		return false
 	}
-	i, ok := r.byID[op.dot.Origin]
-	return !ok && len(r.byID) < MaxOrigins || ok && len(r.origins[i].runs.Above) < maxAboveSpans
+	i, ok := r.numberOf(op.dot.Origin)
+	return !ok && r.known() < MaxOrigins || ok && len(r.origins[i].runs.Above) < maxAboveSpans
 }
 
 func (r *Region) applyOp(op *deltaOp, now int64) {
@@ -556,7 +556,7 @@ func (r *Region) applyOp(op *deltaOp, now int64) {
 	r.seek(c, op.key, op.kind, op.sub)
 	covered := make([]tip, 0, len(op.deps))
 	for _, d := range op.deps {
-		if i, ok := r.byID[d.Origin]; ok { // of one that is not here nothing lives
+		if i, ok := r.numberOf(d.Origin); ok { // of one that is not here nothing lives
 			covered = append(covered, tip{i, d.Seq})
 		}
 	}

@@ -75,7 +75,7 @@ func (r *Region) kept(rec Record) (live, kept *cell, err error) {
 	for i := range r.origins {
 		o := originState{id: r.origins[i].id}
 		shadow.origins = append(shadow.origins, o)
-		shadow.byID[o.id] = uint32(i)
+		shadow.enrol(o.id, uint32(i))
 	}
 	if err := shadow.Load(rec); err != nil {
 		return nil, nil, err

@@ -63,8 +63,14 @@ func (r *Region) TakeDirty() []Record {
 	}
 	recs = r.takeCells(recs)
 	r.dirty.reset()
+	if r.live < handleKeep { // there may be thousands of such regions, most of them at rest
+		r.tx, r.hot, r.store.buf = nil, nil, nil
+	}
 	return recs
 }
+
+// handleKeep is from how many siblings on a region keeps what its writes use between one and the next.
+const handleKeep = 64
 
 // takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back.
 func (r *Region) takeCells(recs []Record) []Record {
@@ -273,12 +279,12 @@ func (r *Region) loadOrigin(key, b []byte) error {
 		r.origins = append(r.origins, originState{})
 		return nil
 	}
-	if _, ok := r.byID[o.id]; ok {
+	if _, ok := r.numberOf(o.id); ok {
 		return fmt.Errorf("%w: origin %v has two records", ErrDamaged, o.id)
 	}
 	o.hash = originHash(o.id)
-	r.byID[o.id] = uint32(len(r.origins))
 	r.origins = append(r.origins, o)
+	r.enrol(o.id, uint32(len(r.origins)-1))
 	return nil
 }
 

@@ -89,15 +89,15 @@ type Region struct {
 	self     uint32 // index of cfg.Self, once it has written
 	hasSelf  bool
 	origins  []originState
-	byID     map[Origin]uint32
-	free     []uint32 // slots of origins that were forgotten
-	belows   int      // origins below their lines
-	strange  Seq      // how far another process has raised the line of this node
+	byID     map[Origin]uint32 // nil while they are few
+	free     []uint32          // slots of origins that were forgotten
+	belows   int               // origins below their lines
+	strange  Seq               // how far another process has raised the line of this node
 	store    store
 	pieces   []piece
 	clock    Clock
 	heard    HLC // the latest stamp of another origin
-	tx       Tx  // the transaction that runs: one at a time
+	tx       *Tx // the transaction that runs: one at a time
 	out      outbox
 	waiting  []waiter
 	waitLen  int // bytes in waiting
@@ -183,7 +183,7 @@ func NewRegion(cfg Config) *Region {
 	}
 	own, _ := cfg.Memory.(*slabs)
 	return &Region{
-		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), byID: map[Origin]uint32{}, metaDirty: true,
+		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), metaDirty: true,
 		store: store{mem: cfg.Memory, slabs: own, key: key, value: key.cell(CellValue, "")},
 	}
 }
@@ -255,7 +255,7 @@ func (r *Region) Covers(c Context) bool {
 }
 
 func (r *Region) covers(id Origin, runs Runs) bool {
-	if i, ok := r.byID[id]; ok {
+	if i, ok := r.numberOf(id); ok {
 		o := &r.origins[i]
 		return o.below || o.runs.Covers(runs)
 	}
@@ -294,7 +294,7 @@ func (r *Region) Floors() map[Origin]Seq {
 
 // intern gives the origin's small integer in this region.
 func (r *Region) intern(id Origin) uint32 {
-	if i, ok := r.byID[id]; ok {
+	if i, ok := r.numberOf(id); ok {
 		return i
 	}
 	o := originState{id: id, hash: originHash(id), dirty: true, below: r.below(id)}
@@ -306,7 +306,7 @@ func (r *Region) intern(id Origin) uint32 {
 		i = uint32(len(r.origins))
 		r.origins = append(r.origins, o)
 	}
-	r.byID[id] = i
+	r.enrol(id, i)
 	if o.below {
 		r.belows++
 	}
@@ -324,7 +324,7 @@ func (r *Region) has(p pos, d Dot) bool {
 func (r *Region) everywhere(t tip) bool { return r.origins[t.org].has(t.seq) }
 
 func (r *Region) hasEverywhere(d Dot) bool {
-	if i, ok := r.byID[d.Origin]; ok {
+	if i, ok := r.numberOf(d.Origin); ok {
 		return r.origins[i].has(d.Seq)
 	}
 	return r.below(d.Origin)

@@ -49,8 +49,11 @@ func (r *Region) begin(now int64) *Tx {
 	if !r.hasSelf {
 		r.self, r.hasSelf = r.intern(r.cfg.Self), true
 	}
-	r.tx = Tx{View: View{r: r, now: now, writes: true}}
-	return &r.tx
+	if r.tx == nil {
+		r.tx = new(Tx)
+	}
+	*r.tx = Tx{View: View{r: r, now: now, writes: true}}
+	return r.tx
 }
 
 // write issues the next dot to a cell. It covers every ghost of the cell, but not one of a scoped removal that has
