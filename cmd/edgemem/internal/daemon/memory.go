@@ -43,7 +43,7 @@ func planMemory(cfg *config.Config) (m memory, err error) {
 	return m, err
 }
 
-// limitMemory sets the Go runtime to match: its soft limit, and how much garbage it lets grow. It is process-wide, so only Run does it.
+// limitMemory sets the soft limit of the Go runtime to match. It is process-wide, so only Run does it.
 func limitMemory(cfg *config.Config, log *slog.Logger) {
 	m, err := planMemory(cfg)
 	if err != nil {
@@ -55,13 +55,14 @@ func limitMemory(cfg *config.Config, log *slog.Logger) {
 	if m.plan.GoLimit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(m.plan.GoLimit)
 	}
+}
+
+// settle sets how much garbage the Go runtime lets grow, once the start is over: collecting more often would slow that down. Later, when peers have come,
+// it gives back what only the start needed; stop calls that off.
+func (m memory) settle() (stop func() bool) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(m.profile.GCPercent)
 	}
-}
-
-// freeLater gives back what only the start needed, once peers have come; stop calls it off.
-func (m memory) freeLater() (stop func() bool) {
 	if m.profile.FreeAfter == 0 {
 		return func() bool { return false }
 	}

@@ -47,7 +47,7 @@ func Run(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	d.announce(stderr)
-	defer d.memory.freeLater()()
+	defer d.memory.settle()()
 	select {
 	case <-ctx.Done():
 		log.Info("closing")
