@@ -88,7 +88,9 @@ cross: ## static binaries of every supported machine, into dist/, none larger th
 	@mkdir -p $(DIST)
 	@for target in $(CROSS); do \
 		out=$(DIST)/edgemem-$${target//\//-}; \
-		GOOS=$${target%/*} GOARCH=$${target#*/} GOARM=7 $(BUILD) -o $$out ./cmd/edgemem; \
+		modfile=; \
+		if [ $$target = linux/riscv64 ]; then modfile="-modfile $$(deploy/riscv64/modfile.sh $(DIST)/riscv64)"; fi; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} GOARM=7 $(BUILD) $$modfile -o $$out ./cmd/edgemem; \
 		size=$$(stat -c %s $$out); \
 		printf '%-28s %s bytes\n' $$out $$size; \
 		if [ $$size -gt $(CROSS_MAX) ]; then echo "$$out is larger than $(CROSS_MAX) bytes: a device has no room for it"; exit 1; fi; \

@@ -94,3 +94,5 @@ func (s *Store) Stir() { s.compaction.stir() }
 func (s *Store) Behind() bool { return s.compaction.behind() }
 
 const CalmLooks = calmLooks
+
+var ProbeMaps = probeMaps

@@ -61,7 +61,7 @@ type Store struct {
 
 // Open opens the store in c.Dir, or makes one. Before it touches anything it verifies every byte that it
 // will rely on, and that no acknowledged commit is missing; a log's torn tail is cut.
-// Errors: ErrConfig, ErrLocked, ErrVersion, ErrDamaged, ErrFull, or the file system's.
+// Errors: ErrConfig, ErrLocked, ErrVersion, ErrDamaged, ErrFull, ErrPlatform, or the file system's.
 func Open(c Config) (*Store, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -94,6 +94,9 @@ func Open(c Config) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
+	if err := checkMaps(s.dir); err != nil {
+		return err
+	}
 	if s.id, err = openIdentity(s.dir, s.config.Key, s.config.Rand); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ var lattice = []layer{
 	{
 		dir:       "persist",
 		own:       []string{"crdt"},
-		third:     []string{"github.com/dgraph-io/badger/v4", sys, zstd}, // backups are compressed
+		third:     []string{"github.com/dgraph-io/badger/v4", "github.com/dgraph-io/ristretto/v2", sys, zstd}, // backups are compressed, and Badger maps files by ristretto
 		noStd:     []string{"net"},
 		testOwn:   []string{"fabric", "persist/storetest"},
 		testThird: []string{goleak},
