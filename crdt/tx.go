@@ -23,6 +23,9 @@ type Tx struct {
 	pullOnly bool // a push cannot tell what the next write goes after
 }
 
+// Writes counts the writes made here, also by earlier transactions: it grows with each.
+func (t *Tx) Writes() uint64 { return t.r.stats.LocalWrites }
+
 // Update runs fn with a transaction at now, Unix milliseconds. What fn wrote before it returned an error
 // stays written: check first, then write. Errors: fn's, else ErrTooLarge for a Set that was left out, ErrUnreadable for a
 // value that was asked for and cannot be read back.

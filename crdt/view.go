@@ -99,6 +99,9 @@ func (r *Region) Look(v *View, clock func() int64) {
 	*v = View{r: r, clock: clock, missing: v.missing[:0]}
 }
 
+// Version grows with every write and merge that the region shows.
+func (v *View) Version() uint64 { return v.r.version }
+
 // Now is the instant of the view, Unix milliseconds.
 func (v *View) Now() int64 {
 	if v.clock != nil {

@@ -222,10 +222,10 @@ func TestWatchTellsLocalAndRemote(t *testing.T) {
 		set(t, ra, "k1", "x")
 		time.Sleep(10 * time.Millisecond) // beyond the window that the write before began
 		set(t, rb, "k2", "x")
-		if ev := <-got; ev != (WatchEvent{"k1", crdt.KindString, false}) {
+		if ev := <-got; ev != (WatchEvent{Key: "k1", Kind: crdt.KindString, As: ev.As}) {
 			t.Errorf("got %+v", ev)
 		}
-		if ev := <-got; ev != (WatchEvent{"k2", crdt.KindString, true}) {
+		if ev := <-got; ev != (WatchEvent{Key: "k2", Kind: crdt.KindString, Local: true, As: ev.As}) {
 			t.Errorf("got %+v", ev)
 		}
 		cancel()

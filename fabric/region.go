@@ -26,6 +26,7 @@ type Region struct {
 	core     *crdt.Region
 	policy   evict.Policy // of its values; nil: memory is not short
 	watchers []*watcher
+	sweeping bool // what changes does so because it expired
 
 	ack      atomic.Int32
 	causal   atomic.Bool // as core knows it
@@ -295,7 +296,10 @@ func (r *Region) due() {
 // tick does all that is due, a bounded part under each lock.
 func (r *Region) tick() {
 	for more := true; more && r.f.ctx.Err() == nil; {
-		if c, late := r.changed(func(now int64) { more = r.core.Tick(now) }); late {
+		if c, late := r.changed(func(now int64) {
+			r.sweeping = true
+			more = r.core.Tick(now)
+		}); late {
 			_ = c.Sync(r.f.ctx)
 		}
 	}
@@ -319,6 +323,7 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	backlog, far := r.core.DirtyCells(), int64(r.core.DirtyBytes()) > r.f.backlog
 	r.due()
 	r.notify(false)
+	r.sweeping = false
 	r.f.pushes.mark(r)
 	r.mu.Unlock()
 	if backlog > 0 || grew {

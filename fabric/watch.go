@@ -17,6 +17,8 @@ type WatchEvent struct {
 	Key   string
 	Kind  crdt.Kind // what it shows now; KindNone: it is gone
 	Local bool      // written here, not merged from a peer
+	Swept bool      // this node removed it because its expiry had passed
+	As    uint64    // crdt.View.Version of a view that shows the change; one that is lower may not
 }
 
 // watchQueue is how many changes a watcher may lag behind; beyond that its watch ends with ErrWatchLagged,
@@ -113,7 +115,8 @@ func (r *Region) notify(local bool) {
 	}
 	v := r.core.View(r.f.now())
 	for _, key := range r.core.TakeChanged() {
-		ev := WatchEvent{Key: key, Kind: v.Kind(key), Local: local}
+		ev := WatchEvent{Key: key, Kind: v.Kind(key), Local: local, As: r.core.Version()}
+		ev.Swept = r.sweeping && ev.Kind == crdt.KindNone
 		for _, w := range r.watchers {
 			if !strings.HasPrefix(key, w.prefix) {
 				continue

@@ -38,8 +38,10 @@ type client struct {
 	applyFn   func(tx *crdt.Tx) error
 	viewFn    func(v *crdt.View)
 
-	subs   subscriptions
-	outbox outbox
+	subs    subscriptions
+	tracked *tracked // nil: CLIENT TRACKING is off
+	cache   cacheNext
+	outbox  outbox
 
 	tx          *transaction // between MULTI and EXEC
 	watches     []watched
@@ -138,6 +140,7 @@ func (c *client) note(err error) {
 func (c *client) release() {
 	c.srv.buffered.Add(-c.held.Swap(0))
 	c.leaveAll()
+	c.untrackAll()
 	_ = c.conn.Close()
 	c.stopPushing()
 }

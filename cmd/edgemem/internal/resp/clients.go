@@ -31,14 +31,14 @@ func clientSubcommands() []*command {
 		sub("no-touch", 3, clientFlags, "7.2.0", "Accepted; reads do not change how long a key is kept.", func(c *client) { c.onOff(&c.noTouch) }),
 		sub("reply", 3, clientFlags, "3.2.0", "Turns replies on or off, or skips the next one.", clientReply),
 		sub("unpause", 2, adminFlags, "6.2.0", "Accepted; clients cannot be paused here.", func(c *client) { c.ok() }),
-		sub("getredir", 2, clientFlags, "6.0.0", "Tells where invalidations go: -1, for tracking is not supported.", func(c *client) { c.int(-1) }),
-		sub("trackinginfo", 2, clientFlags, "6.2.0", "Tells that keys are not tracked.", trackingInfo),
+		sub("tracking", -3, clientFlags, "6.0.0", "Tells this connection when keys change that it has read, or all with a prefix.", clientTracking),
+		sub("caching", 3, clientFlags, "6.0.0", "Says whether the next command's keys are tracked.", clientCaching),
+		sub("getredir", 2, clientFlags, "6.0.0", "Tells where invalidations go: 0 to this connection, -1 if it tracks nothing.", clientGetRedir),
+		sub("trackinginfo", 2, clientFlags, "6.2.0", "Tells how keys are tracked.", trackingInfo),
 		sub("help", 2, "loading stale", "5.0.0", "Lists the subcommands.", func(c *client) { c.help(clientHelp) }),
 	}
 	subs[4].tips, subs[5].tips = "nondeterministic_output", "nondeterministic_output"
-	for _, name := range []string{"tracking", "caching"} {
-		subs = append(subs, &command{name: "client|" + name, refusal: "client-side caching is not implemented in this version"})
-	}
+	subs[11].note = "A change that comes by a merge is told like a local one, and an expiry within a second of its instant. REDIRECT is refused: use RESP3."
 	return append(subs,
 		&command{name: "client|pause", refusal: "nothing may stop the clients of an edge node but its operator"},
 		&command{name: "client|unblock", refusal: "no command blocks"})
@@ -119,17 +119,6 @@ func clientReply(c *client) {
 	default:
 		c.fail(errSyntax)
 	}
-}
-
-func trackingInfo(c *client) {
-	c.mapOf(3)
-	c.bulkString("flags")
-	c.setOf(1)
-	c.bulkString("off")
-	c.bulkString("redirect")
-	c.int(-1)
-	c.bulkString("prefixes")
-	c.array(0)
 }
 
 // describe is this client's line of CLIENT LIST: Redis's fields in Redis's order, then our own. Those
@@ -349,7 +338,8 @@ var clientHelp = []string{
 	"LIST [TYPE <type> | ID <id> ...]", "    Describe the connections.",
 	"REPLY (ON|OFF|SKIP)", "    Turn replies on or off, or skip the next one.",
 	"SETINFO (LIB-NAME|LIB-VER) <text>", "    Note the client library.",
-	"NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF), UNPAUSE, GETREDIR, TRACKINGINFO", "    Accepted, for clients that ask at the start.",
+	"TRACKING (ON|OFF) [BCAST] [PREFIX <prefix> ...] [OPTIN|OPTOUT] [NOLOOP]", "    Be told when keys change. CACHING (YES|NO), GETREDIR and TRACKINGINFO belong to it.",
+	"NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF), UNPAUSE", "    Accepted, for clients that ask at the start.",
 	"HELP", "    This text.",
 }
 

@@ -249,20 +249,22 @@ func (c *client) use(name string, region *fabric.Region) {
 // currentRegion is the selected region. The default one is created by the first command that needs it.
 func (c *client) currentRegion() (*fabric.Region, error) {
 	if c.region != nil {
-		return c.region, nil
+		return c.region, c.followHere(c.region)
 	}
 	region, err := c.srv.cfg.Fabric.Region(c.labels.region)
 	if err != nil {
 		return nil, fmt.Errorf("region %q: %w", c.labels.region, err)
 	}
 	c.region = region
-	return region, nil
+	return region, c.followHere(region)
 }
 
 // reset is RESET: the connection is as it was when it began, and must authenticate again.
 func reset(c *client) {
 	c.endTransaction()
 	c.leaveAll()
+	c.untrackAll()
+	c.cache = cacheByMode
 	c.use(defaultRegion, nil)
 	c.setName("")
 	c.setProtocol(false)

@@ -171,6 +171,7 @@ func (c *client) readRun(v *crdt.View) {
 			return
 		}
 		c.tellUnread(v)
+		c.trackReads(v)
 		c.finish()
 		if !c.goesOn(n, from) || c.cmd.read == nil {
 			return
@@ -197,7 +198,7 @@ func (c *client) writeRun(tx *crdt.Tx) error {
 	from := c.head
 	for n := 1; ; n++ {
 		c.ready = false
-		c.cmd.write(c, tx)
+		c.runWrite(tx)
 		c.tellUnread(&tx.View)
 		c.finish()
 		if c.durable {
@@ -264,6 +265,9 @@ func (c *client) finish() {
 		c.run.failed++
 	}
 	c.suppress()
+	if c.cache != cacheByMode && c.tx == nil && !strings.HasPrefix(c.cmd.name, "client|") {
+		c.cache = cacheByMode
+	}
 }
 
 // suppress takes the reply back where CLIENT REPLY said so.

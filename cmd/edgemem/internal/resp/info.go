@@ -95,7 +95,7 @@ func (s *Server) infoClients(w *infoWriter) {
 	w.line("client_buffers_bytes", st.BufferedBytes)
 	w.line("client_buffers_max_bytes", s.limits.BufferedBytes)
 	w.line("blocked_clients", 0)
-	w.line("tracking_clients", 0)
+	w.line("tracking_clients", s.tracking.clients())
 }
 
 func (s *Server) infoMemory(w *infoWriter) {
@@ -153,6 +153,7 @@ func (s *Server) infoStats(w *infoWriter) {
 	w.line("stalled_connections", st.Stalled)
 	w.line("over_budget_connections", st.OverBudget)
 	w.line("slow_listener_connections", st.SlowListeners)
+	w.line("feed_lags", s.stats.feedLags.Load())
 	w.line("pubsub_channels", s.hub.names(ofChannel))
 	w.line("pubsub_patterns", s.hub.names(ofPattern))
 	w.line("pubsubshard_channels", s.hub.names(ofShard))

@@ -125,7 +125,7 @@ func (h *hub) send(kind channelKind, channel string, message []byte) (n int) {
 	return n
 }
 
-func inOrder(set map[*client]struct{}) []*client {
+func inOrder[V any](set map[*client]V) []*client {
 	return slices.SortedFunc(maps.Keys(set), func(a, b *client) int { return cmp.Compare(a.id, b.id) })
 }
 

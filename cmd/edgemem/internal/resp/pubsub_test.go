@@ -48,13 +48,17 @@ p PUBLISH a
 p PUBLISH a five
 `
 
-// TestListensAsRedisDoes plays the scene on both servers, in both protocols.
 func TestListensAsRedisDoes(t *testing.T) {
 	t.Parallel()
-	redis := realRedis(t)
-	for _, proto := range []string{"2", "3"} {
+	compareScene(t, scene, "2", "3")
+}
+
+// compareScene plays a scene on both servers.
+func compareScene(t *testing.T, scene string, protocols ...string) {
+	t.Helper()
+	for _, proto := range protocols {
 		_, addr := start(t, nil)
-		ours, theirs := playScene(t, "tcp", addr, proto), playScene(t, "unix", redis, proto)
+		ours, theirs := playScene(t, scene, "tcp", addr, proto), playScene(t, scene, "unix", realRedis(t), proto)
 		for i := range theirs {
 			if ours[i] != theirs[i] {
 				t.Errorf("RESP%s: %s\n edgemem: %s\n redis:   %s", proto, strings.Split(scene, "\n")[i+1], ours[i], theirs[i])
@@ -63,7 +67,7 @@ func TestListensAsRedisDoes(t *testing.T) {
 	}
 }
 
-func playScene(t *testing.T, network, addr, proto string) (out []string) {
+func playScene(t *testing.T, scene, network, addr, proto string) (out []string) {
 	t.Helper()
 	who := map[string]*peer{}
 	for _, name := range []string{"s", "p"} {
@@ -80,7 +84,10 @@ func playScene(t *testing.T, network, addr, proto string) (out []string) {
 		if words[1] != "<" {
 			p.send(encode(words[1:]...))
 		}
-		v := p.read()
+		v, err := readValue(p.r)
+		if err != nil {
+			t.Fatalf("%s: %v, after %q", strings.TrimSpace(line), err, out)
+		}
 		if words[len(words)-1] == "CHANNELS" {
 			slices.SortFunc(v.items, func(a, b value) int { return strings.Compare(a.text, b.text) })
 		}

@@ -24,7 +24,10 @@ type Server struct {
 	nextID   atomic.Int64
 	buffered atomic.Int64 // bytes of query and reply buffers beyond their first part
 
-	hub hub
+	hub      hub
+	feeds    feeds
+	tracking tracking
+	notify   atomic.Uint32 // notifySet
 
 	mu      sync.Mutex
 	clients map[int64]*client
@@ -51,6 +54,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, limits: cfg.Limits, log: cfg.Logger, table: newTable(),
 		start: time.Now(), runID: newRunID(), clients: make(map[int64]*client),
 	}
+	s.feeds.srv = s
 	s.stats.commands = make([]commandCounters, s.table.size)
 	s.ackCtx, s.giveUp = context.WithCancel(context.Background())
 	return s, nil
@@ -188,5 +192,6 @@ func (s *Server) drain() {
 	late := time.AfterFunc(s.limits.Drain, s.giveUp)
 	s.wg.Wait()
 	late.Stop()
+	s.feeds.close()
 	s.giveUp()
 }

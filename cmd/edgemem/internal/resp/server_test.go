@@ -161,7 +161,6 @@ func TestClientCommands(t *testing.T) {
 	p.want(":1", "CLIENT", "KILL", "ID", id)
 	q.wantClosed()
 	p.want(":0", "CLIENT", "KILL", "ID", id)
-	p.want("-ERR 'client|tracking' not supported by edgemem: client-side caching is not implemented in this version", "CLIENT", "TRACKING", "ON")
 	p.want("-ERR unknown subcommand 'foo'. Try CLIENT HELP.", "CLIENT", "foo")
 	p.want(":1", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
 	p.wantClosed()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -37,7 +38,10 @@ func serverCommands() []*command {
 				{name: "config|help", arity: 2, flags: "loading stale",
 					group: "server", since: "5.0.0", cost: "O(1)",
 					summary: "Lists the subcommands.", run: func(c *client) { c.help(configHelp) }},
-				{name: "config|set", refusal: "settings come from flags, EDGEMEM_* and the configuration file"},
+				{name: "config|set", arity: -4, flags: adminFlags, tips: "request_policy:all_nodes response_policy:all_succeeded",
+					group: "server", since: "2.0.0", cost: "O(N) for N settings",
+					summary: "Changes notify-keyspace-events on this node until it stops; other settings come from its configuration.",
+					is:      flagNoMulti, run: configSet},
 				{name: "config|rewrite", refusal: "settings come from flags, EDGEMEM_* and the configuration file"},
 			}},
 		{name: "script", arity: -2,
@@ -99,7 +103,7 @@ func (s *Server) settings() map[string]string {
 		"port":                         tcpPort(s.cfg.Listener.Addr()),
 		"cluster-enabled":              "no",
 		"io-threads":                   "1",
-		"notify-keyspace-events":       "",
+		"notify-keyspace-events":       s.notifySet().String(),
 		"replicaof":                    "",
 		"slaveof":                      "",
 		"slowlog-max-len":              "0",
@@ -145,9 +149,36 @@ func configGet(c *client) {
 	}
 }
 
+func configSet(c *client) {
+	if len(c.args)%2 == 1 {
+		c.fail("ERR wrong number of arguments for 'config|set' command")
+		return
+	}
+	known := c.srv.settings()
+	for i := 2; i < len(c.args); i += 2 {
+		name := strings.ToLower(cut(c.args[i]))
+		if _, ok := known[name]; !ok {
+			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + cText(c.args[i]) + "'")
+			return
+		}
+		if name != "notify-keyspace-events" {
+			c.fail("ERR 'config|set' not supported by edgemem: " + name + " comes from flags, EDGEMEM_* and the configuration file")
+			return
+		}
+	}
+	for i := 2; i < len(c.args); i += 2 {
+		if !c.srv.setNotify(string(c.args[i+1])) {
+			c.fail("ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+			return
+		}
+	}
+	c.ok()
+}
+
 var configHelp = []string{
 	"CONFIG <subcommand> [<arg> ...]. Subcommands are:",
 	"GET <pattern> [<pattern> ...]", "    Tell the settings whose names match.",
+	"SET notify-keyspace-events <classes>", "    Say which changes are told as messages.",
 	"RESETSTAT", "    Set the counters of INFO to zero.",
 	"HELP", "    This text.",
 }

@@ -10,7 +10,7 @@ import (
 // counters are the server's statistics: plain atomics, written by every client.
 type counters struct {
 	connections, rejected, stalled, overBudget atomic.Int64
-	slowListeners                              atomic.Int64
+	slowListeners, feedLags                    atomic.Int64
 	protocolErrors, unknown, failedAcks        atomic.Int64
 	bytesIn, bytesOut                          atomic.Int64
 	ackWaits, ackNanos                         atomic.Int64
@@ -128,7 +128,7 @@ func (s *Server) byCommand() []CommandStats {
 // reset sets every counter to zero, for CONFIG RESETSTAT.
 func (k *counters) reset() {
 	for _, n := range []*atomic.Int64{
-		&k.connections, &k.rejected, &k.stalled, &k.overBudget, &k.slowListeners, &k.protocolErrors, &k.unknown, &k.failedAcks,
+		&k.connections, &k.rejected, &k.stalled, &k.overBudget, &k.slowListeners, &k.feedLags, &k.protocolErrors, &k.unknown, &k.failedAcks,
 		&k.bytesIn, &k.bytesOut, &k.ackWaits, &k.ackNanos, &k.hits, &k.misses,
 	} {
 		n.Store(0)

@@ -325,8 +325,9 @@ func (x *execution) one(q queued, v *crdt.View, tx *crdt.Tx) {
 		q.cmd.run(c)
 	case q.cmd.read != nil:
 		q.cmd.read(c, v)
+		c.trackReads(v)
 	default:
-		q.cmd.write(c, tx)
+		c.runWrite(tx)
 	}
 	if c.overflowed {
 		c.undo()
