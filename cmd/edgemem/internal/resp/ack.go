@@ -22,6 +22,7 @@ const acksMax = 4096
 // A pipeline waits once, at its end: the commits of all its commands become durable together.
 func (c *client) settle() bool {
 	now := c.srv.sinceStart()
+	c.noteSlow(now)
 	c.run.flush(&c.srv.stats, now)
 	c.since.Store(now)
 	c.await()

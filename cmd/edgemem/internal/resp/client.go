@@ -46,6 +46,7 @@ type client struct {
 	tx          *transaction // between MULTI and EXEC
 	watches     []watched
 	watchBytes  int
+	turnAt      int64           // when the turn under way began, on the server's clock
 	execCommits []fabric.Commit // of the EXEC under way
 
 	authed   bool
@@ -149,7 +150,8 @@ func (c *client) release() {
 // connection goes on.
 func (c *client) drain() bool {
 	c.enter(stateBusy)
-	c.run.begin(c.since.Load())
+	c.turnAt = c.since.Load()
+	c.run.begin(c.turnAt)
 	for !c.closing && (c.ready || c.step()) {
 		if c.ready {
 			c.dispatch()
@@ -178,7 +180,8 @@ func (c *client) relieve() bool {
 		return true
 	}
 	ok := c.settle()
-	c.run.begin(c.srv.sinceStart())
+	c.turnAt = c.srv.sinceStart()
+	c.run.begin(c.turnAt)
 	return ok
 }
 

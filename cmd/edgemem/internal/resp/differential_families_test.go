@@ -58,6 +58,13 @@ func (m maker) keyMakers(line func(string, ...string) []string) []func() []strin
 		func() []string { return line("object", "freq", m.key()) },
 		func() []string { return append(line(m.pick("sort", "sort_ro"), m.key()), m.sortOptions()...) },
 		func() []string { return line("dump", "missing") },
+		func() []string {
+			return append(line("memory", "usage", "missing"), m.upTo(2, func() string { return m.pick("samples", "5", "-1", "x") })...)
+		},
+		func() []string {
+			return append(line("acl", m.pick("whoami", "users", "getuser", "list")), m.upTo(1, m.text)...)
+		},
+		func() []string { return line("acl", "cat", m.pick("nothing", "x\r\ny")) },
 	}
 }
 

@@ -37,7 +37,7 @@
 //   - FLUSHALL is refused unless allowed. DEBUG, EVAL and others answer why not.
 //   - PUBLISH reaches the clients of this node. CLIENT TRACKING with REDIRECT is refused. A change that came by a merge is
 //     notified of as set, sadd, hset or del, by what the key holds then. CONFIG SET changes notify-keyspace-events alone.
-//   - INFO, CONFIG and FLUSHALL are not allowed within MULTI; a SELECT there parts the transaction.
+//   - INFO, CONFIG, MEMORY, WAIT and FLUSHALL are not allowed within MULTI; a SELECT there parts the transaction.
 //   - A bulk string that does not end in CRLF closes the connection; Redis skips two bytes unseen. An inline
 //     command above 64 KiB always does; in Redis that depends on how it arrives.
 //   - HELP texts, summaries, INFO and CONFIG GET list what exists here.

@@ -21,13 +21,12 @@ var refusals = []struct{ reason, names string }{
 	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
 	{"geographic indexes" + notYet, "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore"},
 	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
-	{"a region's acknowledgement, memory or disk, says when a write counts; waiting for other holders is not implemented in this version", "wait"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
 	{noReplica, "psync replconf replicaof slaveof sync failover role"},
 	{noCluster, "asking cluster readonly readwrite migrate"},
 	{noDump, "restore restore-asking"},
 	{"regions are apart from each other; read from one and write to the other", "move swapdb"},
-	{noAdmin, "acl bgrewriteaof bgsave save shutdown lastsave module monitor slowlog latency memory"},
+	{noAdmin, "bgrewriteaof bgsave save shutdown lastsave module monitor latency"},
 	{noInternal, "debug pfdebug pfselftest lolwut"},
 }
 

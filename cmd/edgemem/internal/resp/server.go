@@ -27,6 +27,7 @@ type Server struct {
 	hub      hub
 	feeds    feeds
 	tracking tracking
+	slowlog  slowlog
 	notify   atomic.Uint32 // notifySet
 
 	mu      sync.Mutex

@@ -99,7 +99,7 @@ const nameBytesMax = 32
 func newTable() *table {
 	t := &table{byName: make(map[string]*command, 512)}
 	for _, group := range [][]*command{
-		connectionCommands(), transactionCommands(), pubsubCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
+		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(),
 	} {
