@@ -13,6 +13,8 @@ const (
 	CellDrop   CellKind = 5 // ghosts of whole-entry removals
 	CellFlush  CellKind = 6 // ghosts of whole-region removals, in an entry of their own without a key
 	CellScore  CellKind = 7 // one member of a sorted set, named by Sub: registers of its score and counter contributions
+	CellFlag   CellKind = 8 // the entry's flag
+	CellItem   CellKind = 9 // one element of a list, Sub is its position
 )
 
 // Tag says what one sibling in a cell is.
@@ -26,6 +28,7 @@ const (
 	TagReset  Tag = 3 // what a removal had seen of another origin's contribution
 	TagMember Tag = 4 // presence of a set member
 	TagExpiry Tag = 5 // an expiry instant
+	TagFlag   Tag = 6 // a flag's state, and which one wins
 )
 
 // pos places a cell in the hash space: its entry, then itself. Ranges of positions are what a pull goes
@@ -123,6 +126,10 @@ func shows(kind CellKind, tag Tag) bool {
 	switch kind {
 	case CellValue, CellField, CellScore:
 		return tag == TagReg || tag == TagCount
+	case CellItem:
+		return tag == TagReg
+	case CellFlag:
+		return tag == TagFlag
 	case CellMember:
 		return tag == TagMember
 	}
@@ -189,6 +196,8 @@ const (
 	KindSet    Kind = 2
 	KindMap    Kind = 3
 	KindSorted Kind = 4
+	KindList   Kind = 5
+	KindFlag   Kind = 6
 )
 
 // String gives Redis's names.
@@ -202,6 +211,10 @@ func (k Kind) String() string {
 		return "hash"
 	case KindSorted:
 		return "zset"
+	case KindList:
+		return "list"
+	case KindFlag:
+		return "flag"
 	}
 	return "none"
 }

@@ -72,7 +72,7 @@ func (e entry) kind() Kind {
 }
 
 // shownKinds are those of cells that show something, in the order in which entries show them.
-var shownKinds = [...]CellKind{CellScore, CellField, CellMember, CellValue}
+var shownKinds = [...]CellKind{CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
 
 // kindOf is the kind of an entry of which a cell of this kind shows.
 func kindOf(k CellKind) Kind {
@@ -85,6 +85,10 @@ func kindOf(k CellKind) Kind {
 		return KindMap
 	case CellScore:
 		return KindSorted
+	case CellItem:
+		return KindList
+	case CellFlag:
+		return KindFlag
 	}
 	return KindNone
 }

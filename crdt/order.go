@@ -49,6 +49,10 @@ const (
 	orderGroups = 64 // leaves in a group
 	// orderMin is from how many cells on an order is kept: fewer are sorted as fast as they are read.
 	orderMin = 48
+	// orderMinList is the same of a list that is written to: each push asks for its end.
+	orderMinList = 8
+	// ordersMax bounds the orders of a region. Where there are more, all are made anew as they are asked for.
+	ordersMax = 1 << 13
 	// orderSpare: so many changes per cell, and as many again, that nobody asked for are the cost of making it anew.
 	orderSpare = 4
 	// orderFirst is what the first leaf has room for.
@@ -107,8 +111,11 @@ func (o *order) seek(s *store, m *mark) (g, l, i int) {
 		return 0, 0, 0
 	}
 	lastOf := func(g, l int) orderItem { return itemAt(o.leaf(s, g, l), o.groups[g].leaves[l].n-1) }
+	if !s.below(itemAt(o.leaf(s, 0, 0), 0), m) { // lists and queues are written to at their ends
+		return 0, 0, 0
+	}
 	g, l = len(o.groups)-1, len(o.groups[len(o.groups)-1].leaves)-1
-	if !s.below(lastOf(g, l), m) { // most lists, and sets by time, grow at their ends
+	if !s.below(lastOf(g, l), m) {
 		g = bisect(len(o.groups)-1, func(g int) bool { return s.below(lastOf(g, len(o.groups[g].leaves)-1), m) })
 		l = bisect(len(o.groups[g].leaves)-1, func(l int) bool { return s.below(lastOf(g, l), m) })
 	}
@@ -156,6 +163,15 @@ func (o *order) at(rank int) (g, l, i int) {
 		l++
 	}
 	return g, l, rank
+}
+
+// last is the place of the last item; g is -1 where there is none.
+func (o *order) last() (g, l, i int) {
+	if g = len(o.groups) - 1; g >= 0 {
+		l = len(o.groups[g].leaves) - 1
+		i = o.groups[g].leaves[l].n - 1
+	}
+	return g, l, i
 }
 
 // insert adds an item.
@@ -234,7 +250,10 @@ func (o *order) splitGroup(g, l int) (int, int) {
 
 // remove takes an item out that is there.
 func (o *order) remove(s *store, x orderItem) {
-	g, l, i := o.seek(s, &mark{key: x.key, sub: s.subOf(x.ref)})
+	g, l, i := o.last()
+	if g < 0 || itemAt(o.leaf(s, g, l), i) != x {
+		g, l, i = o.seek(s, &mark{key: x.key, sub: s.subOf(x.ref)})
+	}
 	if g >= len(o.groups) || i >= o.groups[g].leaves[l].n || itemAt(o.leaf(s, g, l), i) != x {
 		panic("crdt: a cell is not in its entry's order")
 	}
@@ -382,7 +401,7 @@ func (v *View) orderOf(e entry, kind CellKind) ordered {
 		r.mark(&o.asked)
 		return ordered{s: &r.store, kept: o}
 	}
-	if n := e.count(kind); e.many() && n >= orderMin {
+	if n := e.count(kind); e.many() && (n >= orderMin || kind == CellItem && v.writes && n >= orderMinList) {
 		if v.writes {
 			return ordered{s: &r.store, kept: r.keepOrder(e, kind)}
 		}
@@ -423,6 +442,9 @@ func (r *Region) orderKey(kind CellKind, p *packed) uint64 {
 }
 
 func (r *Region) keepOrder(e entry, kind CellKind) *order {
+	if len(r.orders) >= ordersMax {
+		r.DropOrders()
+	}
 	r.dropOrder(e.ref)
 	o := &order{kind: kind, entryOf: e.ref}
 	o.fill(&r.store, r.sorted(e, kind))
@@ -471,8 +493,11 @@ func (r *Region) headAt(w headRef) (found entry) {
 
 // orderedCell is the kind of an entry's cells that have an order, or 0.
 func orderedCell(k Kind) CellKind {
-	if k == KindSorted {
+	switch k {
+	case KindSorted:
 		return CellScore
+	case KindList:
+		return CellItem
 	}
 	return 0
 }

@@ -295,6 +295,9 @@ func (r *Region) loadCell(key, b []byte) error {
 	if k.err != nil || len(k.b) > MaxKeyBytes {
 		return fmt.Errorf("%w: bad cell key", ErrDamaged)
 	}
+	if k.checkCell(kind, name, string(k.b)); k.err != nil {
+		return fmt.Errorf("%w: bad cell key: %w", ErrDamaged, k.err)
+	}
 	d := decoder{b: b}
 	version := d.cellVersion()
 	var sibs []sibling

@@ -485,6 +485,10 @@ func countPlace(kind CellKind) (at int, bit byte) {
 		return headCount + 4, 0
 	case CellScore:
 		return headCount + 8, 0
+	case CellItem:
+		return headCount + 12, 0
+	case CellFlag:
+		return headFew, 2
 	}
 	return headFew, 1
 }

@@ -121,7 +121,11 @@ func (d *decoder) checkCell(kind CellKind, key, sub string) {
 	switch kind {
 	case 0:
 		d.fail("a cell without a kind")
-	case CellValue, CellExpiry, CellDrop:
+	case CellItem:
+		if _, ok := levelsOf([]byte(sub)); !ok {
+			d.fail("an element of a list at %.64q, which is no position", sub)
+		}
+	case CellValue, CellExpiry, CellDrop, CellFlag:
 		if sub != "" {
 			d.fail("a cell of kind %d with a name", kind)
 		}

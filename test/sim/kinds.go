@@ -125,7 +125,10 @@ func typed(seed uint64) schedule {
 		{opSortedSet, opSortedSet, opSortedIncr, opSortedRemove, opDel, opExpire},
 		{opSortedSet, opSortedIncr, opSortedIncr, opSortedRemove, opSortedRemove, opFlush},
 		{opSortedSet, opSortedIncr, opSortedRemove, opDel, opFlush, opSet, opSetAdd, opMapIncr, opExpire, opPersist, opIncr},
-	}[rng.IntN(3)]
+		{opListInsert, opListInsert, opListInsert, opListSet, opListRemove, opDel},
+		{opListInsert, opListInsert, opListSet, opListRemove, opDel, opExpire, opFlush, opSet, opSortedIncr, opFlagSet},
+		{opFlagSet, opFlagSet, opFlagSet, opDel, opFlush, opExpire, opPersist, opSetAdd},
+	}[rng.IntN(6)]
 	return s
 }
 

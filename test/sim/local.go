@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -33,10 +35,14 @@ const (
 	opSortedSet opKind = iota - 1
 	opSortedIncr
 	opSortedRemove
+	opListInsert
+	opListSet
+	opListRemove
+	opFlagSet
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -90,6 +96,25 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 		return fmt.Sprint(x), err
 	case opMapIncrFloat:
 		return tx.MapIncrFloat(o.key, o.sub, o.val)
+	case opListInsert, opListSet, opListRemove:
+		n, err := tx.ListLen(o.key)
+		if err != nil {
+			return "", err
+		}
+		switch o.kind {
+		case opListInsert:
+			return "", tx.ListInsert(o.key, o.rank(n+1), []byte(o.val))
+		case opListSet:
+			return "", tx.ListSet(o.key, o.rank(n), []byte(o.val))
+		}
+		removed, err := tx.ListRemove(o.key, o.rank(n), 2)
+		return fmt.Sprint(removed), err
+	case opFlagSet:
+		rule := crdt.FlagEnableWins
+		if o.at%2 == 1 {
+			rule = crdt.FlagDisableWins
+		}
+		return "", tx.FlagSet(o.key, o.val == "true", rule)
 	case opSortedSet:
 		return text(tx.SortedSet(o.key, o.sub, o.float()))
 	case opSortedIncr:
@@ -104,6 +129,53 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 	}
 	tx.Flush()
 	return "", nil
+}
+
+// rank is one of n places in a list; a third of them are its ends.
+func (o op) rank(n int) int {
+	switch o.at % 6 {
+	case 0:
+		return 0
+	case 1:
+		return n - 1
+	}
+	return int(o.at) % max(n, 1)
+}
+
+// listText is a list as text.
+func listText(items []string) string { return strings.Join(items, "\x00") }
+
+func listItems(s shown) []string {
+	if s.kind == crdt.KindNone {
+		return nil
+	}
+	return strings.Split(s.str, "\x00")
+}
+
+// wantsOfList is wantsOfKind of a list.
+func (o op) wantsOfList(was, is shown) (shown, string, error) {
+	items := listItems(was)
+	result := ""
+	switch n := len(items); o.kind {
+	case opListInsert:
+		items = slices.Insert(items, o.rank(n+1), o.val)
+	case opListSet:
+		if n == 0 {
+			return was, "", crdt.ErrNoElement
+		}
+		items[o.rank(n)] = o.val
+	case opListRemove:
+		k := min(2, n-o.rank(n))
+		if n == 0 {
+			return was, "0", nil
+		}
+		items = slices.Delete(items, o.rank(n), o.rank(n)+k)
+		result = fmt.Sprint(k)
+	}
+	if is.str = listText(items); len(items) == 0 {
+		is = shown{}
+	}
+	return is, result, nil
 }
 
 // float is the number in val.
@@ -153,10 +225,23 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 	case opSortedSet, opSortedIncr, opSortedRemove:
 		kind = crdt.KindSorted
 	}
+	switch o.kind {
+	case opListInsert, opListSet, opListRemove:
+		kind = crdt.KindList
+	case opFlagSet:
+		kind = crdt.KindFlag
+	}
 	if was.kind != crdt.KindNone && was.kind != kind {
 		return was, "", crdt.ErrWrongType
 	}
 	is.kind = kind
+	switch kind {
+	case crdt.KindList:
+		return o.wantsOfList(was, is)
+	case crdt.KindFlag:
+		is.str = o.val
+		return is, "", nil
+	}
 	if is.subs == nil && kind != crdt.KindString {
 		is.subs = map[string]string{}
 	}

@@ -142,6 +142,10 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.val = fmt.Sprint(rng.IntN(41) - 20)
 	case opIncrFloat, opMapIncrFloat:
 		o.val = []string{"0.1", "-0.25", "3", "1e2", "12345678.0009", "-7"}[rng.IntN(6)]
+	case opListInsert, opListSet, opListRemove:
+		o.val, o.at = fmt.Sprintf("e%x", rng.Uint32N(1<<16)), int64(rng.IntN(60))
+	case opFlagSet:
+		o.val, o.at = fmt.Sprint(rng.IntN(2) == 0), int64(rng.IntN(4))
 	case opSortedSet, opSortedIncr: // sums of them are exact, in whatever order
 		o.val = []string{"0.5", "-0.25", "3", "100", "-7", "0", "1048576.125"}[rng.IntN(7)]
 	case opExpire:

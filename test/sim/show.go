@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"math/big"
+	"slices"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -46,6 +47,13 @@ func actual(v *crdt.View, key string) shown {
 	case crdt.KindMap:
 		s.subs = map[string]string{}
 		_ = v.MapEach(key, func(f string, b []byte) bool { s.subs[f] = string(b); return true })
+	case crdt.KindList:
+		var items []string
+		_ = v.ListEach(key, 0, false, func(b []byte) bool { items = append(items, string(b)); return true })
+		s.str = listText(items)
+	case crdt.KindFlag:
+		on, _, _, _ := v.Flag(key)
+		s.str = fmt.Sprint(on)
 	case crdt.KindSorted:
 		s.subs = map[string]string{}
 		_ = v.SortedEach(key, 0, false, func(m []byte, x float64) bool { s.subs[string(m)] = floatText(x); return true })
@@ -80,7 +88,7 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 		if kind > s.kind {
 			s = shown{kind: kind}
 		}
-		if kind == crdt.KindString {
+		if kind == crdt.KindString || kind == crdt.KindFlag {
 			s.str = val
 		} else {
 			if s.subs == nil {
@@ -91,6 +99,14 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 		out[id.key] = s
 	}
 	for key, s := range out {
+		if s.kind == crdt.KindList { // positions are ordered as their bytes
+			var items []string
+			for _, p := range slices.Sorted(maps.Keys(s.subs)) {
+				items = append(items, s.subs[p])
+			}
+			s.str, s.subs = listText(items), nil
+			out[key] = s
+		}
 		if at := expiry[key]; at != 0 && at != math.MaxInt64 {
 			if s.exp = at; at <= now {
 				delete(out, key)
@@ -109,6 +125,10 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		kind = crdt.KindSet
 	case crdt.CellField:
 		kind = crdt.KindMap
+	case crdt.CellItem:
+		kind = crdt.KindList
+	case crdt.CellFlag:
+		return flagShows(ws)
 	case crdt.CellScore:
 		return o.scoreShows(x, id, ws)
 	case crdt.CellValue:
@@ -145,6 +165,21 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		sum.Add(sum, base)
 	}
 	return kind, decimal(sum), true
+}
+
+// flagShows is cellShows of a flag.
+func flagShows(ws []*write) (kind crdt.Kind, val string, ok bool) {
+	some, every, disable := false, true, false
+	for _, w := range ws {
+		if w.Tag == crdt.TagFlag {
+			ok = true
+			some, every, disable = some || w.Value[0]&1 != 0, every && w.Value[0]&1 != 0, disable || w.Value[0]&2 != 0
+		}
+	}
+	if disable {
+		some = every
+	}
+	return crdt.KindFlag, fmt.Sprint(some), ok
 }
 
 // scoreShows is cellShows of a member of a sorted set.
