@@ -170,7 +170,7 @@ type Invitation struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Entry is one key as read: Value for a string, Members for a set, Fields for a hash. Where any of its
+// Entry is one key as read: Value for a string, Members for a set or list, Fields for a hash, and members with their scores for a sorted set. Where any of its
 // bytes are no UTF-8, Encoding is "base64" and all of them are so encoded.
 type Entry struct {
 	Region   string            `json:"region"`

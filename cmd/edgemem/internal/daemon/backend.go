@@ -8,6 +8,7 @@ import (
 	"iter"
 	"runtime/metrics"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
@@ -118,6 +119,19 @@ func read(v *crdt.View, e *control.Entry) error {
 		err := v.SetEach(e.Key, func(m string) bool { e.Members = append(e.Members, m); return true })
 		slices.Sort(e.Members)
 		return err
+	case crdt.KindList:
+		return v.ListEach(e.Key, 0, false, func(val []byte) bool { e.Members = append(e.Members, string(val)); return true })
+	case crdt.KindFlag:
+		on, _, _, err := v.Flag(e.Key)
+		text := strconv.FormatBool(on)
+		e.Value = &text
+		return err
+	case crdt.KindSorted:
+		e.Fields = map[string]string{}
+		return v.SortedEach(e.Key, 0, false, func(m []byte, score float64) bool {
+			e.Fields[string(m)] = strconv.FormatFloat(score, 'g', -1, 64)
+			return true
+		})
 	case crdt.KindMap:
 		e.Fields = map[string]string{}
 		return v.MapEach(e.Key, func(f string, val []byte) bool { e.Fields[f] = string(val); return true })

@@ -132,6 +132,30 @@ func (c *client) copierOf(tx *crdt.Tx, from string) (put func(to string), ok boo
 				_, _ = tx.SetAdd(to, member)
 			}
 		}, true
+	case crdt.KindList:
+		var items [][]byte
+		if c.unreadable(tx.ListEach(from, 0, false, func(val []byte) bool { items = append(items, bytes.Clone(val)); return true })) {
+			return nil, false
+		}
+		return func(to string) {
+			for i, val := range items {
+				_ = tx.ListInsert(to, i, val)
+			}
+		}, true
+	case crdt.KindFlag:
+		on, rule, _, _ := tx.Flag(from)
+		return func(to string) { _ = tx.FlagSet(to, on, rule) }, true
+	case crdt.KindSorted:
+		var members []member
+		_ = tx.SortedEach(from, 0, false, func(name []byte, score float64) bool {
+			members = append(members, member{string(name), score})
+			return true
+		})
+		return func(to string) {
+			for _, m := range members {
+				_, _ = tx.SortedSet(to, m.name, m.score)
+			}
+		}, true
 	case crdt.KindMap:
 		var fields []part
 		_ = tx.MapEach(from, func(field string, val []byte) bool {

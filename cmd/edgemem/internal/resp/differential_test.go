@@ -133,7 +133,7 @@ func canonical(args []string, v value) string {
 		if i := slices.Index(args, "by"); i > 0 && i+1 < len(args) && !strings.Contains(args[i+1], "*") {
 			slices.SortFunc(v.items, func(a, b value) int { return strings.Compare(a.text, b.text) })
 		}
-	case "srandmember", "hrandfield":
+	case "srandmember", "hrandfield", "zrandmember":
 		if v.kind == '*' {
 			return fmt.Sprintf("an array of %d", len(v.items))
 		}
@@ -142,7 +142,7 @@ func canonical(args []string, v value) string {
 		}
 	case "hgetall":
 		sortPairs(v.items)
-	case "scan", "sscan", "hscan":
+	case "scan", "sscan", "hscan", "zscan":
 		if v.kind == '*' {
 			return "a step of a walk"
 		}
@@ -345,6 +345,8 @@ func (m maker) wellFormed() []string {
 	makers = append(makers, m.setMakers(line)...)
 	makers = append(makers, m.keyMakers(line)...)
 	makers = append(makers, m.transactionMakers(line)...)
+	makers = append(makers, m.sortedMakers(line)...)
+	makers = append(makers, m.listMakers(line)...)
 	if m.r.IntN(400) == 0 {
 		return line("flushdb", m.pick("SYNC", "ASYNC"))
 	}
@@ -408,8 +410,8 @@ func (b *both) compareState() {
 	}
 	b.run(batch)
 	for _, key := range redis {
-		for _, by := range []string{"sscan", "hscan"} {
-			if b.redis.do("type", key).text != map[string]string{"sscan": "set", "hscan": "hash"}[by] {
+		for _, by := range []string{"sscan", "hscan", "zscan"} {
+			if b.redis.do("type", key).text != map[string]string{"sscan": "set", "hscan": "hash", "zscan": "zset"}[by] {
 				continue
 			}
 			if ours, redis := walk(b.ours, by, key), walk(b.redis, by, key); !slices.Equal(ours, redis) {
@@ -429,13 +431,16 @@ func walk(p *peer, command ...string) []string {
 			p.t.Fatalf("%q: %s", command, reply)
 		}
 		step := 1
-		if command[0] == "hscan" {
+		if command[0] == "hscan" || command[0] == "zscan" {
 			step = 2
 		}
 		items := reply.items[1].items
 		for i := 0; i < len(items); i += step {
 			name := ""
-			for _, item := range items[i : i+step] {
+			for k, item := range items[i : i+step] {
+				if f, err := strconv.ParseFloat(item.text, 64); err == nil && k == 1 && command[0] == "zscan" {
+					item.text = string(appendDouble(nil, f)) // Redis writes integers in more digits, by how it keeps the set
+				}
 				name += strconv.Quote(item.text)
 			}
 			if step == 1 {

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -18,8 +19,10 @@ func dumpCommands() []*command {
 // The parts of Redis's dump format, RDB version 10, that are written here.
 const (
 	rdbString  = 0
+	rdbList    = 1
 	rdbSet     = 2
 	rdbHash    = 4
+	rdbSorted  = 5
 	rdbVersion = 10
 )
 
@@ -38,6 +41,22 @@ func dump(c *client, v *crdt.View) {
 		b = appendRDBLength([]byte{rdbSet}, n)
 		_ = v.SetEach(key, func(member string) bool {
 			b = appendRDB(b, []byte(member))
+			return len(b) <= c.limitBytes
+		})
+	case crdt.KindList:
+		n, _ := v.ListLen(key)
+		b = appendRDBLength([]byte{rdbList}, n)
+		if c.unreadable(v.ListEach(key, 0, false, func(val []byte) bool {
+			b = appendRDB(b, val)
+			return len(b) <= c.limitBytes
+		})) {
+			return
+		}
+	case crdt.KindSorted:
+		n, _ := v.SortedLen(key)
+		b = appendRDBLength([]byte{rdbSorted}, n)
+		_ = v.SortedEach(key, n-1, true, func(name []byte, score float64) bool {
+			b = binary.LittleEndian.AppendUint64(appendRDB(b, name), math.Float64bits(score))
 			return len(b) <= c.limitBytes
 		})
 	case crdt.KindMap:

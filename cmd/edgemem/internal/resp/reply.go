@@ -168,16 +168,20 @@ func (w *writer) verbatim(text string) {
 // double is a number with a fraction; RESP2 has it as a bulk string.
 func (w *writer) double(f float64) {
 	var room [32]byte
-	text := strconv.AppendFloat(room[:0], f, 'g', 17, 64)
+	w.typedLine(',', appendDouble(room[:0], f))
+}
+
+// appendDouble writes a number as C's %.17g does.
+func appendDouble(b []byte, f float64) []byte {
 	switch {
 	case math.IsInf(f, 1):
-		text = append(room[:0], "inf"...)
+		return append(b, "inf"...)
 	case math.IsInf(f, -1):
-		text = append(room[:0], "-inf"...)
+		return append(b, "-inf"...)
 	case math.IsNaN(f):
-		text = append(room[:0], "nan"...)
+		return append(b, "nan"...)
 	}
-	w.typedLine(',', text)
+	return strconv.AppendFloat(b, f, 'g', 17, 64)
 }
 
 // boolean is RESP3's true or false; RESP2 has it as an integer.

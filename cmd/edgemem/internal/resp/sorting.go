@@ -139,6 +139,14 @@ func (c *client) sortMembers(v *crdt.View) (members []string, ok bool) {
 		return nil, true
 	case crdt.KindSet:
 		return c.gather(func(fn func(string) bool) { _ = v.SetEach(key, fn) })
+	case crdt.KindList:
+		return c.gather(func(fn func(string) bool) {
+			_ = v.ListEach(key, 0, false, func(val []byte) bool { return fn(string(val)) })
+		})
+	case crdt.KindSorted:
+		return c.gather(func(fn func(string) bool) {
+			_ = v.SortedEach(key, 0, false, func(name []byte, _ float64) bool { return fn(string(name)) })
+		})
 	}
 	c.fail(errWrongType)
 	return nil, false

@@ -101,6 +101,7 @@ func newTable() *table {
 	for _, group := range [][]*command{
 		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
+		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), listCommands(), flagCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(),
 	} {
 		for _, cmd := range group {
