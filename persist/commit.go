@@ -103,6 +103,7 @@ func (s *Store) commitAbove(need int64, pairs []pair) error {
 	}
 	s.renewReader()
 	s.count(pairs, time.Since(start))
+	s.stir()
 	if err := s.putMark(false, false); err != nil {
 		s.log.Warn("persist: the mark lags behind", "commit", s.commits, "err", err)
 	}

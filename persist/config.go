@@ -60,6 +60,10 @@ type Config struct {
 	// value log stays below twice the live values, each of which is rewritten once on average.
 	ReclaimRatio float64
 
+	// Calm is called, at most once a minute, when no commit has come for some seconds after some came: the moment to give back what the burst has
+	// left in memory. It is called in a goroutine of the store's and may take its time, but may not close the store. Default: nothing.
+	Calm func()
+
 	// Rand is where nonces come from. Default crypto/rand; tests inject.
 	Rand io.Reader
 	// Now dates incarnations. Default time.Now; tests inject.
@@ -67,7 +71,9 @@ type Config struct {
 
 	free  func(dir string) (int64, error) // replaces the file system's answer in tests
 	ticks <-chan time.Time                // replaces the reclaim ticker in tests
-	looks <-chan time.Time                // replaces the timer of compaction.loop in tests
+
+	calmAfter, settledAfter, calmEvery time.Duration    // shorter in tests
+	looks                              <-chan time.Time // replaces the timer of compaction.loop in tests
 }
 
 // Defaults gives what a profile sets.
@@ -93,6 +99,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	setDefault(&c.calmAfter, calmAfter)
+	setDefault(&c.settledAfter, settledAfter)
+	setDefault(&c.calmEvery, calmEvery)
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}

@@ -96,3 +96,9 @@ func (s *Store) Behind() bool { return s.compaction.behind() }
 const CalmLooks = calmLooks
 
 var ProbeMaps = probeMaps
+
+// WithCalm makes a store rest after no commit has come for so long, twice, and no more often than every so often.
+func WithCalm(c Config, after, settled, every time.Duration) Config {
+	c.calmAfter, c.settledAfter, c.calmEvery = after, settled, every
+	return c
+}

@@ -27,7 +27,38 @@ func (s *Store) reclaimLoop() {
 			s.collect(false)
 		case <-s.hungry:
 			s.collect(true)
+		case <-s.calm.C:
+			s.rest()
 		}
+	}
+}
+
+const (
+	// calmAfter is how long after the last commit a store is calm: long enough for a memtable to become a table, and that to be compacted.
+	calmAfter = 3 * time.Second
+	// settledAfter is how long it takes from then until Badger has let go of the buffers of its tables, one every two seconds.
+	settledAfter = 17 * time.Second
+	// calmEvery is the least time between two rests: giving memory back and fetching it again costs more than keeping it.
+	calmEvery = time.Minute
+)
+
+// stir notes a commit, after which the store will rest twice, if no other comes. The caller holds mu.
+func (s *Store) stir() {
+	s.stirred = true
+	s.calm.Reset(max(s.config.calmAfter, s.config.calmEvery-time.Since(s.rested)))
+}
+
+// rest gives back what a burst of commits has left: pages of tables and logs that only passed through, and what Config.Calm knows of.
+func (s *Store) rest() {
+	pageOut(s.sub)
+	if s.config.Calm != nil {
+		s.config.Calm()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rested = time.Now(); s.stirred {
+		s.stirred = false
+		s.calm.Reset(s.config.settledAfter)
 	}
 }
 

@@ -50,6 +50,9 @@ type Store struct {
 	touched atomic.Int64 // bytes of files that reads made resident since they were let go last
 	paging  sync.Mutex   // one such letting go at a time
 
+	calm    *time.Timer   // fires when no commit has come for a while
+	rested  time.Time     // the last time that it did; under mu
+	stirred bool          // a commit came since; under mu
 	full    atomic.Bool   // Room said so
 	kicked  atomic.Int64  // when it was woken last, Unix seconds
 	hungry  chan struct{} // wakes the collection; capacity 1: one wish stands for any number
@@ -82,6 +85,7 @@ func Open(c Config) (*Store, error) {
 	s := &Store{
 		dir: c.Dir, sub: filepath.Join(c.Dir, badgerDirName), config: c, log: c.Logger, lock: lock,
 		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1),
+		calm: time.NewTimer(c.calmAfter), // what opening read is given back too
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.release())
@@ -280,6 +284,7 @@ func (s *Store) Close() error {
 	}
 	s.done = true
 	close(s.stop)
+	s.calm.Stop()
 	s.waiting.Wait()
 	return s.release()
 }

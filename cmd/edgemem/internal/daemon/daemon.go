@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -139,6 +140,7 @@ func (d *Daemon) openStore(context.Context) (err error) {
 	d.store, err = persist.Open(persist.Config{
 		Dir: datadir.StorePath(d.cfg.DataDir), Key: key, Logger: d.log,
 		Profile: d.memory.profile.Store, MemtableBytes: d.memory.profile.MemtableBytes,
+		Calm: debug.FreeOSMemory,
 	})
 	if errors.Is(err, persist.ErrKey) {
 		return fmt.Errorf("--key-file: %w", err)
