@@ -325,9 +325,11 @@ func (x *execution) one(q queued, v *crdt.View, tx *crdt.Tx) {
 		q.cmd.run(c)
 	case q.cmd.read != nil:
 		q.cmd.read(c, v)
+		c.tellUnread(v)
 		c.trackReads(v)
 	default:
 		c.runWrite(tx)
+		c.tellUnread(&tx.View)
 	}
 	if c.overflowed {
 		c.undo()
