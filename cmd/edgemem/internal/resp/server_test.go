@@ -28,7 +28,7 @@ func TestBasicCommands(t *testing.T) {
 	p.want("-WRONGTYPE Operation against a key holding the wrong kind of value", "GET", "h")
 	p.want("-ERR unknown command 'foo', with args beginning with: 'a' 'b' ", "foo", "a", "b")
 	p.want("-ERR wrong number of arguments for 'get' command", "GET")
-	p.want("-ERR 'lpush' not supported by edgemem: lists are not implemented in this version", "LPUSH", "l", "a")
+	p.want("-ERR 'xadd' not supported by edgemem: streams are not implemented in this version", "XADD", "l", "*", "f", "v")
 }
 
 func TestPipelineAnswersInOrder(t *testing.T) {
