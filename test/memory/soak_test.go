@@ -1,0 +1,294 @@
+//go:build linux
+
+package memory
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edgemem/edgemem/test/e2e/harness"
+)
+
+var (
+	soakFor    = flag.Duration("soak", 0, "how long TestSoak runs once the region is written; 0: a few seconds of a small one")
+	soakBudget = flag.Int("budget", 256, "with -soak: MiB that the node may take for its regions")
+)
+
+func TestMain(m *testing.M) { flag.Parse(); os.Exit(harness.Main(m)) }
+
+const (
+	soakParts = 4    // of the budget that the region takes
+	valueLen  = 1000 // bytes of its values, about
+	beyond    = 20   // MiB that the process may take beyond the budget
+	// A small budget is less than what a process takes that holds nothing.
+	beyondSmall = 90
+)
+
+// soak is a node that holds four times its budget, a peer that has memory enough, and what was written to them.
+type soak struct {
+	t        *testing.T
+	node     *harness.Node
+	peer     *harness.Node
+	keys     int
+	budget   int            // MiB
+	limit    int            // MiB, of resident memory
+	versions []atomic.Int32 // of each key, as acknowledged by the one who writes it
+	stop     chan struct{}
+	wg       sync.WaitGroup
+
+	writes, merged, scanned, hot, most atomic.Int64
+}
+
+// TestSoak writes, merges, scans and reads a region of four times the node's budget. All along the process stays within the budget and a little,
+// and at the end every value is what was written last.
+//
+//	go test ./test/memory -run Soak -soak 10m -v
+func TestSoak(t *testing.T) {
+	s := &soak{t: t, stop: make(chan struct{}), budget: 24, limit: 24 + beyondSmall}
+	span := 5 * time.Second
+	if *soakFor > 0 {
+		span, s.budget, s.limit = *soakFor, *soakBudget, *soakBudget+beyond
+	} else if testing.Short() {
+		t.Skip("SKIPPED in short mode: it builds and runs two daemons")
+	}
+	s.keys = soakParts * s.budget << 20 / valueLen
+	s.versions = make([]atomic.Int32, s.keys)
+	s.node = harness.Start(t, harness.Options{Name: "small", Tier: "edge", Args: []string{"--memory", fmt.Sprintf("%dMiB", s.budget), "--scrub-every", "0"}})
+	s.peer = harness.Start(t, harness.Options{Name: "large", Tier: "edge", Join: s.node.Ticket(), Args: []string{"--memory", "0", "--scrub-every", "0"}})
+	s.run(s.watch)
+	began := time.Now()
+	s.fill()
+	t.Logf("%d values of %d bytes written in %v, to a budget of %d MiB; resident at most %d MiB", s.keys, valueLen, time.Since(began).Round(time.Second), s.budget, s.most.Swap(0)>>20)
+	s.run(func() { s.write(s.node, &s.writes, 1, 2, 3) })
+	s.run(func() { s.write(s.peer, &s.merged, 0) })
+	s.run(s.scan)
+	s.run(s.readHot)
+	for left := span; left > 0; left -= time.Minute {
+		time.Sleep(min(left, time.Minute))
+		t.Logf("%d writes, %d merged, %d scanned, %d hot reads; resident at most %d MiB; %s", s.writes.Load(), s.merged.Load(), s.scanned.Load(), s.hot.Load(),
+			s.most.Load()>>20, s.info())
+	}
+	close(s.stop)
+	s.wg.Wait()
+	s.verify()
+	if most := s.most.Load() >> 20; most > int64(s.limit) {
+		t.Errorf("resident at most %d MiB, of a budget of %d and %d", most, s.budget, s.limit-s.budget)
+	}
+}
+
+func (s *soak) run(fn func()) { s.wg.Go(fn) }
+
+func (s *soak) over() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *soak) info() string {
+	var parts []string
+	text, _ := s.node.Do("INFO", "memory").(string)
+	for line := range strings.SplitSeq(text, "\r\n") {
+		for _, name := range []string{"mem_region_bytes", "mem_pool_bytes", "mem_go_heap_bytes", "mem_values_on_disk", "value_faults", "value_hit_ratio"} {
+			if strings.HasPrefix(line, name+":") {
+				parts = append(parts, line)
+			}
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// watch notes the most that was resident.
+func (s *soak) watch() {
+	for !s.over() {
+		if n := resident(s.node.PID()); n > s.most.Load() {
+			s.most.Store(n)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func resident(pid int) (n int64) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
+			_, _ = fmt.Sscan(rest, &n)
+		}
+	}
+	return n << 10
+}
+
+func (s *soak) key(i int) string { return fmt.Sprintf("key:%012d", i) }
+
+// value is what version v of a key holds: its length and every part of it tell which it is.
+func (s *soak) value(i, v int) string {
+	rng := rand.New(rand.NewPCG(uint64(i), uint64(v)))
+	b := make([]byte, valueLen-100+rng.IntN(200))
+	for k := range b {
+		b[k] = byte(rng.Uint32())
+	}
+	return string(b)
+}
+
+// batch is how many commands are under way at once.
+const batch = 64
+
+// fill writes every key once, each at the one who writes it.
+func (s *soak) fill() {
+	var wg sync.WaitGroup
+	for part := range 4 {
+		at := s.node
+		if part == 0 {
+			at = s.peer
+		}
+		wg.Go(func() {
+			c := at.Dial()
+			for i := part; i < s.keys; i += 4 * batch {
+				var cmds [][]string
+				for k := i; k < s.keys && len(cmds) < batch; k += 4 {
+					cmds = append(cmds, []string{"SET", s.key(k), s.value(k, 0)})
+				}
+				s.ok(c.Pipeline(cmds))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (s *soak) ok(replies []any, err error) {
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	for _, r := range replies {
+		if err, bad := r.(error); bad {
+			s.t.Error(err)
+			return
+		}
+	}
+}
+
+// write overwrites keys of some parts, popular ones more often.
+func (s *soak) write(at *harness.Node, count *atomic.Int64, parts ...int) {
+	c, rng := at.Dial(), rand.New(rand.NewPCG(uint64(parts[0]), 1))
+	for !s.over() {
+		var cmds [][]string
+		picked := map[int]int32{}
+		for len(cmds) < batch {
+			i := rng.IntN(s.keys/4)*4 + parts[rng.IntN(len(parts))]
+			if i >= s.keys || picked[i] > 0 {
+				continue
+			}
+			picked[i] = s.versions[i].Load() + 1
+			cmds = append(cmds, []string{"SET", s.key(i), s.value(i, int(picked[i]))})
+		}
+		replies, err := c.Pipeline(cmds)
+		if s.ok(replies, err); err != nil {
+			return
+		}
+		for i, v := range picked {
+			s.versions[i].Store(v)
+		}
+		count.Add(int64(len(cmds)))
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// scan goes through the whole region and reads what it finds.
+func (s *soak) scan() {
+	c, cursor := s.node.Dial(), "0"
+	for !s.over() {
+		reply, err := c.Do("SCAN", cursor, "COUNT", "100")
+		page, ok := reply.([]any)
+		if err != nil || !ok || len(page) != 2 {
+			s.t.Errorf("SCAN: %v, %v", reply, err)
+			return
+		}
+		cursor, _ = page[0].(string)
+		cmd := []string{"MGET"}
+		for _, k := range page[1].([]any) {
+			cmd = append(cmd, k.(string))
+		}
+		if len(cmd) == 1 {
+			continue
+		}
+		reply, err = c.Do(cmd...)
+		values, ok := reply.([]any)
+		if err != nil || !ok || len(values) != len(cmd)-1 {
+			s.t.Errorf("MGET: %.200v, %v", reply, err)
+			return
+		}
+		for i, v := range values {
+			if v == nil {
+				s.t.Errorf("%s has no value", cmd[i+1])
+			}
+		}
+		s.scanned.Add(int64(len(values)))
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// readHot reads a tenth of the region again and again.
+func (s *soak) readHot() {
+	c, rng := s.node.Dial(), rand.New(rand.NewPCG(9, 9))
+	for !s.over() {
+		var cmds [][]string
+		for range batch {
+			cmds = append(cmds, []string{"GET", s.key(rng.IntN(s.keys/10) * 10)})
+		}
+		replies, err := c.Pipeline(cmds)
+		if s.ok(replies, err); err != nil {
+			return
+		}
+		s.hot.Add(batch)
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// verify reads everything, once the two are equal.
+func (s *soak) verify() {
+	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		a, b := s.node.MustRegion("default"), s.peer.MustRegion("default")
+		if a.Digest == b.Digest && a.Entries == b.Entries && a.Entries == s.keys {
+			break
+		}
+		if time.Since(start) > 2*time.Minute {
+			s.t.Fatalf("%d entries of %d, the peer has %d; digests %s and %s", a.Entries, s.keys, b.Entries, a.Digest, b.Digest)
+		}
+	}
+	c := s.node.Dial()
+	for i := 0; i < s.keys; i += batch {
+		var cmds [][]string
+		for k := i; k < min(i+batch, s.keys); k++ {
+			cmds = append(cmds, []string{"GET", s.key(k)})
+		}
+		replies, err := c.Pipeline(cmds)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for k, got := range replies {
+			if want := s.value(i+k, int(s.versions[i+k].Load())); got != want {
+				s.t.Fatalf("%s is %.60q, want %.60q (version %d): %v", s.key(i+k), got, want, s.versions[i+k].Load(), errors.Is(err, nil))
+			}
+		}
+		if n := resident(s.node.PID()); n > s.most.Load() {
+			s.most.Store(n)
+		}
+	}
+	s.t.Logf("all %d values are right; resident at most %d MiB; %s", s.keys, s.most.Load()>>20, s.info())
+}
