@@ -48,21 +48,6 @@ func (r *Region) EachTip(fn func(Tip)) {
 	})
 }
 
-// EachMark is EachTip without values: what is on disk alone is not read.
-func (r *Region) EachMark(fn func(Tip)) {
-	r.eachCell(posMin, posMax, func(c *cell) bool {
-		key, sub := string(c.key), string(c.sub)
-		for i := range c.sibs {
-			s := &c.sibs[i]
-			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Tag: s.tag, Dot: r.dot(s.tip), HLC: s.hlc, Bytes: s.length()})
-		}
-		for _, g := range c.ghosts {
-			fn(Tip{Key: key, Sub: sub, Kind: c.kind, Dot: r.dot(g)})
-		}
-		return true
-	})
-}
-
 // Incorporated reports whether this replica has seen d in the cell's part of the hash space: everywhere, or
 // by an unfinished pull that came that far.
 func (r *Region) Incorporated(key string, kind CellKind, sub string, d Dot) bool {

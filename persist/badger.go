@@ -51,6 +51,8 @@ func badgerOptions(dir string, c Config, log badger.Logger) badger.Options {
 	o.NumLevelZeroTables, o.NumLevelZeroTablesStall = levelZeroTables, levelZeroStall
 	o.NumCompactors = compactors
 	o.BaseTableSize, o.BaseLevelSize = tableBytes, baseLevelBytes
+	// A compaction builds ten tables at once, each in twice its size of the Go heap: tables that doubled with every level took 124 MB there.
+	o.TableSizeMultiplier = 1
 	o.MaxLevels = badgerLevels
 	o.ValueThreshold = c.ValueThresholdBytes
 	o.ValueLogFileSize = c.ValueLogFileBytes

@@ -104,6 +104,13 @@ func (s *Store) commitAbove(need int64, pairs []pair) error {
 	s.renewReader()
 	s.count(pairs, time.Since(start))
 	s.stir()
+	if s.config.Profile == ProfileDevice {
+		size := 0
+		for _, p := range pairs {
+			size += len(p.value)
+		}
+		s.touch(touchedPerWrite * int64(size))
+	}
 	if err := s.putMark(false, false); err != nil {
 		s.log.Warn("persist: the mark lags behind", "commit", s.commits, "err", err)
 	}

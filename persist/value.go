@@ -16,6 +16,8 @@ import (
 const (
 	touchedPerRead = 8 << 10
 	trimEveryBytes = 8 << 20
+	// touchedPerWrite: a record that is committed is compacted some times.
+	touchedPerWrite = 4
 )
 
 // Value gives the record under a key, nil if there is none, as of the last commit that has ended. The caller may keep it. Errors:
@@ -44,14 +46,20 @@ func (s *Store) Value(key []byte) (value []byte, err error) {
 	if err != nil && !errors.Is(err, ErrVersion) {
 		err = &DamageError{Path: s.sub, Key: bytes.Clone(key), Detail: "record unreadable", Err: err}
 	}
-	if s.touched.Add(int64(touchedPerRead+len(sealed))) > trimEveryBytes {
-		s.touched.Store(0)
-		if s.paging.TryLock() {
-			defer s.paging.Unlock()
-			pageOut(s.sub)
-		}
-	}
+	s.touch(int64(touchedPerRead + len(sealed)))
 	return value, err
+}
+
+// touch counts bytes of mapped files that became resident, and lets them go when they are many.
+func (s *Store) touch(bytes int64) {
+	if s.touched.Add(bytes) < trimEveryBytes {
+		return
+	}
+	s.touched.Store(0)
+	if s.paging.TryLock() {
+		defer s.paging.Unlock()
+		pageOut(s.sub)
+	}
 }
 
 func (s *Store) sealed(stored []byte) ([]byte, error) {

@@ -8,6 +8,7 @@ func allProbes() map[string]probe {
 		"hop-gossipsub": probeHopGossipsub,
 		"write":         probeWrite,
 		"read":          probeRead,
+		"hot":           probeHot,
 		"gc":            probeGC,
 		"bytes":         probeBytes,
 		"hop":           probeHop,
