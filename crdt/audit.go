@@ -156,6 +156,7 @@ func (a *audit) entry(e entry) {
 	}
 	count := map[CellKind]int{}
 	var exp int64
+	alive := 0
 	last, n := uint64(0), 0
 	e.each(0, func(c *cell) bool {
 		a.want(n == 0 || c.at.c >= last, "cells of %q out of order", e.key())
@@ -165,6 +166,9 @@ func (a *audit) entry(e entry) {
 		last = c.at.c
 		n++
 		a.cell(c)
+		if live(c) {
+			alive++
+		}
 		if c.present() {
 			count[c.kind]++
 		}
@@ -174,6 +178,7 @@ func (a *audit) entry(e entry) {
 		return a.err == nil
 	})
 	a.want(n == e.size(), "entry %q has %d cells and says %d", e.key(), n, e.size())
+	a.want(!e.many() || alive == headLiveCells(e.b), "entry %q has %d live cells", e.key(), alive)
 	for _, k := range shownKinds {
 		a.want(count[k] == e.count(k), "entry %q counts %d of kind %d, has %d", e.key(), e.count(k), k, count[k])
 	}

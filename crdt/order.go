@@ -401,7 +401,7 @@ func (v *View) orderOf(e entry, kind CellKind) ordered {
 		r.mark(&o.asked)
 		return ordered{s: &r.store, kept: o}
 	}
-	if n := e.count(kind); e.many() && (n >= orderMin || kind == CellItem && v.writes && n >= orderMinList) {
+	if n := e.size(); e.many() && (n >= orderMin || kind == CellItem && v.writes && n >= orderMinList) { // ghosts are walked over, too
 		if v.writes {
 			return ordered{s: &r.store, kept: r.keepOrder(e, kind)}
 		}
@@ -466,7 +466,7 @@ func (r *Region) KeepOrders(v *View) {
 			continue
 		}
 		if e := r.headAt(w); e.ok() {
-			if kind := orderedCell(e.kind()); kind != 0 && e.count(kind) >= orderMin {
+			if kind := orderedCell(e.kind()); kind != 0 && e.size() >= orderMin {
 				r.keepOrder(e, kind)
 			}
 		}

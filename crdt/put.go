@@ -17,6 +17,7 @@ func (r *Region) put(c *cell, was bool) {
 			defer r.putInOrder(o, c)
 		}
 	}
+	wasLive := s.liveRecord(c.ref)
 	switch {
 	case c.empty() && c.ref == 0:
 		return
@@ -39,7 +40,7 @@ func (r *Region) put(c *cell, was bool) {
 	r.indexFresh(c)
 	r.keepCount(c)
 	if !c.solo() {
-		r.recountHead(s.mem.Bytes(c.in), c, was)
+		r.recountHead(s.mem.Bytes(c.in), c, was, wasLive)
 	}
 }
 
@@ -187,7 +188,8 @@ func (r *Region) addPart(c *cell) {
 }
 
 // recountHead keeps what a head says of its cells.
-func (r *Region) recountHead(b []byte, c *cell, was bool) {
+func (r *Region) recountHead(b []byte, c *cell, was, wasLive bool) {
+	addHeadLive(b, wasLive, live(c))
 	if is := c.present(); is != was {
 		n := 1
 		if was {
@@ -212,7 +214,7 @@ func (r *Region) divide(solo uint64) (head uint64) {
 	t := table{cells: true}
 	t.insert(s, c.at.c, c.ref)
 	setCells(b, &t)
-	r.recountHead(b, &c, false)
+	r.recountHead(b, &c, false, false)
 	r.moveDots(&c, solo)
 	s.moveSlot(solo, c.ref)
 	s.drop(solo)
@@ -235,7 +237,7 @@ func (r *Region) takeOut(c *cell, was bool) {
 		t := s.cellsOf(b)
 		t.remove(s, c.at.c, ref)
 		setCells(b, &t)
-		r.recountHead(b, c, was)
+		r.recountHead(b, c, was, s.liveRecord(ref))
 		if t.n == 1 {
 			c.in = r.unite(c.in)
 		}

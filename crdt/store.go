@@ -433,7 +433,8 @@ const (
 	headExp   = 1
 	headCount = headExp + 8
 	headFew   = headCount + 4*headCounts
-	headSlots = headFew + 1
+	headLive  = headFew + 1 // cells with siblings that are more than resets
+	headSlots = headLive + 4
 	headN     = headSlots + refBytes
 	headSize  = headN + 4
 	headSkew  = headSize + 5
@@ -511,6 +512,36 @@ func addHeadCount(b []byte, kind CellKind, n int) {
 	} else {
 		b[at] ^= bit
 	}
+}
+
+// addHeadLive counts a cell that came to hold siblings which are more than resets, or ceased to.
+func addHeadLive(b []byte, was, is bool) {
+	n := int32(binary.LittleEndian.Uint32(b[headLive:]))
+	if is && !was {
+		n++
+	} else if was && !is {
+		n--
+	}
+	binary.LittleEndian.PutUint32(b[headLive:], uint32(n))
+}
+
+func headLiveCells(b []byte) int { return int(int32(binary.LittleEndian.Uint32(b[headLive:]))) }
+
+// liveRecord is live of a record.
+func (s *store) liveRecord(ref uint64) bool {
+	if ref == 0 {
+		return false
+	}
+	p := unpack(s.mem.Bytes(ref))
+	switch p.flags & bodyMask {
+	case bodyGhost:
+		return false
+	case bodyList:
+		c := cell{kind: p.kind}
+		p.decode(&c)
+		return live(&c)
+	}
+	return p.tag != TagReset
 }
 
 func headExpiry(b []byte) int64        { return int64(binary.LittleEndian.Uint64(b[headExp:])) }

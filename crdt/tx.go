@@ -144,6 +144,9 @@ func (t *Tx) prepare(key string) entry {
 
 // leftOver reports whether an entry that shows nothing still holds siblings that a new value must not inherit.
 func leftOver(e entry) bool {
+	if e.many() {
+		return headLiveCells(e.b) > 0
+	}
 	found := false
 	e.each(0, func(c *cell) bool {
 		found = live(c)
