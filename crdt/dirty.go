@@ -16,8 +16,7 @@ func (d *dirtyList) mark(c *cell) {
 	case !c.empty():
 		if !c.dirty {
 			c.dirty = true
-			d.bytes += c.size()
-			d.at = append(d.at, c.at)
+			d.list(c.at, c.size())
 		}
 	case c.ref != 0:
 		if c.dirty {
@@ -26,6 +25,12 @@ func (d *dirtyList) mark(c *cell) {
 		c.dirty = false
 		d.remove(c)
 	}
+}
+
+// list adds a cell that is not listed, and about how many bytes its record will have.
+func (d *dirtyList) list(at pos, bytes int) {
+	d.bytes += bytes
+	d.at = append(d.at, at)
 }
 
 // remove notes a cell whose record goes.

@@ -23,9 +23,12 @@ type Clock struct {
 
 // Next issues a stamp later than every stamp issued or followed before.
 func (c *Clock) Next(nowMillis int64) HLC {
-	c.last = max(c.last+1, hlcAt(nowMillis))
+	c.last = c.upcoming(nowMillis)
 	return c.last
 }
+
+// upcoming is what Next would issue.
+func (c *Clock) upcoming(nowMillis int64) HLC { return max(c.last+1, hlcAt(nowMillis)) }
 
 // Observe follows a stamp that came from elsewhere, unless it is too far ahead.
 func (c *Clock) Observe(h HLC, nowMillis int64) {

@@ -54,15 +54,34 @@ func (x *dotIndex) leafOf(seq Seq) int {
 	if n := len(x.leaves); n == 0 || x.leaves[n-1].base <= seq {
 		return n - 1
 	}
-	lo, hi := 0, len(x.leaves)-1
-	for lo < hi {
+	// Leaves are spread evenly, more or less: the search begins where it would end if they were, in steps that double.
+	first, last := x.leaves[0].base, len(x.leaves)-1
+	if seq < first {
+		return -1
+	}
+	lo, hi := 0, last // leaves[lo].base <= seq < leaves[hi].base
+	at := int(float64(seq-first) / float64(x.leaves[last].base-first) * float64(last))
+	for step := 1; at > lo && at < hi; step *= 2 {
+		if x.leaves[at].base <= seq {
+			lo, at = at, at+step
+			if at < hi && x.leaves[at].base > seq {
+				hi = at
+			}
+		} else {
+			hi, at = at, at-step
+			if at > lo && x.leaves[at].base <= seq {
+				lo = at
+			}
+		}
+	}
+	for hi-lo > 1 {
 		if mid := int(uint(lo+hi) >> 1); x.leaves[mid].base <= seq {
-			lo = mid + 1
+			lo = mid
 		} else {
 			hi = mid
 		}
 	}
-	return lo - 1
+	return lo
 }
 
 // lower is the first place in a leaf with at least the number, base + off.
@@ -72,10 +91,28 @@ func lower(b []byte, n int, off uint64) int {
 			return g
 		}
 	}
-	if n == 0 || dotAt(b, n-1)>>refBits < off {
+	if n == 0 {
+		return n
+	}
+	last := dotAt(b, n-1) >> refBits
+	if last < off {
 		return n
 	}
 	lo, hi := 0, n-1
+	if last > 0 { // as in leafOf
+		for at, step := int(off*uint64(n-1)/last), 1; ; step *= 2 {
+			if dotAt(b, at)>>refBits < off {
+				lo = at + 1
+				at += step
+			} else {
+				hi = at
+				at -= step
+			}
+			if at <= lo || at >= hi {
+				break
+			}
+		}
+	}
 	for lo < hi {
 		if mid := int(uint(lo+hi) >> 1); dotAt(b, mid)>>refBits < off {
 			lo = mid + 1

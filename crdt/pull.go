@@ -522,12 +522,18 @@ func (p *Pull) keep(c *cell) *cell {
 
 // size is what a cell takes in a chunk, about.
 func (c *cell) size() int {
-	n := 4 + len(c.key) + len(c.sub) + 6*len(c.ghosts)
+	n := cellLead + len(c.key) + len(c.sub) + 6*len(c.ghosts)
 	for i := range c.sibs {
-		n += 12 + c.sibs[i].length()
+		n += siblingLead + c.sibs[i].length()
 	}
 	return n
 }
+
+// About what a cell takes beside names and siblings, and a sibling beside its value.
+const (
+	cellLead    = 4
+	siblingLead = 12
+)
 
 // encode makes a chunk of cells in [lo, hi].
 func (p *Pull) encode(lo, hi pos, cells []*cell) []byte {

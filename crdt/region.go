@@ -51,6 +51,8 @@ type Config struct {
 	Causal bool
 	// Track keeps the keys that changed for TakeChanged.
 	Track bool
+	// Volatile says that nobody calls TakeDirty: which cells changed is not kept, 16 to 20 bytes for each.
+	Volatile bool
 	// MaxGhosts is how many ghosts are kept before the oldest are pruned. 0 means DefaultGhosts.
 	MaxGhosts int
 	// MaxGhostBytes is how many bytes of memory ghosts may take, keys included, before the oldest are pruned. 0 means no limit.
@@ -218,6 +220,9 @@ func (r *Region) Stats() Stats {
 	s.ClockSkewed = r.clock.Skewed
 	return s
 }
+
+// LocalWrites is Stats().LocalWrites.
+func (r *Region) LocalWrites() uint64 { return r.stats.LocalWrites }
 
 // Context copies the causal context: what every part of the replica has seen.
 func (r *Region) Context() Context {
@@ -423,24 +428,31 @@ func (r *Region) recount(c *cell, was bool) {
 
 // touch marks a cell for the next checkpoint and its key as changed.
 func (r *Region) touch(c *cell) {
-	if !r.loading {
+	if !r.loading && !r.cfg.Volatile {
 		r.dirty.mark(c)
 	}
-	if r.cfg.Track && !c.scopes() && !r.changed[string(c.key)] {
-		if r.changed == nil {
-			r.changed = map[string]bool{}
-		}
-		r.changed[string(c.key)] = true
+	if r.cfg.Track && !c.scopes() {
+		r.noteChange(c.key)
 	}
+}
+
+func (r *Region) noteChange(key []byte) {
+	if r.changed[string(key)] {
+		return
+	}
+	if r.changed == nil {
+		r.changed = map[string]bool{}
+	}
+	r.changed[string(key)] = true
 }
 
 // The four primitives below are the only ways in which siblings and ghosts come and go. They keep the
 // digest, the dot index and the counts; callers wrap them in change.
 
-// count notes that a sibling came or went.
-func (r *Region) count(c *cell, h uint64) {
+// count notes that a sibling came or went at a position.
+func (r *Region) count(at pos, h uint64) {
 	r.digest ^= h
-	if v := r.check; v != nil && c.pos().less(v.at) {
+	if v := r.check; v != nil && at.less(v.at) {
 		v.sum ^= h
 	}
 }
@@ -450,7 +462,7 @@ func (r *Region) addSibling(c *cell, s sibling) {
 		c.sibs = c.room[:0]
 	}
 	c.sibs = append(c.sibs, s)
-	r.count(c, r.siblingHash(c, &s))
+	r.count(c.at, r.siblingHash(c, &s))
 	r.addDot(c, s.tip)
 	r.live++
 	r.arrived++
@@ -468,7 +480,7 @@ func (r *Region) addSibling(c *cell, s sibling) {
 
 func (r *Region) dropSibling(c *cell, i int) {
 	s := c.sibs[i]
-	r.count(c, r.siblingHash(c, &s))
+	r.count(c.at, r.siblingHash(c, &s))
 	c.sibs = append(c.sibs[:i], c.sibs[i+1:]...)
 	r.live--
 	r.bytes -= int64(s.length())
@@ -548,10 +560,15 @@ func (r *Region) siblingHash(c *cell, s *sibling) uint64 {
 	if s.away {
 		return s.hash
 	}
-	h := mix(r.origins[s.org].hash, uint64(s.seq))
-	h = mix(h^c.at.e, c.at.c)
-	h = mix(h^uint64(s.hlc), uint64(s.tag))
-	return r.key.bytes(h, s.val)
+	return r.valueHash(c.at, s.tip, s.hlc, s.tag, s.val)
+}
+
+// valueHash is siblingHash of a sibling that is in memory.
+func (r *Region) valueHash(at pos, dot tip, hlc HLC, tag Tag, val []byte) uint64 {
+	h := mix(r.origins[dot.org].hash, uint64(dot.seq))
+	h = mix(h^at.e, at.c)
+	h = mix(h^uint64(hlc), uint64(tag))
+	return r.key.bytes(h, val)
 }
 
 // laterSibling orders siblings for the last-writer-wins view: by stamp, then by dot.

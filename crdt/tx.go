@@ -177,6 +177,9 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 		return
 	}
 	e := t.prepare(key)
+	if e.isRegister() && t.overwrite(e, val) {
+		return
+	}
 	if exp := e.exp(); !e.plain() && e.kind() > KindString {
 		t.drop(key)
 		if keepTTL && exp != 0 {

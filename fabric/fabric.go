@@ -20,7 +20,8 @@ import (
 type Fabric struct {
 	cfg   Config
 	clock func() int64 // now, for views
-	seats *seats       // of those who read regions
+	base  atomic.Pointer[time.Time]
+	seats *seats // of those who read regions
 	began time.Time
 	self  atomic.Pointer[claim] // what local writes carry; a roll-back replaces it
 
@@ -60,11 +61,15 @@ type Fabric struct {
 // Open starts a node: it loads the durable image, takes a new incarnation and begins to serve peers. It
 // does not wait for any. After an error the caller still owns Storage and Transport.
 func Open(ctx context.Context, c Config) (*Fabric, error) {
+	system := c.Now == nil
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	f := &Fabric{cfg: c, began: c.Now(), regions: map[crdt.RegionID]*Region{}, byName: map[string]*Region{}}
 	f.clock, f.seats = f.now, newSeats(runtime.GOMAXPROCS(0))
+	if system {
+		f.setClock()
+	}
 	var err error
 	if f.heap, err = offheap.New(offheap.Config{Nodes: c.MemoryNodes, ChunkBytes: c.MemoryChunk}); err != nil {
 		return nil, fmt.Errorf("fabric: memory: %w", err)
@@ -198,7 +203,20 @@ func backlogFor(budget int64) int64 {
 
 const backlogMax = 64 << 20
 
-func (f *Fabric) now() int64 { return f.cfg.Now().UnixMilli() }
+// now is the system's clock as it was set at the last tick, so that a write asks the system for one number and not for two. A clock that
+// is set anew, or a machine that slept, is noticed a second later.
+func (f *Fabric) now() int64 {
+	if b := f.base.Load(); b != nil {
+		return b.Add(time.Since(*b)).UnixMilli()
+	}
+	return f.cfg.Now().UnixMilli()
+}
+
+// setClock has now follow the system's clock.
+func (f *Fabric) setClock() {
+	t := time.Now()
+	f.base.Store(&t)
+}
 
 // Node names this node.
 func (f *Fabric) Node() crdt.NodeID { return f.cfg.Node }
@@ -373,6 +391,9 @@ func (f *Fabric) tick() {
 		case <-f.ctx.Done():
 			return
 		case <-t.C:
+		}
+		if f.base.Load() != nil {
+			f.setClock()
 		}
 		now := f.now()
 		for _, r := range f.all() {

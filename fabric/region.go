@@ -71,7 +71,7 @@ const (
 
 func newRegion(f *Fabric, name string) *Region {
 	system := strings.HasPrefix(name, reservedPrefix)
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Values: f.evicts.values(system), Packer: f.evicts.packer(system), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
+	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Volatile: f.cfg.Storage == nil, Values: f.evicts.values(system), Packer: f.evicts.packer(system), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
 	r := &Region{f: f, id: core.ID(), name: name, core: core, system: system}
 	r.mu.seats = f.seats
 	r.nextDue.Store(math.MaxInt64)
@@ -260,11 +260,11 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 			return c, false, err
 		}
 	}
-	before, seen := r.core.Stats().LocalWrites, r.calm()
+	before, seen := r.core.LocalWrites(), r.calm()
 	defer func() {
 		r.due()
 		r.notify(true)
-		if r.core.Stats().LocalWrites == before {
+		if r.core.LocalWrites() == before {
 			return
 		}
 		r.stir(seen)
@@ -279,7 +279,9 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 
 // due notes when the region wants its next tick. The caller holds mu.
 func (r *Region) due() {
-	r.ghosts.Store(int64(r.core.Ghosts() + r.core.Below()))
+	if n := int64(r.core.Ghosts() + r.core.Below()); r.ghosts.Load() != n {
+		r.ghosts.Store(n)
+	}
 	r.account()
 	at, ok := r.core.NextExpiry()
 	if r.core.OverBudget() {
@@ -310,14 +312,14 @@ func (r *Region) tick() {
 func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 	now := r.f.now()
 	r.mu.Lock()
-	before, written, seen := r.core.Version(), r.core.Stats().LocalWrites, r.calm()
+	before, written, seen := r.core.Version(), r.core.LocalWrites(), r.calm()
 	fn(now)
 	grew := r.core.Version() != before
 	if grew {
 		r.stir(seen)
 		r.news.note(now)
 	}
-	if r.core.Stats().LocalWrites != written {
+	if r.core.LocalWrites() != written {
 		r.f.roster.owe()
 	}
 	backlog, far := r.core.DirtyCells(), int64(r.core.DirtyBytes()) > r.f.backlog
