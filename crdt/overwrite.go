@@ -10,7 +10,7 @@ func (t *Tx) overwrite(e entry, val []byte) bool {
 	s := &r.store
 	b := e.b
 	hlc := r.clock.upcoming(t.now)
-	if t.stamp != 0 || t.pullOnly || r.flushes > 0 || r.cfg.Trace != nil || b[0]&recordWide != 0 || wideStamp(hlc) {
+	if t.stamp != 0 || t.pullOnly || r.flushes > 0 || r.general || b[0]&recordWide != 0 || wideStamp(hlc) {
 		return false
 	}
 	key, body := cut(b[2:])
@@ -28,6 +28,9 @@ func (t *Tx) overwrite(e entry, val []byte) bool {
 		return false
 	}
 
+	if r.cfg.Trace != nil {
+		r.cfg.Trace(Written{r.dot(dot), string(key), "", CellValue, TagReg, hlc, val})
+	}
 	place := pos{e.hash, s.value}
 	s.epoch++
 	r.clock.last = hlc

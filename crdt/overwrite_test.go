@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestOverwriteDoesWhatWriteDoes: two regions get the same writes, of which one is traced and therefore takes the general way. All that they
+// TestOverwriteDoesWhatWriteDoes: two regions get the same writes, of which one takes the general way. All that they
 // tell, keep and send is the same.
 func TestOverwriteDoesWhatWriteDoes(t *testing.T) {
 	t.Parallel()
@@ -16,8 +16,9 @@ func TestOverwriteDoesWhatWriteDoes(t *testing.T) {
 		cfg := Config{Name: "t", Self: testOrigin(1), Push: seed%3 > 0, Causal: seed%3 > 1, Track: seed%2 > 0, Volatile: seed%5 == 0}
 		cfg.Memory = &slabs{poison: true}
 		fast := NewRegion(cfg)
-		cfg.Memory, cfg.Trace = &slabs{poison: true}, func(Written) {}
+		cfg.Memory = &slabs{poison: true}
 		slow := NewRegion(cfg)
+		slow.general = true
 		other := newTestRegion(2)
 		pair := []*Region{fast, slow}
 		now := testNow
@@ -55,7 +56,7 @@ func alike(rng *rand.Rand, r, other *Region, what int, now int64) {
 	case 0:
 		scribble(rng, r, 3)
 	case 1:
-		if r.cfg.Trace == nil { // once for both
+		if !r.general { // once for both
 			scribble(rng, other, 3)
 		}
 		rc := r.NewReceiver()

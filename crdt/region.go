@@ -123,6 +123,7 @@ type Region struct {
 	version   uint64 // grows when the context or a piece grows
 	pruned    uint64 // grows when a floor rises
 	metaDirty bool
+	general   bool // tests: no write takes a short cut
 	loading   bool // a record of the durable image, which need not be written again
 	loadAway  bool // its values stay on disk
 

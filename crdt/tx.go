@@ -170,7 +170,8 @@ func (t *Tx) need(key string, k Kind) (entry, error) {
 }
 
 // Set makes key a register that holds val, whatever it was. Unless keepTTL, its expiry goes. What is too large
-// is left out, and Update returns ErrTooLarge.
+// is left out, and Update returns ErrTooLarge. val is kept until the next push: the caller must not change it, nor give what a View
+// of this region returned.
 func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 	if err := fits(key, "", val); err != nil {
 		t.err = cmp.Or(t.err, err)
