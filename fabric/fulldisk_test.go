@@ -21,8 +21,13 @@ func onDisk(t *testing.T, m *Mesh, id crdt.NodeID, d *storetest.Disk, c Config) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Storage = s
-	return nodeWith(t, m, id, c)
+	c.Name, c.Storage, c.Transport = string(id), s, m.Node(id)
+	f, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() }) // a crash may have taken the store
+	return f
 }
 
 var errFull = errors.New("the file system of /data/store has 1048576 bytes free, the store needs 33554432; make room and try again")

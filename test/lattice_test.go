@@ -108,7 +108,7 @@ var lattice = []layer{
 		dir:     "cmd",
 		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric"},
 		third:   []string{"*"},
-		testOwn: []string{"test/bubble"},
+		testOwn: []string{"persist/storetest", "test/bubble"},
 	},
 	{
 		dir: "test/bubble", // virtual time, for tests alone
