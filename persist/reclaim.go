@@ -26,6 +26,13 @@ func (s *Store) reclaimLoop() {
 		case <-ticks:
 			s.collect(false)
 		case <-s.hungry:
+			// Whoever fills the disk is done by then: to empty a memtable needs room for another, and Badger maps files, so that where
+			// the last block goes meanwhile the process dies.
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(hungerPause):
+			}
 			s.collect(true)
 		case <-s.calm.C:
 			s.rest()
@@ -64,6 +71,9 @@ func (s *Store) rest() {
 
 // hungerMin is the time between two collections that a full disk asks for: removes make room by them alone.
 const hungerMin = 10 * time.Second
+
+// hungerPause is how long it waits.
+const hungerPause = time.Second
 
 // kick asks for a collection now: it may make room.
 func (s *Store) kick() {

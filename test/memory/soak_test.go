@@ -60,7 +60,7 @@ func TestSoak(t *testing.T) {
 	}
 	s.keys = soakParts * s.budget << 20 / valueLen
 	s.versions = make([]atomic.Int32, s.keys)
-	s.node = harness.Start(t, harness.Options{Name: "small", Tier: "device", Args: []string{"--memory", fmt.Sprintf("%dMiB", s.budget), "--scrub-every", "0"}})
+	s.node = harness.Start(t, harness.Options{Name: "small", Tier: "device", Args: []string{"--memory", fmt.Sprintf("%dMiB", s.budget), "--eviction", "s3fifo", "--scrub-every", "0"}})
 	s.peer = harness.Start(t, harness.Options{Name: "large", Tier: "edge", Join: s.node.Ticket(), Args: []string{"--memory", "0", "--scrub-every", "0"}})
 	s.run(s.watch)
 	began := time.Now()

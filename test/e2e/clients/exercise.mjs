@@ -40,7 +40,7 @@ export async function exercise(driver, prefix) {
   out.type = await driver.call("TYPE", key("hash"));
   out.del = await driver.call("DEL", key("m1"), key("m2"), key("nothing"));
   out.select = await driver.otherRegion("regionof" + prefix, key("greeting"));
-  out.refused = await message(driver.call("LPUSH", key("list"), "x"));
+  out.refused = await message(driver.call("XADD", key("stream"), "*", "x", "y"));
   out.unknown = await message(driver.call("NONSENSE", "x"));
   out.wrongtype = await message(driver.call("SADD", key("hash"), "x"));
   return out;

@@ -48,7 +48,7 @@ type Config struct {
 	// the machine's memory. The Go runtime's limit follows from it.
 	Memory string `mapstructure:"memory"`
 	// Eviction is the order in which values leave memory for the disk when the budget runs short: s3fifo, lru, lfu, ttl, or none for never.
-	// Default: s3fifo.
+	// Default: auto, as the profile has it: s3fifo on a server, none on a device.
 	Eviction string `mapstructure:"eviction"`
 	// LimitRate is what pulls may move over the link to one peer, each way, a size a second such as 4MiB. Default: 0, no
 	// limit.

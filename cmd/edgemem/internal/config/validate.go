@@ -57,7 +57,7 @@ func (c *Config) Validate() error {
 			"a token: set http-token-file or "+EnvName("http-token"))),
 		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
 		field("memory", memoryErr),
-		field("eviction", oneOf(cmp.Or(c.Eviction, evict.Names()[0]), evict.Names())),
+		field("eviction", oneOf(cmp.Or(c.Eviction, profile.Auto), append([]string{profile.Auto}, evict.Names()...))),
 		field("device-lease", checkTime(c.DeviceLease, time.Minute)),
 		field("max-ghost-age", checkTime(c.MaxGhostAge, time.Minute)),
 		field("max-ghosts", countErr),

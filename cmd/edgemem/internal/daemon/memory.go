@@ -91,3 +91,11 @@ func (memory) nodes() []int {
 	}
 	return nodes
 }
+
+// eviction is the order in which values leave memory.
+func (d *Daemon) eviction() string {
+	if d.cfg.Eviction == "" || d.cfg.Eviction == profile.Auto {
+		return d.memory.profile.Eviction
+	}
+	return d.cfg.Eviction
+}

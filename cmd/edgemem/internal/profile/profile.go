@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/machine"
 	"github.com/edgemem/edgemem/persist"
+	"github.com/edgemem/edgemem/tiers/evict"
 )
 
 // Names of profiles, and what leaves the choice to the machine.
@@ -46,6 +47,7 @@ type Profile struct {
 	PeersHigh     int             `json:"-"` // and above which the least useful are closed
 	MaxBacklog    int             `json:"-"` // changed cells of a region that may wait for the disk
 	MaxStaged     int             `json:"-"` // bytes of a causal pull that are held back
+	Eviction      string          `json:"-"` // order in which values leave memory for the disk
 	GCPercent     int             `json:"-"` // GOGC
 	FreeAfter     time.Duration   `json:"-"` // from ready on, when what the start took is given back; 0: as the Go runtime does it
 }
@@ -78,14 +80,15 @@ func Choose(setting, tier string, limit machine.Limit, wordBits int) Profile {
 func device() Profile {
 	return Profile{
 		Name: Device, Store: persist.ProfileDevice, ChunkBytes: 64 << 10, PeersLow: 8, PeersHigh: 16, MaxBacklog: 1 << 14, MaxStaged: 8 << 20,
-		GCPercent: 50, FreeAfter: 5 * time.Second,
+		// Whoever takes more than its memory holds writes without end, and the store compacts in more than such a machine has.
+		Eviction: "none", GCPercent: 50, FreeAfter: 5 * time.Second,
 	}
 }
 
 func server() Profile {
 	return Profile{
 		Name: Server, Store: persist.ProfileServer, ChunkBytes: 256 << 10, PeersLow: 24, PeersHigh: 48, MaxBacklog: 40 << 10, MaxStaged: 64 << 20,
-		GCPercent: 100,
+		Eviction: evict.Names()[0], GCPercent: 100,
 	}
 }
 
@@ -115,6 +118,7 @@ func (p Profile) Rows() []Row {
 		{"store: compactors rest when idle", rests},
 		{"store: cells that wait for a commit", humanize.Comma(int64(p.MaxBacklog))},
 		{"pools: chunk", size(int64(p.ChunkBytes))},
+		{"memory: values leave it for the disk", p.Eviction},
 		{"mesh: connections", fmt.Sprintf("%d to %d", p.PeersLow, p.PeersHigh)},
 		{"mesh: held back of a causal pull", size(int64(p.MaxStaged))},
 		{"runtime: GOGC", strconv.Itoa(p.GCPercent)},
