@@ -118,6 +118,7 @@ func (c *client) serve() {
 	for !c.closing && c.setBusy(false) {
 		n, err := c.conn.Read(c.in[c.tail:])
 		c.setBusy(true)
+		c.takePushes() // they were sent before whatever is answered now
 		c.tail += n
 		c.srv.stats.bytesIn.Add(int64(n))
 		if n > 0 && !c.drain() {

@@ -14,8 +14,8 @@ func (m maker) niceScore() string { return m.pick("1", "2", "-3", "0.5", "0.25",
 // sortedKey is a key that mostly holds a sorted set.
 func (m maker) sortedKey() string { return m.pick("z:1", "z:1", "z:2", "z:2", "z:3", "a", "key:1") }
 
-// lexKey is a key of a sorted set whose members have one score: ranges of names mean something there alone.
-func (m maker) lexKey() string { return m.pick("z:lex", "z:lex", "z:lex", "z:none", "a") }
+// lexKey is a key of a sorted set whose members all have one score: of others Redis says that ranges of names are unspecified.
+func (m maker) lexKey() string { return m.pick("z:lex", "z:lex", "z:lex", "z:none", "int:1") }
 
 func (m maker) scoreBound() string {
 	return m.pick("-inf", "+inf", "inf", "0", "1", "(1", "2.5", "(2.5", "-3", "(-inf", "(inf", "", "(", " 1", "x", "(x", "1e3", "0.1")
