@@ -43,6 +43,7 @@ const (
 	sweepParts    = 4         // and beyond one in so many every entry is looked at to close them up
 	evictRounds   = 8         // of giving back, in one go
 	evictPatience = 2 * time.Second
+	evictTries    = 4 // of a write that is refused though values can leave
 	unpackEvery   = 8 // one in so many reads of packed values unpacks what it reads for good: what is read often, soon
 
 	unreadableMax = 64 // of a region that are remembered for the next scrub
@@ -354,7 +355,11 @@ func (r *Region) await() {
 	}
 	patience := time.NewTimer(evictPatience)
 	defer patience.Stop()
-	for r.usedUp() && !v.idle.Load() {
+	for r.usedUp() {
+		if v.idle.Load() && !r.unsavedChanges() {
+			return
+		}
+		v.idle.Store(false) // what was dirty in the last round is not after the next commit
 		v.mu.Lock()
 		turn := v.turn
 		v.mu.Unlock()
@@ -367,6 +372,19 @@ func (r *Region) await() {
 			return
 		}
 	}
+}
+
+// mayPass reports whether a write that was refused, before it did anything, may be taken now: there was room when it was let through,
+// and closing up free slots took it for a moment.
+func (r *Region) mayPass(err error) bool {
+	return (errors.Is(err, ErrMemoryFull) || errors.Is(err, ErrQuota)) && r.f.evicts.on() && !r.f.evicts.idle.Load()
+}
+
+// unsavedChanges reports whether cells of the region wait for the disk.
+func (r *Region) unsavedChanges() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.core.DirtyCells() > 0
 }
 
 // usedUp reports whether writers of the region have filled what they may.

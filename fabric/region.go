@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"sync"
@@ -224,11 +225,22 @@ func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 func (r *Region) Apply(fn func(tx *crdt.Tx) error) (Commit, error) { return r.apply(fn, false) }
 
 func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, error) {
-	if !shrinking && !r.system {
-		r.await()
-		r.slow()
+	var c Commit
+	var late bool
+	var err error
+	for range evictTries {
+		if !shrinking && !r.system {
+			r.await()
+			r.slow()
+		}
+		if c, late, err = r.write(fn, shrinking); !r.mayPass(err) {
+			break
+		}
 	}
-	c, late, err := r.write(fn, shrinking)
+	if errors.Is(err, ErrMemoryFull) || errors.Is(err, ErrQuota) {
+		r.f.budget.refused.Add(1)
+		r.refused.Add(1)
+	}
 	if c.c == nil && err != nil {
 		return c, err
 	}
@@ -255,8 +267,6 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 			return c, false, err
 		}
 		if err := r.short(); err != nil && !shrinking {
-			f.budget.refused.Add(1)
-			r.refused.Add(1)
 			return c, false, err
 		}
 	}
