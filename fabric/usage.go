@@ -46,7 +46,7 @@ type RestUsage struct {
 const (
 	// originsShown is how many origins of a region are told of.
 	originsShown = 8
-	// usageStep is how many cells are counted under one lock: about a millisecond, for which writers of the region wait.
+	// usageStep is how many cells are counted under one lock, for which writers of the region wait.
 	usageStep = 4096
 )
 

@@ -170,8 +170,8 @@ entry), how old the oldest is, and how many writes it had that this node lacks.
 
 Then its bytes: by purpose in memory, with the size classes that have most free slots;
 on disk, as the newest version of each record takes; and by the starts of nodes that wrote
-them. Counting takes about a second for each three million entries, and holds up writers
-for about a millisecond at a time.`,
+them. Counting looks at every entry, and holds up writers for some thousands of them at a
+time.`,
 		Example: `  edgemem region show default
   edgemem region show default -o json | jq -r .complete.up_to
   edgemem region show default -o json | jq '.usage.memory, .usage.disk_bytes'`,

@@ -16,7 +16,7 @@ func transactionCommands() []*command {
 			note:    "The queue is bounded in bytes; beyond that EXEC discards it.", is: flagAtOnce, run: multi},
 		{name: "exec", arity: 1, flags: "noscript loading stale skip_slowlog", group: "transactions", since: "1.2.0", cost: "by the commands in the queue",
 			summary: "Runs the queued commands as one.",
-			note:    "Atomic on this node, and one delta group: other nodes see all of its writes or none. It is no lock on the mesh: writes elsewhere are concurrent. A SELECT among the commands parts it in two.", is: flagAtOnce, run: execQueue},
+			note:    "Atomic on this node and on its disk; other nodes merge it key by key, so that a reader there may see a part of it for a moment. It is no lock on the mesh: writes elsewhere are concurrent. A SELECT among the commands parts it in two.", is: flagAtOnce, run: execQueue},
 		{name: "discard", arity: 1, flags: flags, group: "transactions", since: "2.0.0", cost: "O(N) for N commands",
 			summary: "Forgets the queued commands.", is: flagAtOnce, run: discard},
 		{name: "watch", arity: -2, flags: flags, keys: allKeys("RO"), group: "transactions", since: "2.2.0", cost: "O(N) for N keys and their members",
