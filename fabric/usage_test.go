@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/test/bubble"
@@ -28,6 +29,7 @@ func TestUsage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait() // what writes left for the disk and the peers has gone: two looks find the same
 		u, err := f.RegionUsage(t.Context(), "r")
 		if err != nil {
 			t.Fatal(err)
