@@ -10,6 +10,8 @@ DIST := dist
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/edgemem/edgemem/cmd/edgemem/internal/build.version=$(VERSION)
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+# The go.mod of binaries: deploy/modules says what it changes. It is made anew each time.
+MODFILE = $$(deploy/modules/modfile.sh $(1)/modules)
 
 # Packages under the race detector: those that share memory between goroutines.
 RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./test/bubble
@@ -33,7 +35,7 @@ help: ## list the targets
 .PHONY: build
 build: ## the daemon, static and stripped, into bin/edgemem
 	@mkdir -p $(BIN)
-	$(BUILD) -o $(BIN)/edgemem ./cmd/edgemem
+	modfile=$(call MODFILE,$(BIN)); $(BUILD) -modfile "$$modfile" -o $(BIN)/edgemem ./cmd/edgemem
 
 .PHONY: test
 test: ## every test of the module: what the README says and CI runs
@@ -86,11 +88,10 @@ demo: ## three daemons, a partition, and the proof that nothing was lost
 .PHONY: cross
 cross: ## static binaries of every supported machine, into dist/, none larger than CROSS_MAX bytes
 	@mkdir -p $(DIST)
-	@for target in $(CROSS); do \
+	@modfile=$(call MODFILE,$(DIST)); \
+	for target in $(CROSS); do \
 		out=$(DIST)/edgemem-$${target//\//-}; \
-		modfile=; \
-		if [ $$target = linux/riscv64 ]; then modfile="-modfile $$(deploy/riscv64/modfile.sh $(DIST)/riscv64)"; fi; \
-		GOOS=$${target%/*} GOARCH=$${target#*/} GOARM=7 $(BUILD) $$modfile -o $$out ./cmd/edgemem; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} GOARM=7 $(BUILD) -modfile "$$modfile" -o $$out ./cmd/edgemem; \
 		size=$$(stat -c %s $$out); \
 		printf '%-28s %s bytes\n' $$out $$size; \
 		if [ $$size -gt $(CROSS_MAX) ]; then echo "$$out is larger than $(CROSS_MAX) bytes: a device has no room for it"; exit 1; fi; \

@@ -16,7 +16,7 @@ var ErrPlatform = errors.New("persist: no store can be kept by this program on t
 const probeName = "PROBE"
 
 // checkMaps makes sure that a mapped file can change its size. On riscv64 the mremap of ristretto (v2.2.0 to v2.4.1) takes every change for a failure,
-// which a store would learn when its value log begins a new file, or at the start after a kill. deploy/riscv64 has what it takes.
+// which a store would learn when its value log begins a new file, or at the start after a kill. deploy/modules has what it takes.
 func checkMaps(dir string) error {
 	if runtime.GOARCH != "riscv64" {
 		return nil
