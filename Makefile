@@ -14,7 +14,11 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 MODFILE = $$(deploy/modules/modfile.sh $(1)/modules)
 
 # Packages under the race detector: those that share memory between goroutines.
-RACE_PKGS ?= ./crdt/... ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./test/bubble
+RACE_PKGS ?= ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./test/bubble
+# Their tests that have one goroutine and take minutes under it.
+RACE_SKIP ?= ^(TestRandomDamage|TestDamagedBackup|TestBadlyFilledBlocks|TestNumbersAreBadgersVersions|TestRepairDropsWhatIsTorn|TestInterruptedBatch)$$
+# The one test of crdt, which starts no goroutine, in which several read at once.
+RACE_CRDT ?= ^TestViewsReadAtOnce$$
 TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 10s
 FUZZ_PKGS ?= ./...
@@ -43,7 +47,8 @@ test: ## every test of the module: what the README says and CI runs
 
 .PHONY: race
 race: ## the packages that share memory, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) $(RACE_PKGS)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout $(TEST_TIMEOUT) -skip '$(RACE_SKIP)' $(RACE_PKGS)
+	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) -run '$(RACE_CRDT)' ./crdt
 
 .PHONY: poison
 poison: ## the pools with freed memory poisoned and leaks reported
