@@ -18,8 +18,8 @@ func versionCommand() *cobra.Command {
 	o := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		info := build.Get()
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), info)
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), info)
 		}
 		commit := info.Commit
 		if commit == "" {

@@ -169,8 +169,8 @@ func printBackup(cmd *cobra.Command, o *output, path string, rep persist.BackupR
 	if path == "-" {
 		w, where = cmd.ErrOrStderr(), "standard output"
 	}
-	if o.json() {
-		return printJSON(w, struct {
+	if o.structured() {
+		return o.print(w, struct {
 			File string `json:"file"`
 			persist.BackupReport
 		}{path, rep})

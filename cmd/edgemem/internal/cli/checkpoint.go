@@ -35,8 +35,8 @@ Of a stopped node the store is opened for it.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), did)
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), did)
 		}
 		return printCheckpoint(cmd.OutOrStdout(), did)
 	}

@@ -112,7 +112,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 		&cobra.Group{ID: groupDisk, Title: "Its disk:"},
 		&cobra.Group{ID: groupMore, Title: "More:"})
 	root.SetHelpCommandGroupID(groupMore)
-	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), peersCommand(), nodeCommand(), alarmsCommand(), scrubCommand(), offlineCommand(), onlineCommand())
+	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), topCommand(), peersCommand(), nodeCommand(), alarmsCommand(), scrubCommand(), offlineCommand(), onlineCommand())
 	addAll(root, groupDisk, doctorCommand(), backupCommand(), restoreCommand(), checkpointCommand(), rekeyCommand())
 	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
 	addAll(root, groupMore, demoCommand(), configCommand(), versionCommand(), completionCommand())

@@ -68,8 +68,8 @@ func showStatus(cmd *cobra.Command, part func(control.Status) any, text func(io.
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), part(s))
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), part(s))
 		}
 		return text(cmd.OutOrStdout(), s)
 	})

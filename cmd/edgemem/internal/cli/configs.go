@@ -33,8 +33,8 @@ processors; 'edgemem status' says which, and why. A flag is stronger than a prof
 	}
 	o := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), profile.Both())
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), profile.Both())
 		}
 		t := newTable(cmd.OutOrStdout())
 		t.row("SETTING", "DEVICE", "SERVER")
@@ -64,8 +64,8 @@ on standard error, and the exit code is 2.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			err = printJSON(cmd.OutOrStdout(), loaded.Values)
+		if o.structured() {
+			err = o.print(cmd.OutOrStdout(), loaded.Values)
 		} else {
 			err = printValues(cmd.OutOrStdout(), loaded.Values)
 		}

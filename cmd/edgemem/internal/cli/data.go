@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -57,8 +56,8 @@ An absent key exits with 4.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), e)
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), e)
 		}
 		return printEntry(cmd.OutOrStdout(), e)
 	})
@@ -148,8 +147,8 @@ the same time without having seen the removal stays. A key that is absent is no 
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), map[string]int{"deleted": n})
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), map[string]int{"deleted": n})
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), n)
 		return err
@@ -175,8 +174,8 @@ line or off, all count, each once. An absent key counts from 0.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), map[string]int64{"value": n})
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), map[string]int64{"value": n})
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), n)
 		return err
@@ -218,7 +217,7 @@ cannot keep up is told so and the watch ends, with exit code 1.`,
 			if err != nil {
 				return err
 			}
-			if err := printEvent(cmd.OutOrStdout(), ev, o.json()); err != nil {
+			if err := printEvent(cmd.OutOrStdout(), ev, o); err != nil {
 				return err
 			}
 		}
@@ -227,11 +226,9 @@ cannot keep up is told so and the watch ends, with exit code 1.`,
 	return cmd
 }
 
-func printEvent(w io.Writer, ev control.Event, asJSON bool) error {
-	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(ev)
+func printEvent(w io.Writer, ev control.Event, o *output) error {
+	if o.structured() {
+		return o.line(w, ev)
 	}
 	where := "remote"
 	if ev.Local {

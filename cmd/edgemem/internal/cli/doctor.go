@@ -94,8 +94,8 @@ func examine(ctx context.Context, c config.Config) (*doctor.Report, error) {
 
 func printDoctor(w io.Writer, o *output, rep *doctor.Report) error {
 	var err error
-	if o.json() {
-		err = printJSON(w, rep)
+	if o.structured() {
+		err = o.print(w, rep)
 	} else {
 		err = printDoctorText(w, rep)
 	}
@@ -257,7 +257,7 @@ func (r repairing) run(ctx context.Context, cmd *cobra.Command, c config.Config,
 		return explainStore(c.DataDir, err)
 	}
 	out := cmd.OutOrStdout()
-	if o.json() {
+	if o.structured() {
 		out = cmd.ErrOrStderr()
 	}
 	plan.Print(out, r.keepTorn)
@@ -270,8 +270,8 @@ func (r repairing) run(ctx context.Context, cmd *cobra.Command, c config.Config,
 	if err != nil {
 		return explainStore(c.DataDir, err)
 	}
-	if o.json() {
-		return printJSON(cmd.OutOrStdout(), struct {
+	if o.structured() {
+		return o.print(cmd.OutOrStdout(), struct {
 			Plan doctor.Plan          `json:"plan"`
 			Did  datadir.RepairReport `json:"did"`
 		}{plan, rep})

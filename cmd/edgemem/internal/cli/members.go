@@ -129,8 +129,8 @@ retirement back.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), map[string]any{"id": id, "retired": !how.Undo})
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), map[string]any{"id": id, "retired": !how.Undo})
 		}
 		word := "is retired; its certificate holds until it expires"
 		if how.Undo {

@@ -41,8 +41,8 @@ founded the fabric holds its authority and can invite.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), inv)
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), inv)
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), inv.Ticket)
 		return err
@@ -80,8 +80,8 @@ func meshCommand(offline bool, cmd *cobra.Command) *cobra.Command {
 		if err := c.SetOffline(ctx, offline); err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), map[string]bool{"offline": offline})
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), map[string]bool{"offline": offline})
 		}
 		word := "on line"
 		if offline {

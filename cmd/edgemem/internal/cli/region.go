@@ -94,8 +94,8 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), r)
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), r)
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s, %s consistency, %s\n", r.Name, r.Ack, r.Consistency, termsOf(r))
 		return err
@@ -189,8 +189,8 @@ time.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), struct {
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), struct {
 				control.Region
 				Usage control.RegionUsage `json:"usage"`
 			}{r, u})

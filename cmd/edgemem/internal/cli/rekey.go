@@ -45,8 +45,8 @@ Backups that were made before need the old key.`,
 		if err := persist.Rekey(datadir.StorePath(c.DataDir), old, next); err != nil {
 			return explainStore(c.DataDir, err)
 		}
-		if o.json() {
-			return printJSON(cmd.OutOrStdout(), map[string]any{"data_dir": c.DataDir, "rekeyed": true})
+		if o.structured() {
+			return o.print(cmd.OutOrStdout(), map[string]any{"data_dir": c.DataDir, "rekeyed": true})
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s opens with %s from now on\n", c.DataDir, *newFile)
 		return err

@@ -120,8 +120,8 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, path string, o datadir
 
 func printRestore(w io.Writer, o *output, rep datadir.Report) error {
 	print := printRestoreText
-	if o.json() {
-		print = func(w io.Writer, rep datadir.Report) error { return printJSON(w, rep) }
+	if o.structured() {
+		print = func(w io.Writer, rep datadir.Report) error { return o.print(w, rep) }
 	}
 	if err := print(w, rep); err != nil {
 		return err

@@ -43,8 +43,8 @@ Exits with 1 if something was found or a node could not be compared with.`,
 		if err != nil {
 			return err
 		}
-		if o.json() {
-			err = printJSON(cmd.OutOrStdout(), rep)
+		if o.structured() {
+			err = o.print(cmd.OutOrStdout(), rep)
 		} else {
 			err = printScrub(cmd.OutOrStdout(), rep)
 		}
