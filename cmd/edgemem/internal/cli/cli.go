@@ -115,7 +115,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), topCommand(), peersCommand(), nodeCommand(), alarmsCommand(), scrubCommand(), offlineCommand(), onlineCommand())
 	addAll(root, groupDisk, doctorCommand(), backupCommand(), restoreCommand(), checkpointCommand(), rekeyCommand())
 	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
-	addAll(root, groupMore, demoCommand(), configCommand(), versionCommand(), completionCommand())
+	addAll(root, groupMore, demoCommand(), benchCommand(), configCommand(), versionCommand(), completionCommand())
 	return named(root)
 }
 

@@ -103,6 +103,9 @@ func AddClientFlags(fs *pflag.FlagSet) { addTexts(fs, "data-dir") }
 // AddStoreFlags declares what a command needs to open the store of a daemon that is stopped.
 func AddStoreFlags(fs *pflag.FlagSet) { addTexts(fs, "data-dir", "key-file") }
 
+// AddPasswordFlags declares what a command needs that speaks to the daemon as a Redis client.
+func AddPasswordFlags(fs *pflag.FlagSet) { addTexts(fs, "resp-password-file") }
+
 func addTexts(fs *pflag.FlagSet, keys ...string) {
 	for _, s := range settings() {
 		if slices.Contains(keys, s.key) {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -36,10 +37,14 @@ type Conn struct {
 	w   *bufio.Writer
 }
 
-// Dial connects to host:port.
+// Dial connects to host:port or unix:PATH.
 func Dial(ctx context.Context, addr string) (*Conn, error) {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", addr)
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("respclient: %w", err)
 	}
