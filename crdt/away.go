@@ -174,9 +174,10 @@ func (r *Region) forgetAway(s *sibling) {
 	}
 }
 
-// leaves reports whether a sibling's value may leave memory. Scores never do: an order asks for them at each change.
+// leaves reports whether a sibling's value may leave memory. Scores never do: an order asks for them at each change. Nor do the lengths
+// of blocks.
 func (r *Region) leaves(c *cell, s *sibling) bool {
-	return s.tag == TagReg && c.kind != CellScore && s.takes() >= r.cfg.MinAway
+	return s.tag == TagReg && c.kind != CellScore && c.kind != CellBlock && s.takes() >= r.cfg.MinAway
 }
 
 // takes is how many bytes a sibling's value takes in memory.

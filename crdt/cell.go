@@ -6,15 +6,17 @@ type CellKind uint8
 
 // The cell kinds. Numbers are on the wire and on disk; kinds from newer versions are kept and relayed.
 const (
-	CellValue  CellKind = 1 // the entry's scalar: register siblings and counter contributions
-	CellMember CellKind = 2 // one set member, named by Sub
-	CellField  CellKind = 3 // one map field, named by Sub: register siblings and counter contributions
-	CellExpiry CellKind = 4 // when the entry expires
-	CellDrop   CellKind = 5 // ghosts of whole-entry removals
-	CellFlush  CellKind = 6 // ghosts of whole-region removals, in an entry of their own without a key
-	CellScore  CellKind = 7 // one member of a sorted set, named by Sub: registers of its score and counter contributions
-	CellFlag   CellKind = 8 // the entry's flag
-	CellItem   CellKind = 9 // one element of a list, Sub is its position
+	CellValue  CellKind = 1  // the entry's scalar: register siblings and counter contributions
+	CellMember CellKind = 2  // one set member, named by Sub
+	CellField  CellKind = 3  // one map field, named by Sub: register siblings and counter contributions
+	CellExpiry CellKind = 4  // when the entry expires
+	CellDrop   CellKind = 5  // ghosts of whole-entry removals
+	CellFlush  CellKind = 6  // ghosts of whole-region removals, in an entry of their own without a key
+	CellScore  CellKind = 7  // one member of a sorted set, named by Sub: registers of its score and counter contributions
+	CellFlag   CellKind = 8  // the entry's flag
+	CellItem   CellKind = 9  // one element of a list, Sub is its position
+	CellBlock  CellKind = 12 // a block's length
+	CellPage   CellKind = 13 // one page of a block, Sub is its number
 )
 
 // Tag says what one sibling in a cell is.
@@ -126,7 +128,7 @@ func shows(kind CellKind, tag Tag) bool {
 	switch kind {
 	case CellValue, CellField, CellScore:
 		return tag == TagReg || tag == TagCount
-	case CellItem:
+	case CellItem, CellBlock:
 		return tag == TagReg
 	case CellFlag:
 		return tag == TagFlag
@@ -198,6 +200,7 @@ const (
 	KindSorted Kind = 4
 	KindList   Kind = 5
 	KindFlag   Kind = 6
+	KindBlock  Kind = 9
 )
 
 // String gives Redis's names.
@@ -215,6 +218,8 @@ func (k Kind) String() string {
 		return "list"
 	case KindFlag:
 		return "flag"
+	case KindBlock:
+		return "block"
 	}
 	return "none"
 }

@@ -72,7 +72,7 @@
 // Register siblings show the latest stamp (HLC, then dot). A counter is the sum of its origins' contributions
 // beside at most one register that shows (counter.go). A set member is present while one add of it lives, so adds win
 // over concurrent removes. A map field is a register or a counter. Of concurrent expiries the latest instant
-// wins, and PERSIST beats all (expiry.go). Several kinds written concurrently under one key are all kept; one shows
+// wins, and PERSIST beats all (expiry.go). A block is pages of 4 KiB that merge one by one (block.go). Several kinds written concurrently under one key are all kept; one shows
 // (Kind), and a later write settles it. Cells and tags of newer versions are kept and relayed.
 //
 // # Cost
@@ -94,7 +94,7 @@
 //
 // # Limits
 //
-// A key, member or field has at most MaxKeyBytes, a value MaxValueBytes, a sum 400 digits of which 17 after the point.
+// A key, member or field has at most MaxKeyBytes, a value MaxValueBytes, what is larger is a block of up to MaxBlockBytes; a sum 400 digits of which 17 after the point.
 // Callers refuse more. A region takes MaxOrigins origins. Contributions to a counter are not folded: each start of a node that
 // added to it is a sibling of its own, and so are resets of contributions whose start has ended. One Tx is one run of dots and durable as one, but its pushed writes apply
 // cell by cell: a peer may show some of them first. What a member of the fabric claims is believed: a forged

@@ -72,7 +72,7 @@ func (e entry) kind() Kind {
 }
 
 // shownKinds are those of cells that show something, in the order in which entries show them.
-var shownKinds = [...]CellKind{CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
+var shownKinds = [...]CellKind{CellBlock, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
 
 // kindOf is the kind of an entry of which a cell of this kind shows.
 func kindOf(k CellKind) Kind {
@@ -89,6 +89,8 @@ func kindOf(k CellKind) Kind {
 		return KindList
 	case CellFlag:
 		return KindFlag
+	case CellBlock:
+		return KindBlock
 	}
 	return KindNone
 }

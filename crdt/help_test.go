@@ -2,6 +2,7 @@ package crdt
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -127,3 +128,6 @@ func copyOf(t testing.TB, r *Region, self int) *Region {
 	}
 	return c
 }
+
+// sortedKeysOf lists the keys of a map.
+func sortedKeysOf[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -490,6 +490,8 @@ func countPlace(kind CellKind) (at int, bit byte) {
 		return headCount + 12, 0
 	case CellFlag:
 		return headFew, 2
+	case CellBlock:
+		return headFew, 4
 	}
 	return headFew, 1
 }

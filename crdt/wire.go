@@ -125,7 +125,11 @@ func (d *decoder) checkCell(kind CellKind, key, sub string) {
 		if _, ok := levelsOf([]byte(sub)); !ok {
 			d.fail("an element of a list at %.64q, which is no position", sub)
 		}
-	case CellValue, CellExpiry, CellDrop, CellFlag:
+	case CellPage:
+		if _, ok := pageOf([]byte(sub)); !ok {
+			d.fail("a page of a block at %.64q, which is no number", sub)
+		}
+	case CellValue, CellExpiry, CellDrop, CellFlag, CellBlock:
 		if sub != "" {
 			d.fail("a cell of kind %d with a name", kind)
 		}

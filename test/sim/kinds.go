@@ -128,7 +128,9 @@ func typed(seed uint64) schedule {
 		{opListInsert, opListInsert, opListInsert, opListSet, opListRemove, opDel},
 		{opListInsert, opListInsert, opListSet, opListRemove, opDel, opExpire, opFlush, opSet, opSortedIncr, opFlagSet},
 		{opFlagSet, opFlagSet, opFlagSet, opDel, opFlush, opExpire, opPersist, opSetAdd},
-	}[rng.IntN(6)]
+		{opBlockAlloc, opBlockWrite, opBlockWrite, opBlockWrite, opBlockWrite, opDel},
+		{opBlockAlloc, opBlockWrite, opBlockWrite, opBlockWrite, opDel, opFlush, opExpire, opPersist, opSet, opFlagSet},
+	}[rng.IntN(8)]
 	return s
 }
 

@@ -39,10 +39,12 @@ const (
 	opListSet
 	opListRemove
 	opFlagSet
+	opBlockAlloc
+	opBlockWrite
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -115,6 +117,11 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 			rule = crdt.FlagDisableWins
 		}
 		return "", tx.FlagSet(o.key, o.val == "true", rule)
+	case opBlockAlloc:
+		n, err := tx.BlockAlloc(o.key, o.at)
+		return fmt.Sprint(n), err
+	case opBlockWrite:
+		return "", tx.BlockWrite(o.key, o.at, []byte(o.val))
 	case opSortedSet:
 		return text(tx.SortedSet(o.key, o.sub, o.float()))
 	case opSortedIncr:
@@ -230,12 +237,16 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		kind = crdt.KindList
 	case opFlagSet:
 		kind = crdt.KindFlag
+	case opBlockAlloc, opBlockWrite:
+		kind = crdt.KindBlock
 	}
 	if was.kind != crdt.KindNone && was.kind != kind {
 		return was, "", crdt.ErrWrongType
 	}
 	is.kind = kind
 	switch kind {
+	case crdt.KindBlock:
+		return o.wantsOfBlock(was, is)
 	case crdt.KindList:
 		return o.wantsOfList(was, is)
 	case crdt.KindFlag:

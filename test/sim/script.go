@@ -146,6 +146,11 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.val, o.at = fmt.Sprintf("e%x", rng.Uint32N(1<<16)), int64(rng.IntN(60))
 	case opFlagSet:
 		o.val, o.at = fmt.Sprint(rng.IntN(2) == 0), int64(rng.IntN(4))
+	case opBlockAlloc:
+		o.at = []int64{0, 1, crdt.PageBytes, crdt.PageBytes + 1, 2 * crdt.PageBytes}[rng.IntN(5)]
+	case opBlockWrite:
+		o.val = []string{"x", "\x00\x00", fmt.Sprintf("b%x", rng.Uint32N(1<<16)), strings.Repeat("w", crdt.PageBytes)}[rng.IntN(4)]
+		o.at = max(0, []int64{0, crdt.PageBytes, 2 * crdt.PageBytes}[rng.IntN(3)]+int64(rng.IntN(12)-6))
 	case opSortedSet, opSortedIncr: // sums of them are exact, in whatever order
 		o.val = []string{"0.5", "-0.25", "3", "100", "-7", "0", "1048576.125"}[rng.IntN(7)]
 	case opExpire:

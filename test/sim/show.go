@@ -51,6 +51,11 @@ func actual(v *crdt.View, key string) shown {
 		var items []string
 		_ = v.ListEach(key, 0, false, func(b []byte) bool { items = append(items, string(b)); return true })
 		s.str = listText(items)
+	case crdt.KindBlock:
+		n, _, _ := v.BlockLen(key)
+		buf := make([]byte, n)
+		_, _ = v.BlockRead(key, 0, buf)
+		s.str = blockText(buf)
 	case crdt.KindFlag:
 		on, _, _, _ := v.Flag(key)
 		s.str = fmt.Sprint(on)
@@ -80,6 +85,9 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 	}
 	out := map[string]shown{}
 	for id, ws := range cells {
+		if id.kind == crdt.CellPage { // shows nothing by itself
+			continue
+		}
 		kind, val, ok := o.cellShows(x, id, ws)
 		s := out[id.key]
 		if !ok || kind < s.kind {
@@ -88,7 +96,7 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 		if kind > s.kind {
 			s = shown{kind: kind}
 		}
-		if kind == crdt.KindString || kind == crdt.KindFlag {
+		if kind == crdt.KindString || kind == crdt.KindFlag || kind == crdt.KindBlock {
 			s.str = val
 		} else {
 			if s.subs == nil {
@@ -99,6 +107,10 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 		out[id.key] = s
 	}
 	for key, s := range out {
+		if s.kind == crdt.KindBlock {
+			s.str = blockOf(s.str, key, cells)
+			out[key] = s
+		}
 		if s.kind == crdt.KindList { // positions are ordered as their bytes
 			var items []string
 			for _, p := range slices.Sorted(maps.Keys(s.subs)) {
@@ -127,6 +139,8 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		kind = crdt.KindMap
 	case crdt.CellItem:
 		kind = crdt.KindList
+	case crdt.CellBlock:
+		return blockShows(ws)
 	case crdt.CellFlag:
 		return flagShows(ws)
 	case crdt.CellScore:
