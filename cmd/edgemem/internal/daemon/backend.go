@@ -121,6 +121,10 @@ func read(v *crdt.View, e *control.Entry) error {
 		return err
 	case crdt.KindList:
 		return v.ListEach(e.Key, 0, false, func(val []byte) bool { e.Members = append(e.Members, string(val)); return true })
+	case crdt.KindBlock:
+		info, _, err := v.BlockInfo(e.Key)
+		e.Fields = map[string]string{"length": strconv.FormatInt(info.Length, 10), "pages": strconv.Itoa(info.Pages), "bytes": strconv.FormatInt(info.Bytes, 10)}
+		return err
 	case crdt.KindFlag:
 		on, _, _, err := v.Flag(e.Key)
 		text := strconv.FormatBool(on)

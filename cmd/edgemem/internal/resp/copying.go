@@ -142,6 +142,8 @@ func (c *client) copierOf(tx *crdt.Tx, from string) (put func(to string), ok boo
 				_ = tx.ListInsert(to, i, val)
 			}
 		}, true
+	case crdt.KindBlock:
+		return c.blockCopier(tx, from)
 	case crdt.KindFlag:
 		on, rule, _, _ := tx.Flag(from)
 		return func(to string) { _ = tx.FlagSet(to, on, rule) }, true

@@ -17,7 +17,7 @@ func objectCommands() []*command {
 		{name: "object", arity: -2,
 			group: "generic", since: "2.2.3", cost: "by subcommand", summary: "Commands about how a value is kept.", subs: []*command{
 				sub("encoding", "Tells a name for how a value is kept.",
-					"Redis's names: int, embstr and raw by what a string looks like, hashtable for sets and maps of any size, skiplist for sorted sets, quicklist for lists.",
+					"Redis's names: int, embstr and raw by what a string looks like, hashtable for sets and maps of any size, skiplist for sorted sets, quicklist for lists. Blocks are kept as pages.",
 					func(c *client, v *crdt.View, key string) { c.bulkString(encodingOf(v, key)) }),
 				sub("refcount", "Tells how many references a value has: one.", "",
 					func(c *client, _ *crdt.View, _ string) { c.int(1) }),
@@ -51,6 +51,8 @@ func encodingOf(v *crdt.View, key string) string {
 		return "skiplist"
 	case crdt.KindList:
 		return "quicklist"
+	case crdt.KindBlock:
+		return "pages"
 	}
 	val, ok, err := v.Get(key)
 	if err != nil || !ok {

@@ -101,7 +101,7 @@ func newTable() *table {
 	for _, group := range [][]*command{
 		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
-		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), listCommands(), flagCommands(),
+		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), listCommands(), flagCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(),
 	} {
 		for _, cmd := range group {
