@@ -52,11 +52,18 @@
 // Ghosts go when all members have seen them (stability.go), and a node's ended starts collapse (lines.go). A scrub compares replicas that have seen the same, and
 // mends those that hold something else (scrub.go).
 //
+// # Sessions and followers
+//
+// A session that gives the Token of its last call to its next one reads its own writes and nothing older than it read before, at
+// whatever member: Region.At waits, or says with ErrStale how much is missing (token.go). Release and WaitFor wait until members have
+// what was written, Acquire brings what they have. Follow tells the state of a prefix, then its changes, and goes on at a Cursor after a
+// break, a restart, or at another member (follow.go, cursor.go).
+//
 // # Invariants
 //
 //   - A write that was acknowledged as disk, on a node with a Storage, survives kill -9 and power loss, and its dot is never issued again.
 //   - Replicas that have exchanged what they have seen show the same, and have equal digests.
-//   - No call waits for a peer.
+//   - No call waits for a peer, but those that are about waiting: At, WaitFor, Acquire and Release, until their context ends.
 //   - Entries, causal context and floors become durable together or not at all.
 //
 // # Cost

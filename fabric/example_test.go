@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -51,4 +52,103 @@ func must[T any](v T, err error) T {
 		log.Fatal(err)
 	}
 	return v
+}
+
+// A follower is told the state, then what changes. It keeps the cursor of the last event, and goes on there after a break.
+func ExampleFollow() {
+	ctx := context.Background()
+	f, r := alone(ctx)
+	defer f.Close()
+	read := func(v *crdt.View, key string) (string, int) {
+		val, ok, _ := v.Get(key)
+		if !ok {
+			return "gone", 0
+		}
+		return string(val), len(val)
+	}
+	var cursor fabric.Cursor
+	follow := func() {
+		for e, err := range fabric.Follow(ctx, r, fabric.FollowConfig{Prefix: "door:", From: cursor}, read) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Println(strings.TrimSpace(fmt.Sprint(e.Kind, " ", e.Key, " ", e.Value)))
+			if cursor = e.Cursor; e.Kind == fabric.EventCaught {
+				return
+			}
+		}
+	}
+	door := fabric.RegisterOf[string](r, "door:1")
+	if err := door.Set(ctx, "open"); err != nil {
+		log.Fatal(err)
+	}
+	follow()
+	if err := door.Set(ctx, "shut"); err != nil {
+		log.Fatal(err)
+	}
+	follow()
+	// Output:
+	// entry door:1 open
+	// caught-up
+	// entry door:1 shut
+	// caught-up
+}
+
+// A token says what a session has seen. It may travel as text, to another node too.
+func ExampleRegion_At() {
+	ctx := context.Background()
+	f, r := alone(ctx)
+	defer f.Close()
+	must(fabric.CounterOf(r, "visits").Add(ctx, 1))
+	text := r.Token().String()
+
+	token := must(fabric.ParseToken(text))
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := r.At(ctx, token); err != nil { // a *fabric.StaleError says what is missing
+		log.Fatal(err)
+	}
+	fmt.Println(fabric.CounterOf(r, "visits").Value())
+	// Output: 1 <nil>
+}
+
+// Release waits until others have what was written here; Acquire brings what they have.
+func ExampleRegion_Release() {
+	ctx := context.Background()
+	f, r := alone(ctx)
+	defer f.Close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	must(fabric.CounterOf(r, "orders").Add(ctx, 1))
+	_, err := r.Release(ctx, 1)
+	fmt.Println(err)
+	// Output: fabric: stale: region "shop": 0 of 1 members are known to have it
+}
+
+// Keys gives keys in byte order, a page at a time.
+func ExampleRegion_Keys() {
+	ctx := context.Background()
+	f, r := alone(ctx)
+	defer f.Close()
+	for _, city := range []string{"Oslo", "Bergen", "Narvik"} {
+		must(fabric.CounterOf(r, "sold:"+city).Add(ctx, 1))
+	}
+	for after, more := "", true; more; {
+		var page []fabric.KeyInfo
+		page, more, _ = r.Keys("sold:", after, 2)
+		for _, k := range page {
+			fmt.Println(k.Key)
+			after = k.Key
+		}
+	}
+	// Output:
+	// sold:Bergen
+	// sold:Narvik
+	// sold:Oslo
+}
+
+// alone opens a node that is on its own, in memory.
+func alone(ctx context.Context) (*fabric.Fabric, *fabric.Region) {
+	f := must(fabric.Open(ctx, fabric.Config{Name: "kiosk"}))
+	return f, must(f.Region("shop"))
 }

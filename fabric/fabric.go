@@ -48,6 +48,9 @@ type Fabric struct {
 	wg     sync.WaitGroup // every goroutine of the fabric
 	closed atomic.Bool
 
+	waiting atomic.Int32 // calls that wait for a token or for members
+	urged   atomic.Int64 // when they last had the members asked, Unix ns by the machine's clock
+
 	metMu sync.Mutex
 	met   map[crdt.NodeID]acquaintance // by the Transport's memory, as of metAt
 	metAt time.Time

@@ -28,6 +28,7 @@ type Region struct {
 	policy   evict.Policy // of its values; nil: memory is not short
 	watchers []*watcher
 	sweeping bool // what changes does so because it expired
+	changes  signal
 
 	ack      atomic.Int32
 	causal   atomic.Bool // as core knows it

@@ -100,6 +100,7 @@ func (r *Region) dropWatcher(w *watcher) {
 func (r *Region) closeWatchers() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.changes.raise()
 	for _, w := range r.watchers {
 		close(w.events)
 	}
@@ -110,6 +111,7 @@ func (r *Region) closeWatchers() {
 // notify queues what changed. The caller holds mu, so that events are in the order of the changes; nobody's
 // code runs here.
 func (r *Region) notify(local bool) {
+	r.changes.raise()
 	if len(r.watchers) == 0 {
 		return
 	}
