@@ -102,7 +102,7 @@ func newTable() *table {
 		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
 		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), listCommands(), flagCommands(), blockCommands(),
-		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(),
+		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
 	} {
 		for _, cmd := range group {
 			t.list(cmd)
