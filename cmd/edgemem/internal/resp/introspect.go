@@ -122,6 +122,9 @@ func (c *client) describeWay(k keySpec) {
 		c.bulkString("find_keys")
 		c.spec("unknown", nil, nil)
 		return
+	case k.word != "":
+		c.describeWord(k)
+		return
 	case k.count != 0:
 		c.spec("index", map[string]int{"index": k.count}, []string{"index"})
 		c.bulkString("find_keys")
@@ -135,6 +138,21 @@ func (c *client) describeWay(k keySpec) {
 	}
 	c.bulkString("find_keys")
 	c.spec("range", map[string]int{"lastkey": last, "keystep": k.step, "limit": 0}, []string{"lastkey", "keystep", "limit"})
+}
+
+// describeWord is describeWay of a key behind an option.
+func (c *client) describeWord(k keySpec) {
+	c.mapOf(2)
+	c.bulkString("type")
+	c.bulkString("keyword")
+	c.bulkString("spec")
+	c.mapOf(2)
+	c.bulkString("keyword")
+	c.bulkString(k.word)
+	c.bulkString("startfrom")
+	c.int(int64(k.from))
+	c.bulkString("find_keys")
+	c.spec("range", map[string]int{"lastkey": 0, "keystep": 1, "limit": 0}, []string{"lastkey", "keystep", "limit"})
 }
 
 func (c *client) spec(kind string, values map[string]int, order []string) {

@@ -26,7 +26,7 @@ func (k expiryKind) relative() bool  { return k == expiryEX || k == expiryPX }
 var expiryWords = map[string]expiryKind{"ex": expiryEX, "px": expiryPX, "exat": expiryEXAT, "pxat": expiryPXAT}
 
 // optionBytesMax is the length of the longest option word.
-const optionBytesMax = 8
+const optionBytesMax = 16
 
 // lowerWord is an option in lower case, or "" when it is longer than any.
 func lowerWord(b []byte) string {

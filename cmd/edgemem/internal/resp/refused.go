@@ -19,7 +19,6 @@ var refusals = []struct{ reason, names string }{
 	{"blocking pops of lists" + notYet, "blmove blmpop blpop brpop brpoplpush"},
 	{"blocking pops of sorted sets" + notYet, "bzmpop bzpopmax bzpopmin"},
 	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
-	{"geographic indexes" + notYet, "geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore"},
 	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
 	{noReplica, "psync replconf replicaof slaveof sync failover role"},

@@ -256,6 +256,6 @@ func (c *client) combineSortedStore(tx *crdt.Tx, op sortedOp) {
 		return
 	}
 	if all, ok := c.result(&tx.View, q); ok {
-		c.storeMembers(tx, all)
+		c.storeMembers(tx, string(c.args[1]), all)
 	}
 }

@@ -274,12 +274,11 @@ func zrangeStore(c *client, tx *crdt.Tx) {
 		return
 	}
 	first, count := q.found(&tx.View, n)
-	c.storeMembers(tx, membersFrom(&tx.View, q.key, first, count, q.back))
+	c.storeMembers(tx, string(c.args[1]), membersFrom(&tx.View, q.key, first, count, q.back))
 }
 
-// storeMembers makes the first argument a sorted set of members, and answers how many.
-func (c *client) storeMembers(tx *crdt.Tx, members []member) {
-	dest := string(c.args[1])
+// storeMembers makes a key a sorted set of members, and answers how many.
+func (c *client) storeMembers(tx *crdt.Tx, dest string, members []member) {
 	tx.Del(dest)
 	for _, m := range members {
 		if m.score == 0 {

@@ -44,6 +44,8 @@ type keySpec struct {
 	count int                       // the argument that says how many keys follow it; 0: none does
 	parts []keySpec                 // where the keys are used in several ways; first to last is then their span
 	find  func(line [][]byte) []int // of a command whose keys hide among its options; COMMAND says "unknown" of those
+	word  string                    // the option, in capitals, that a key stands behind,
+	from  int                       // and the first argument that can be it
 }
 
 // oneKey is a key as first argument.
@@ -74,6 +76,11 @@ func countedKeys(at int, access string) keySpec { return keySpec{count: at, acce
 // none says that no argument is a key.
 func (k *keySpec) none() bool { return k.first == 0 && k.count == 0 }
 
+// keyBehind is the key that stands behind an option.
+func keyBehind(word string, from int, access string) keySpec {
+	return keySpec{word: word, from: from, access: access}
+}
+
 // flagSet holds the flags that the dispatcher asks for.
 type flagSet uint8
 
@@ -101,7 +108,7 @@ func newTable() *table {
 	for _, group := range [][]*command{
 		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
-		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), listCommands(), flagCommands(), blockCommands(),
+		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), listCommands(), flagCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
 	} {
 		for _, cmd := range group {
@@ -201,6 +208,13 @@ func (k *keySpec) within(line [][]byte) (at []int) {
 	switch {
 	case k.find != nil:
 		return k.find(line)
+	case k.word != "":
+		for i := k.from; i+1 < len(line); i++ {
+			if strings.EqualFold(view(line[i]), k.word) {
+				return []int{i + 1}
+			}
+		}
+		return nil
 	case k.count != 0:
 		if k.count >= len(line) {
 			return nil
