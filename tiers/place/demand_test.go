@@ -3,6 +3,7 @@ package place
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,12 +87,20 @@ func TestMobilityLearnsACommute(t *testing.T) {
 	m, p := NewMobility(), New(Config{})
 	edges := []crdt.NodeID{"edge1", "edge2"}
 	p.Step(o, start)
-	for day := range 20 {
+	stay := Use{Reads: 1, ReadBytes: 10 * mib}
+	at := start
+	for range 20 {
 		for _, e := range edges {
-			m.Moved("car", e)
-			for _, d := range m.Warm(o, "car", 10) {
+			for _, d := range m.Moved("car", e, at) {
+				p.Settle("r", d.Node, d.Kind == Promote)
+			}
+			if early := m.Warm(o, "car", stay, at.Add(time.Hour)); early != nil && at != start {
+				t.Fatalf("warms in the first of ten hours: %v", early)
+			}
+			at = at.Add(10 * time.Hour)
+			for _, d := range m.Warm(o, "car", stay, at) {
 				if d.Node == e {
-					t.Fatalf("day %d: warms where the device is: %v", day, d)
+					t.Fatalf("warms where the device is: %v", d)
 				}
 				p.Expect("r", d.Node)
 			}
@@ -100,14 +109,19 @@ func TestMobilityLearnsACommute(t *testing.T) {
 	if right, wrong, _ := m.Score(); right < 35 || wrong != 0 {
 		t.Errorf("%d right, %d wrong of 40", right, wrong)
 	}
-	if p.Level("r", "edge2") == 0 {
-		t.Error("what was warmed is not wanted")
+	if p.Level("r", "edge2") != 1 {
+		t.Error("what the device came for is not wanted")
 	}
-	p.Forsake("r", "edge2")
-	if p.Level("r", "edge2") != 0 {
-		t.Error("what nobody came for is wanted")
+	expected := observe(chain(), "cloud", "edge1")
+	expected.Use = writes("cloud", 10*mib)
+	if got := moves(p.Step(expected, at)); got != nil {
+		t.Errorf("while the device is expected: %q", got)
 	}
-	if ds := m.Warm(o, "car", 1e-6); ds != nil {
+	p.Settle("r", "edge1", false)
+	if got := moves(p.Step(expected, at)); !slices.Equal(got, []string{"demote edge1 rent-or-buy"}) {
+		t.Errorf("after nobody came: %q", got)
+	}
+	if ds := m.Warm(o, "car", Use{Reads: 1}, at); ds != nil {
 		t.Errorf("warms for less than it costs: %v", ds)
 	}
 }
@@ -121,12 +135,9 @@ func TestWrongWarmUpsAreBounded(t *testing.T) {
 	o := observe(nodes, "cloud")
 	m := NewMobility()
 	for i := range 2000 {
-		for _, d := range m.Moved("taxi", crdt.NodeID(fmt.Sprint("e", mix(uint64(i))%50))) {
-			if d.Kind != Demote {
-				t.Fatal(d)
-			}
-		}
-		m.Warm(o, "taxi", 1e6)
+		at := start.Add(time.Duration(i) * time.Hour)
+		m.Moved("taxi", crdt.NodeID(fmt.Sprint("e", mix(uint64(i))%50)), at)
+		m.Warm(o, "taxi", Use{Reads: 1, ReadBytes: 1 << 40}, at.Add(50*time.Minute))
 		if right, wrong, open := m.Score(); wrong+open > right+wrongFree {
 			t.Fatalf("%d right, %d wrong, %d open", right, wrong, open)
 		}

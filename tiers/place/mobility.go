@@ -3,6 +3,7 @@ package place
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -12,6 +13,7 @@ const (
 	hopsKept   = 64      // moves between two places that are counted of each device; the rarest makes room
 	countMax   = 32      // where all counts of a device halve, so that new habits show
 	wrongFree  = 4       // warm-ups that may be wrong before the first right one
+	lateShare  = 0.75    // of a device's usual stay that passes before a copy is made elsewhere: upkeep for longer is wasted
 )
 
 // Mobility predicts the next edge of devices from their past moves: a Markov chain of the first order for each device. It counts how
@@ -29,6 +31,8 @@ func NewMobility() *Mobility { return &Mobility{devices: map[crdt.NodeID]*travel
 
 type traveller struct {
 	at     crdt.NodeID
+	since  time.Time
+	usual  time.Duration // of its stays, decayed
 	counts map[trip]int
 	warmed []warmed
 }
@@ -46,8 +50,9 @@ type Guess struct {
 	Chance float64
 }
 
-// Moved notes that a device is at an edge now. It gives the copies that were warmed for it elsewhere, which nobody came for.
-func (m *Mobility) Moved(device, edge crdt.NodeID) (inVain []Decision) {
+// Moved notes that a device is at an edge now. It gives what became of the copies that were warmed for it, for Policy.Settle: those that it
+// came for as promotions, those that nobody came for as demotions.
+func (m *Mobility) Moved(device, edge crdt.NodeID, now time.Time) (settled []Decision) {
 	t := m.devices[device]
 	if t == nil {
 		if len(m.devices) >= devicesMax {
@@ -61,19 +66,29 @@ func (m *Mobility) Moved(device, edge crdt.NodeID) (inVain []Decision) {
 	}
 	if t.at != "" {
 		t.count(trip{t.at, edge})
+		t.stayed(now.Sub(t.since))
 	}
-	t.at = edge
+	t.at, t.since = edge, now
 	for _, w := range t.warmed {
+		d := Decision{Kind: Promote, Rule: RuleWarm, Region: w.region, Node: w.at}
 		if w.at == edge {
 			m.right++
-			continue
+		} else {
+			m.wrong++
+			d.Kind = Demote
 		}
-		m.wrong++
-		inVain = append(inVain, Decision{Kind: Demote, Rule: RuleWarm, Region: w.region, Node: w.at})
+		settled = append(settled, d)
 	}
 	m.open -= len(t.warmed)
 	t.warmed = nil
-	return inVain
+	return settled
+}
+
+func (t *traveller) stayed(d time.Duration) {
+	if d = max(0, d); t.usual > 0 {
+		d = (3*t.usual + d) / 4
+	}
+	t.usual = d
 }
 
 // count notes a trip. Rare ones make room, and old ones fade.
@@ -124,12 +139,12 @@ func (m *Mobility) Next(device crdt.NodeID) (out []Guess) {
 	return out
 }
 
-// Warm decides where to have a copy of the region that a device uses before it is there: where the chance that it comes, times what
-// having the copy there by then would save, is more than the move costs. The caller makes the moves that it may, tells the Policy to Expect
-// them, and to Forsake those that Moved gives.
-func (m *Mobility) Warm(o Observation, device crdt.NodeID, saving float64) (out []Decision) {
+// Warm decides where to have a copy of the region that a device uses before it is there: late in its stay, and where the chance that it
+// comes, times what a stay's reads would cost there without a copy, is more than the move does. The caller makes the moves that it may,
+// tells the Policy to Expect them, and to Settle those that Moved gives.
+func (m *Mobility) Warm(o Observation, device crdt.NodeID, stay Use, now time.Time) (out []Decision) {
 	t := m.devices[device]
-	if t == nil || o.Nodes == nil || o.Spec.Placement != OnDemand {
+	if t == nil || o.Nodes == nil || o.Spec.Placement != OnDemand || float64(now.Sub(t.since)) < lateShare*float64(t.usual) {
 		return nil
 	}
 	s := &step{o: o, holds: map[crdt.NodeID]Holder{}}
@@ -138,21 +153,21 @@ func (m *Mobility) Warm(o Observation, device crdt.NodeID, saving float64) (out 
 	}
 	for _, g := range m.Next(device) {
 		n, ok := o.Nodes.Get(g.Edge)
-		c, _, game := s.hop(n)
-		switch {
-		case !ok || !game || s.has(n.ID) || s.noRoom(n) != "" || !s.has(c.up):
+		from, way, reached := o.Nodes.hop(n, func(up Node) bool { return s.has(up.ID) && s.may(up) })
+		if !ok || !reached || !s.may(n) || s.has(n.ID) || s.noRoom(n) != "" || slices.Contains(t.warmed, warmed{o.Region, n.ID}) {
 			continue
-		case g.Chance*saving <= c.move:
-			return out // those that follow are less likely
-		case m.wrong+m.open >= m.right+wrongFree:
-			return out
-		case slices.Contains(t.warmed, warmed{o.Region, n.ID}):
+		}
+		saving, move := o.Weights.Access(way, stay.Reads, stay.ReadBytes), o.Weights.Move(way, o.Bytes)
+		if g.Chance*saving <= move {
 			continue
+		}
+		if m.wrong+m.open >= m.right+wrongFree {
+			break
 		}
 		t.warmed = append(t.warmed, warmed{o.Region, n.ID})
 		m.open++
-		out = append(out, Decision{Kind: Promote, Rule: RuleWarm, Region: o.Region, Node: n.ID, From: c.up,
-			Numbers: Numbers{Rent: saving, Move: c.move, Chance: g.Chance, Bytes: o.Bytes, Room: n.Room}})
+		out = append(out, Decision{Kind: Promote, Rule: RuleWarm, Region: o.Region, Node: n.ID, From: from.ID,
+			Numbers: Numbers{Rent: saving, Move: move, Chance: g.Chance, Bytes: o.Bytes, Room: n.Room}})
 	}
 	return out
 }

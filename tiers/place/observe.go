@@ -55,8 +55,9 @@ type Observation struct {
 
 // Nodes are the nodes that are known, with their routes outward. They are shared between the observations of many regions.
 type Nodes struct {
-	list []Node // by id
-	at   map[crdt.NodeID]int
+	list   []Node // by id
+	routes [][]*Node
+	at     map[crdt.NodeID]int
 }
 
 // NewNodes takes over a list. Of two nodes with one id the later counts.
@@ -69,6 +70,9 @@ func NewNodes(list []Node) *Nodes {
 	for _, id := range slices.Sorted(maps.Keys(byID)) {
 		all.at[id] = len(all.list)
 		all.list = append(all.list, byID[id])
+	}
+	for i := range all.list {
+		all.routes = append(all.routes, all.follow(&all.list[i]))
 	}
 	return all
 }
@@ -84,28 +88,37 @@ func (all *Nodes) Get(id crdt.NodeID) (Node, bool) {
 // hopsMax bounds a route: upstreams that lead in a circle end there.
 const hopsMax = 16
 
-// route gives a node and those above it, nearest first.
-func (all *Nodes) route(id crdt.NodeID) []Node {
-	var out []Node
-	for range hopsMax {
-		n, ok := all.Get(id)
+// follow gives a node and those above it, nearest first.
+func (all *Nodes) follow(n *Node) []*Node {
+	out := []*Node{n}
+	for len(out) < hopsMax && n.Upstream != "" {
+		i, ok := all.at[n.Upstream]
 		if !ok {
 			break
 		}
+		n = &all.list[i]
 		out = append(out, n)
-		if id = n.Upstream; id == "" {
-			break
-		}
 	}
 	return out
 }
+
+// route is what follow gives for a node that is known, and nothing else.
+func (all *Nodes) route(id crdt.NodeID) []*Node {
+	if i, ok := all.at[id]; ok {
+		return all.routes[i]
+	}
+	return nil
+}
+
+// depth is how many nodes are on a node's route.
+func (all *Nodes) depth(id crdt.NodeID) int { return len(all.route(id)) }
 
 // hop is the way from a node to the nearest one above it that accepts, and which that is; false: there is none.
 func (all *Nodes) hop(n Node, accept func(Node) bool) (to Node, way Link, ok bool) {
 	way = n.Link
 	for _, up := range all.route(n.Upstream) {
-		if accept(up) {
-			return up, way, true
+		if accept(*up) {
+			return *up, way, true
 		}
 		way = way.over(up.Link)
 	}

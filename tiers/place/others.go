@@ -20,8 +20,11 @@ type Replicate struct{}
 // Step decides for each node that has no copy.
 func (Replicate) Step(o Observation, _ time.Time) (out []Decision) {
 	holds := holderSet(o)
+	if len(holds) >= len(o.Nodes.list) {
+		return nil
+	}
 	for _, n := range o.Nodes.list {
-		if _, ok := o.Spec.Allows(n); ok && !holds[n.ID] && n.Lost.IsZero() && (n.Room < 0 || n.Room >= o.Bytes) {
+		if !holds[n.ID] && o.Spec.allows(&n) && n.Lost.IsZero() && (n.Room < 0 || n.Room >= o.Bytes) {
 			out = append(out, Decision{Kind: Promote, Rule: RuleEverywhere, Region: o.Region, Node: n.ID})
 		}
 	}
@@ -55,7 +58,7 @@ func (l *LRU) Step(o Observation, now time.Time) (out []Decision) {
 		if u.Reads <= 0 {
 			continue
 		}
-		i := slices.IndexFunc(o.Nodes.route(u.Consumer), func(n Node) bool { _, ok := o.Spec.Allows(n); return ok })
+		i := slices.IndexFunc(o.Nodes.route(u.Consumer), o.Spec.allows)
 		if i < 0 {
 			continue
 		}

@@ -66,10 +66,11 @@ func (p *Policy) Level(region string, id crdt.NodeID) float64 {
 
 // game is what is kept of one region.
 type game struct {
-	meters map[crdt.NodeID]Meter
-	at     thresholds
-	begun  []time.Time // the last PerHour moves, in a ring
-	next   int
+	meters   map[crdt.NodeID]Meter
+	expected map[crdt.NodeID]bool // copies that wait for a device
+	at       thresholds
+	begun    []time.Time // the last PerHour moves, in a ring
+	next     int
 }
 
 // Step takes in what happened since the last step and decides, in the order in which the moves are to begin. Errors of the observation, such as unknown holders or circles of
@@ -77,7 +78,7 @@ type game struct {
 func (p *Policy) Step(o Observation, now time.Time) []Decision {
 	g := p.games[o.Region]
 	if g == nil {
-		g = &game{meters: map[crdt.NodeID]Meter{}, at: draw(p.cfg, o.Region)}
+		g = &game{meters: map[crdt.NodeID]Meter{}, expected: map[crdt.NodeID]bool{}, at: draw(p.cfg, o.Region)}
 		p.games[o.Region] = g
 	}
 	if o.Nodes == nil {
@@ -116,10 +117,7 @@ type hopCost struct {
 }
 
 // may accepts nodes that can hold the region.
-func (s *step) may(n Node) bool {
-	_, ok := s.o.Spec.Allows(n)
-	return ok && n.Lost.IsZero()
-}
+func (s *step) may(n Node) bool { return n.Lost.IsZero() && s.o.Spec.allows(&n) }
 
 func (s *step) has(id crdt.NodeID) bool { _, ok := s.holds[id]; return ok }
 
@@ -132,7 +130,7 @@ func (s *step) meter() {
 		written += max(0, u.Written)
 		for _, n := range s.o.Nodes.route(u.Consumer) {
 			through[n.ID] += max(0, u.Written)
-			s.rent(n, u)
+			s.rent(*n, u)
 		}
 	}
 	if written > 0 {
@@ -206,7 +204,7 @@ func (s *step) promote() {
 	var who []candidate
 	for _, id := range sortedKeys(s.g.meters) {
 		if n, ok := s.o.Nodes.Get(id); ok && !s.has(id) && s.g.at.wants(s.g.meters[id], false) {
-			who = append(who, candidate{n, len(s.o.Nodes.route(id))})
+			who = append(who, candidate{n, s.o.Nodes.depth(id)})
 		}
 	}
 	slices.SortStableFunc(who, func(a, b candidate) int { return cmp.Compare(a.depth, b.depth) })
@@ -227,10 +225,10 @@ func (s *step) promote() {
 // demote takes copies from the nodes whose meters do not want them, from the innermost outward.
 func (s *step) demote() {
 	who := sortedKeys(s.holds)
-	slices.SortStableFunc(who, func(a, b crdt.NodeID) int { return cmp.Compare(len(s.o.Nodes.route(b)), len(s.o.Nodes.route(a))) })
+	slices.SortStableFunc(who, func(a, b crdt.NodeID) int { return cmp.Compare(s.o.Nodes.depth(b), s.o.Nodes.depth(a)) })
 	for _, id := range who {
 		n, ok := s.o.Nodes.Get(id)
-		if !ok || s.g.at.wants(s.g.meters[id], true) {
+		if !ok || s.g.expected[id] || s.g.at.wants(s.g.meters[id], true) {
 			continue
 		}
 		c, _, ok := s.hop(n)
@@ -259,17 +257,23 @@ func (s *step) feeds(id crdt.NodeID) bool {
 	return false
 }
 
-// Expect has a copy that was made for a device that is to come wanted until Forsake, or upkeep, says otherwise.
+// Expect has a copy that was made for a device that is to come stay until Settle.
 func (p *Policy) Expect(region string, id crdt.NodeID) {
-	if g := p.games[region]; g != nil && (g.meters[id] > 0 || len(g.meters) < metersMax) {
-		g.meters[id] = max(g.meters[id], g.at.gain)
+	if g := p.games[region]; g != nil && len(g.expected) < metersMax {
+		g.expected[id] = true
 	}
 }
 
-// Forsake takes Expect back: the device went elsewhere.
-func (p *Policy) Forsake(region string, id crdt.NodeID) {
-	if g := p.games[region]; g != nil {
-		delete(g.meters, id)
+// Settle ends what Expect began. A copy that the device came for is as good as paid for; one that it did not is of no use.
+func (p *Policy) Settle(region string, id crdt.NodeID, came bool) {
+	g := p.games[region]
+	if g == nil || !g.expected[id] {
+		return
+	}
+	delete(g.expected, id)
+	delete(g.meters, id)
+	if came && len(g.meters) < metersMax {
+		g.meters[id] = 1
 	}
 }
 

@@ -13,10 +13,7 @@ import (
 // counts says whether a holder is a copy still: those that are lost are, for a while.
 func (s *step) counts(id crdt.NodeID) bool {
 	n, ok := s.o.Nodes.Get(id)
-	if !ok {
-		return false
-	}
-	if _, ok := s.o.Spec.Allows(n); !ok {
+	if !ok || !s.o.Spec.allows(&n) {
 		return false
 	}
 	return n.Lost.IsZero() || s.now.Sub(n.Lost) < s.cfg.Grace
@@ -154,17 +151,18 @@ func (s *step) tidy() {
 		if !ok || !n.Lost.IsZero() {
 			continue
 		}
-		d := Decision{Kind: Demote, Node: id, From: s.other(n), Numbers: s.want()}
-		_, allowed := s.o.Spec.Allows(n)
-		switch {
-		case !allowed:
-			d.Rule = RuleNotAllowed
-			s.decide(d, s.mustStay(n), false)
-		case n.Pressure >= pressure.Demote && !s.owned(n):
-			d.Rule = RulePressure
-			s.decide(d, s.mustStay(n), true)
+		if !s.o.Spec.allows(&n) {
+			s.leave(n, RuleNotAllowed)
+		} else if n.Pressure >= pressure.Demote && !s.owned(n) {
+			s.leave(n, RulePressure)
 		}
 	}
+}
+
+// leave has a node give its copy up, if it may. What is not allowed is not counted among the moves of an hour, as repairs are not.
+func (s *step) leave(n Node, rule Rule) {
+	d := Decision{Kind: Demote, Rule: rule, Node: n.ID, From: s.other(n), Numbers: s.want()}
+	s.decide(d, s.mustStay(n), rule == RulePressure)
 }
 
 // owned says whether a node has its copy because the owner of the region wants it there.

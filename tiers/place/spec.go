@@ -61,13 +61,22 @@ func (s Spec) pinned(id crdt.NodeID) bool { return slices.Contains(s.Pins, id) }
 
 // Allows says whether a node may hold the region by its tier and labels, and if not, why.
 func (s Spec) Allows(n Node) (why string, ok bool) {
-	if len(s.Tiers) > 0 && !slices.Contains(s.Tiers, n.Tier) {
-		return fmt.Sprintf("tier %v is not allowed", n.Tier), false
+	if s.allows(&n) {
+		return "", true
 	}
 	for _, key := range sortedKeys(s.Labels) {
-		if got := n.Labels[key]; got != s.Labels[key] {
+		if got, ok := n.Labels[key]; !ok || got != s.Labels[key] {
 			return fmt.Sprintf("label %s=%q is not %q", key, got, s.Labels[key]), false
 		}
 	}
-	return "", true
+	return fmt.Sprintf("tier %v is not allowed", n.Tier), false
+}
+
+func (s *Spec) allows(n *Node) bool {
+	for key, want := range s.Labels { // all of them, in any order
+		if got, ok := n.Labels[key]; !ok || got != want {
+			return false
+		}
+	}
+	return len(s.Tiers) == 0 || slices.Contains(s.Tiers, n.Tier)
 }
