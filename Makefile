@@ -14,7 +14,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 MODFILE = $$(deploy/modules/modfile.sh $(1)/modules)
 
 # Packages under the race detector: those that share memory between goroutines.
-RACE_PKGS ?= ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./test/bubble
+RACE_PKGS ?= ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./cmd/edgemem/internal/api ./cmd/edgemem/internal/httpd ./test/bubble
 # Their tests that have one goroutine and take minutes under it.
 RACE_SKIP ?= ^(TestRandomDamage|TestDamagedBackup|TestBadlyFilledBlocks|TestNumbersAreBadgersVersions|TestRepairDropsWhatIsTorn|TestInterruptedBatch)$$
 # The one test of crdt, which starts no goroutine, in which several read at once.

@@ -27,6 +27,7 @@ type Event[T any] struct {
 	Kind   EventKind
 	Key    string // of EventEntry
 	Value  T      // of EventEntry: what read gave
+	More   bool   // another event follows at once
 	Cursor Cursor
 }
 
@@ -153,7 +154,8 @@ func (f *follower[T]) catchUp(ctx context.Context) (told bool, err error) {
 			return told, err
 		}
 		told = told || len(f.batch) > 0
-		for _, e := range f.batch {
+		for i, e := range f.batch {
+			e.More = i < len(f.batch)-1
 			if err := f.tell(e); err != nil {
 				return told, err
 			}

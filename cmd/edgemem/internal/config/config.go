@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"os"
 	"path/filepath"
@@ -35,8 +36,12 @@ type Config struct {
 	RESPPassword string `mapstructure:"resp-password"`
 	// RESPPasswordFile names a file whose first line is the password, so that it is in no environment.
 	RESPPasswordFile string `mapstructure:"resp-password-file"`
-	// HTTP is the address of health and metrics: host:port, unix:PATH, or off. Default: 127.0.0.1:7380.
+	// HTTP is the address of the HTTP API, health and metrics: host:port, unix:PATH, or off. Default: 127.0.0.1:7380.
 	HTTP string `mapstructure:"http"`
+	// HTTPCertFile and HTTPKeyFile name the certificate chain and its private key, PEM, both or none; needed when HTTP is
+	// not loopback. They are read at the start.
+	HTTPCertFile string `mapstructure:"http-cert-file"`
+	HTTPKeyFile  string `mapstructure:"http-key-file"`
 	// HTTPToken is the bearer token that all but /healthz and /readyz ask for; needed when HTTP is not
 	// loopback.
 	HTTPToken string `mapstructure:"http-token"`
@@ -111,6 +116,18 @@ func (c *Config) Secrets() (password, token string, err error) {
 	password, perr := secret("resp-password-file", c.RESPPassword, c.RESPPasswordFile)
 	token, terr := secret("http-token-file", c.HTTPToken, c.HTTPTokenFile)
 	return password, token, errors.Join(perr, terr)
+}
+
+// HTTPCertificate reads the certificate for HTTP; nil where none is named.
+func (c *Config) HTTPCertificate() (*tls.Config, error) {
+	if c.HTTPCertFile == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.HTTPCertFile, c.HTTPKeyFile)
+	if err != nil {
+		return nil, &FieldError{"http-cert-file", err.Error()}
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
 }
 
 func secret(setting, value, file string) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -208,9 +209,20 @@ func TestValidateNamesTheSetting(t *testing.T) {
 func TestExposedAddressesAreFineWithASecret(t *testing.T) {
 	t.Parallel()
 	c := Config{DataDir: "/d", Name: "n", Tier: "edge", Listen: []string{"/ip4/127.0.0.1/tcp/0"},
-		RESP: "0.0.0.0:0", RESPPassword: "p", HTTP: "0.0.0.0:0", HTTPToken: "t", LogLevel: "info", LogFormat: "text"}
+		RESP: "0.0.0.0:0", RESPPassword: "p", HTTP: "0.0.0.0:0", HTTPToken: "t", HTTPCertFile: "/c", HTTPKeyFile: "/k", LogLevel: "info", LogFormat: "text"}
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
+	}
+	for want, wrong := range map[string]func(*Config){
+		"http: .*token":             func(c *Config) { c.HTTPToken = "" },
+		"needs TLS":                 func(c *Config) { c.HTTPCertFile, c.HTTPKeyFile = "", "" },
+		"http-key-file, or neither": func(c *Config) { c.HTTPKeyFile = "" },
+	} {
+		bad := c
+		wrong(&bad)
+		if err := bad.Validate(); err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 

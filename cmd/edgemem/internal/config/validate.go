@@ -55,6 +55,7 @@ func (c *Config) Validate() error {
 		field("resp-password", bothSet(c.RESPPassword, c.RESPPasswordFile)),
 		field("http", checkLocal(c.HTTP, c.HTTPToken+c.HTTPTokenFile,
 			"a token: set http-token-file or "+EnvName("http-token"))),
+		field("http-cert-file", c.checkCertificate()),
 		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
 		field("memory", memoryErr),
 		field("eviction", oneOf(cmp.Or(c.Eviction, profile.Auto), append([]string{profile.Auto}, evict.Names()...))),
@@ -141,6 +142,17 @@ func checkLocal(addr, secret, wanted string) error {
 	}
 	if !IsLoopback(addr) && secret == "" {
 		return fmt.Errorf("%s can be reached from other machines, so it needs %s", addr, wanted)
+	}
+	return nil
+}
+
+// checkCertificate wants TLS where others can reach HTTP: the token would cross the network as it is.
+func (c *Config) checkCertificate() error {
+	switch {
+	case (c.HTTPCertFile == "") != (c.HTTPKeyFile == ""):
+		return errors.New("set http-cert-file and http-key-file, or neither")
+	case checkAddr(c.HTTP) == nil && !IsLoopback(c.HTTP) && c.HTTPCertFile == "":
+		return fmt.Errorf("%s can be reached from other machines, so it needs TLS: set http-cert-file and http-key-file", c.HTTP)
 	}
 	return nil
 }

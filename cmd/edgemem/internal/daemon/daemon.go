@@ -47,6 +47,7 @@ type Daemon struct {
 	host                       *p2p.Host
 	memory                     memory
 	fabric                     *fabric.Fabric
+	api                        lateAPI
 	resp                       *resp.Server
 
 	parts     []part
@@ -68,9 +69,10 @@ func (d *Daemon) opened(name string, close func() error) {
 // Errors match those of persist and p2p, and ErrListen.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Daemon, error) {
 	d := &Daemon{cfg: cfg, log: log, registry: newRegistry(), began: time.Now(), broken: make(chan error, 1)}
+	d.api.d = d
 	d.setUnready(errStarting)
 	for _, step := range []func(context.Context) error{
-		d.openSecrets, d.takeStock, d.openStore, d.openListeners, d.serveHTTP, d.openHost, d.openFabric, d.serveRESP, d.serveControl, d.countAll,
+		d.openSecrets, d.takeStock, d.openStore, d.openListeners, d.serveHTTP, d.openHost, d.openFabric, d.openAPI, d.serveRESP, d.serveControl, d.countAll,
 	} {
 		err := ctx.Err()
 		if err == nil {
@@ -182,8 +184,12 @@ func (d *Daemon) serveHTTP(context.Context) error {
 	if d.httpListener == nil {
 		return nil
 	}
+	certificate, err := d.cfg.HTTPCertificate()
+	if err != nil {
+		return err
+	}
 	s := httpd.Serve(httpd.Config{
-		Listener: d.httpListener, Token: d.token, Ready: d.Ready, Gatherer: d.registry, About: d.about, Logger: d.log,
+		Listener: d.httpListener, Token: d.token, Ready: d.Ready, Gatherer: d.registry, About: d.about, Logger: d.log, API: d.api.handler, TLS: certificate,
 	})
 	d.opened("HTTP", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), httpDrain)

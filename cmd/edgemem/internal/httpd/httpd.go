@@ -1,6 +1,7 @@
-// Package httpd serves health and metrics over HTTP.
+// Package httpd serves health, metrics and the API over HTTP.
 //
 //	/          what is here, as plain text
+//	/v1/       the API, see package api
 //	/healthz   200 while the process serves at all: restart it if this fails
 //	/readyz    200 once the checkpoint is loaded and the listeners are up, else 503 with the reason;
 //	           it never depends on peers, because an edge without a network is healthy
@@ -9,18 +10,23 @@
 // Beyond loopback all but the two health checks need "Authorization: Bearer TOKEN"; probes of
 // orchestrators carry none, and learn nothing but one word.
 //
-// Bounds: maxConns connections, 16 KiB of headers, no bodies, and a time for each phase of a request.
+// Without a token the API answers only who calls this machine by a name or address of its own, and pages of it: a page from
+// elsewhere in a browser on this machine can neither reach it by a name of its making nor post to it.
+//
+// Bounds: maxConns connections, maxHeaderBytes of headers, and a time for each phase of a request; the API sets its own for bodies and watches.
 package httpd
 
 import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -31,8 +37,8 @@ import (
 
 const (
 	// maxConns bounds open connections; more wait in the kernel's backlog.
-	maxConns       = 128
-	maxHeaderBytes = 16 << 10
+	maxConns       = 1280     // of which the API takes 1,024 for watches
+	maxHeaderBytes = 48 << 10 // two tokens of 16 KiB and what else there is
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 30 * time.Second
@@ -49,6 +55,8 @@ type Config struct {
 	Ready    func() error        // nil once ready, else the reason
 	Gatherer prometheus.Gatherer // for /metrics
 	About    func() []string     // lines of the index
+	API      func() http.Handler // for /v1/; nil as long as there is none
+	TLS      *tls.Config         // nil: plain HTTP
 	Logger   *slog.Logger
 }
 
@@ -69,9 +77,13 @@ func Serve(c Config) *Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 	}}
+	l := netutil.LimitListener(c.Listener, maxConns)
+	if c.TLS != nil {
+		l = tls.NewListener(l, c.TLS)
+	}
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(netutil.LimitListener(c.Listener, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			c.Logger.Error("HTTP stopped", "err", err)
 		}
 	}()
@@ -98,7 +110,47 @@ func routes(c Config) http.Handler {
 	mux.HandleFunc("GET /readyz", readyz(c.Ready))
 	mux.Handle("GET /metrics", guarded(c.Token, metrics))
 	mux.Handle("GET /{$}", guarded(c.Token, index(c.About)))
+	if c.API != nil {
+		mux.Handle("/v1/", guarded(c.Token, ownPages(c, serveAPI(c.API))))
+	}
 	return mux
+}
+
+func serveAPI(api func() http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := api()
+		if h == nil {
+			w.Header().Set("Retry-After", "1")
+			plain(w, http.StatusServiceUnavailable, "starting")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// ownPages refuses, where no token is asked for, what a page from elsewhere may have sent from a browser on this machine.
+func ownPages(c Config, next http.Handler) http.Handler {
+	if c.Token != "" || c.Listener.Addr().Network() == "unix" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		if !isLocal(r.Host) || origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host {
+			plain(w, http.StatusForbidden, "the API answers to localhost and its own pages only, unless a token is set")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLocal reports whether a Host names this machine: an address, which no foreign page can have led here, or localhost.
+func isLocal(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	_, err = netip.ParseAddr(name)
+	return name == "localhost" || err == nil
 }
 
 func readyz(ready func() error) http.HandlerFunc {
@@ -113,7 +165,7 @@ func readyz(ready func() error) http.HandlerFunc {
 
 func index(about func() []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		plain(w, http.StatusOK, strings.Join(append(about(), "", "/healthz  /readyz  /metrics"), "\n"))
+		plain(w, http.StatusOK, strings.Join(append(about(), "", "/healthz  /readyz  /metrics  /v1/openapi.json"), "\n"))
 	})
 }
 

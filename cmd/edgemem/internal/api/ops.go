@@ -1,0 +1,194 @@
+package api
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/edgemem/edgemem/crdt"
+)
+
+// An op is one row of the table of operations: one path under an entry, and one operation of batches.
+type op struct {
+	name    string    // and path
+	summary string    //
+	kind    crdt.Kind // of entry that it writes; KindNone is any
+	needs   []string  // arguments, by their JSON names,
+	takes   []string  // and those that may be left out
+	shrinks bool      // it only removes: taken also when memory is full
+	do      func(tx *crdt.Tx, key string, a *Args) (Result, error)
+}
+
+// Result is what an operation did.
+type Result struct {
+	Changed int64   `json:"changed" doc:"How many members, fields or elements were added or removed, or 1 for an entry that was written or removed."`
+	Value   *string `json:"value,omitempty" doc:"The sum or score as it is here, a decimal number."`
+	ETag    string  `json:"etag" doc:"Of the entry's new state."`
+	Error   *fault  `json:"error,omitempty" doc:"In a batch: why this operation did nothing."`
+}
+
+// fault is a problem within an answer.
+type fault struct {
+	Type   string `json:"type" doc:"As in problems."`
+	Detail string `json:"detail"`
+}
+
+// operations is the table.
+func operations() []op {
+	return []op{
+		{name: "register/set", summary: "Write a register. Of concurrent writes the last shows, and the others stay until one covers them.", needs: []string{"value"}, takes: []string{"ttl_ms", "keep_expiry"}, do: setRegister},
+		{name: "expiry/set", summary: "Have an entry expire. Of concurrent settings the longest wins.", needs: []string{"ttl_ms"}, do: setExpiry},
+		{name: "expiry/clear", summary: "Have an entry not expire. It wins over concurrent settings.", do: clearExpiry},
+		{name: "entry/delete", summary: "Remove an entry, as far as it was seen here.", shrinks: true, do: deleteEntry},
+		{name: "counter/add", summary: "Add to a counter. Concurrent additions all count.", kind: crdt.KindString, needs: []string{"by"}, do: addToCounter},
+		{name: "counter/add-decimal", summary: "Add a decimal number to a counter.", kind: crdt.KindString, needs: []string{"by_decimal"}, do: addDecimal},
+		{name: "set/add", summary: "Add members to a set. An addition wins over a concurrent removal.", kind: crdt.KindSet, needs: []string{"members"}, do: addMembers},
+		{name: "set/remove", summary: "Remove members from a set, as far as they were seen here.", kind: crdt.KindSet, needs: []string{"members"}, shrinks: true, do: removeMembers},
+		{name: "map/put", summary: "Write fields of a map. Writes to different fields never conflict.", kind: crdt.KindMap, needs: []string{"fields"}, do: putFields},
+		{name: "map/remove", summary: "Remove fields from a map, as far as they were seen here.", kind: crdt.KindMap, needs: []string{"names"}, shrinks: true, do: removeFields},
+		{name: "map/add", summary: "Add to the counter in a field of a map.", kind: crdt.KindMap, needs: []string{"field", "by"}, do: addToField},
+		{name: "sorted/put", summary: "Write scores of members of a sorted set. Of concurrent writes of one score the last wins.", kind: crdt.KindSorted, needs: []string{"scores"}, do: putScores},
+		{name: "sorted/add", summary: "Add to the score of a member of a sorted set. Concurrent additions all count.", kind: crdt.KindSorted, needs: []string{"member", "by_decimal"}, do: addToScore},
+		{name: "sorted/remove", summary: "Remove members from a sorted set, as far as they were seen here.", kind: crdt.KindSorted, needs: []string{"members"}, shrinks: true, do: removeScores},
+		{name: "list/push", summary: "Add elements to an end of a list. What is pushed concurrently does not interleave.", kind: crdt.KindList, needs: []string{"members"}, takes: []string{"front"}, do: pushElements},
+		{name: "list/set", summary: "Write the element at an index of a list.", kind: crdt.KindList, needs: []string{"index", "value"}, do: setElement},
+		{name: "list/remove", summary: "Remove elements from an index of a list on, as far as they were seen here.", kind: crdt.KindList, needs: []string{"index"}, takes: []string{"count"}, shrinks: true, do: removeElements},
+		{name: "flag/turn", summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, needs: []string{"on"}, takes: []string{"rule"}, do: turnFlag},
+	}
+}
+
+func count(n int, err error) (Result, error) { return Result{Changed: int64(n)}, err }
+
+func did(done bool, err error) (Result, error) {
+	if done {
+		return count(1, err)
+	}
+	return count(0, err)
+}
+
+// each counts the items of which fn did something.
+func each[T any](items []T, fn func(T) (bool, error)) (Result, error) {
+	n := 0
+	for _, x := range items {
+		done, err := fn(x)
+		if err != nil {
+			return count(n, err)
+		}
+		if done {
+			n++
+		}
+	}
+	return count(n, nil)
+}
+
+func setRegister(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	tx.Set(key, []byte(*a.Value), a.KeepExpiry)
+	if a.TTLMs != nil {
+		tx.Expire(key, tx.Now()+*a.TTLMs)
+	}
+	return count(1, nil)
+}
+
+func setExpiry(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return did(tx.Expire(key, tx.Now()+*a.TTLMs), nil)
+}
+
+func clearExpiry(tx *crdt.Tx, key string, _ *Args) (Result, error) { return did(tx.Persist(key), nil) }
+
+func deleteEntry(tx *crdt.Tx, key string, _ *Args) (Result, error) { return did(tx.Del(key), nil) }
+
+func addToCounter(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	sum, err := tx.Incr(key, *a.By)
+	return summed(sum), err
+}
+
+func addDecimal(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	sum, err := tx.IncrFloat(key, *a.ByDecimal)
+	return Result{Changed: 1, Value: &sum}, err
+}
+
+func addMembers(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	if err := smallMembers(a.Members); err != nil {
+		return Result{}, err
+	}
+	return each(a.Members, func(m string) (bool, error) { return tx.SetAdd(key, m) })
+}
+
+func removeMembers(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return each(a.Members, func(m string) (bool, error) { return tx.SetRemove(key, m) })
+}
+
+func putFields(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return each(slices.Sorted(maps.Keys(a.Fields)), func(f string) (bool, error) { return tx.MapSet(key, f, []byte(a.Fields[f])) })
+}
+
+func removeFields(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return each(a.Names, func(f string) (bool, error) { return tx.MapDel(key, f) })
+}
+
+func addToField(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	sum, err := tx.MapIncr(key, *a.Field, *a.By)
+	return summed(sum), err
+}
+
+func putScores(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	scores := make([]float64, len(a.Scores))
+	for i, x := range a.Scores {
+		var err error
+		if scores[i], err = parseScore(x.Score); err != nil {
+			return Result{}, err
+		}
+	}
+	i := -1
+	return each(a.Scores, func(x Score) (bool, error) { i++; return tx.SortedSet(key, x.Member, scores[i]) })
+}
+
+func addToScore(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	by, err := parseScore(*a.ByDecimal)
+	if err != nil {
+		return Result{}, err
+	}
+	score, err := tx.SortedIncr(key, *a.Member, by)
+	text := formatScore(score)
+	return Result{Changed: 1, Value: &text}, err
+}
+
+func removeScores(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return each(a.Members, func(m string) (bool, error) { return tx.SortedRemove(key, m) })
+}
+
+func pushElements(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return each(a.Members, func(m string) (bool, error) {
+		rank := 0
+		if !a.Front {
+			n, err := tx.ListLen(key)
+			if err != nil {
+				return false, err
+			}
+			rank = n
+		}
+		return true, tx.ListInsert(key, rank, []byte(m))
+	})
+}
+
+func setElement(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return did(true, tx.ListSet(key, *a.Index, []byte(*a.Value)))
+}
+
+func removeElements(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	n := 1
+	if a.Count != nil {
+		n = *a.Count
+	}
+	return count(tx.ListRemove(key, *a.Index, n))
+}
+
+func turnFlag(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	rules := map[string]crdt.FlagRule{"": crdt.FlagRuleKept, "enable-wins": crdt.FlagEnableWins, "disable-wins": crdt.FlagDisableWins}
+	return did(true, tx.FlagSet(key, *a.On, rules[a.Rule]))
+}
+
+func summed(sum int64) Result {
+	text := strconv.FormatInt(sum, 10)
+	return Result{Changed: 1, Value: &text}
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
+)
+
+// problem is an answer after RFC 9457. Its type is a URN, so that programs need not read texts.
+func problem(status int, name, detail string) *huma.ErrorModel {
+	return &huma.ErrorModel{Type: "urn:edgemem:problem:" + name, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// problems sorts errors of the fabric; the first that matches counts.
+var problems = []struct {
+	err    error
+	status int
+	name   string
+}{
+	{errNoEntry, http.StatusNotFound, "not-found"},
+	{errCondition, http.StatusPreconditionFailed, "condition"},
+	{fabric.ErrNoRegion, http.StatusNotFound, "not-found"},
+	{fabric.ErrNotFound, http.StatusNotFound, "not-found"},
+	{fabric.ErrRegionName, http.StatusUnprocessableEntity, "region-name"},
+	{fabric.ErrBadTerms, http.StatusUnprocessableEntity, "terms"},
+	{fabric.ErrToken, http.StatusBadRequest, "token"},
+	{fabric.ErrLoading, http.StatusServiceUnavailable, "loading"},
+	{fabric.ErrTooManyWaiters, http.StatusServiceUnavailable, "busy"},
+	{fabric.ErrClosed, http.StatusServiceUnavailable, "closing"},
+	{fabric.ErrDiskFull, http.StatusInsufficientStorage, "disk-full"},
+	{fabric.ErrMemoryFull, http.StatusInsufficientStorage, "memory-full"},
+	{fabric.ErrQuota, http.StatusInsufficientStorage, "quota"},
+	{fabric.ErrTooMany, http.StatusInsufficientStorage, "too-many-regions"},
+	{fabric.ErrNotDurable, http.StatusInternalServerError, "not-durable"},
+	{crdt.ErrWrongType, http.StatusConflict, "wrong-type"},
+	{crdt.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large"},
+	{crdt.ErrNotInteger, http.StatusConflict, "not-a-number"},
+	{crdt.ErrNotNumber, http.StatusConflict, "not-a-number"},
+	{crdt.ErrOverflow, http.StatusConflict, "overflow"},
+	{crdt.ErrNoElement, http.StatusConflict, "no-element"},
+	{crdt.ErrUnreadable, http.StatusInternalServerError, "unreadable"},
+	{errArguments, http.StatusUnprocessableEntity, "arguments"},
+}
+
+var (
+	errNoEntry   = errors.New("no such key")
+	errCondition = errors.New("the entry is not in the state that the request asks for")
+	errArguments = errors.New("arguments")
+)
+
+// refusal turns an error into the answer.
+func refusal(err error) error {
+	if err == nil {
+		return nil
+	}
+	var stale *fabric.StaleError
+	if errors.As(err, &stale) {
+		p := problem(http.StatusServiceUnavailable, "stale", stale.Error())
+		p.Errors = []*huma.ErrorDetail{{Location: "header.Edgemem-Context", Message: "writes that the token has seen and this node has not", Value: stale.Missing}}
+		return again(p)
+	}
+	for _, x := range problems {
+		if errors.Is(err, x.err) {
+			p := problem(x.status, x.name, err.Error())
+			if x.status == http.StatusServiceUnavailable {
+				return again(p)
+			}
+			return p
+		}
+	}
+	return problem(http.StatusInternalServerError, "internal", err.Error())
+}
+
+// again says when to come back.
+func again(p *huma.ErrorModel) error {
+	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryAfter}})
+}

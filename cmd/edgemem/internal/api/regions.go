@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/edgemem/edgemem/fabric"
+)
+
+// Region is one region as this node has it.
+type Region struct {
+	Name        string   `json:"name"`
+	Ack         string   `json:"ack" enum:"memory,disk" doc:"What writes wait for."`
+	Consistency string   `json:"consistency" enum:"eventual,causal"`
+	Priority    string   `json:"priority" enum:"guaranteed,burstable,best-effort"`
+	Quota       int64    `json:"quota_bytes" doc:"Of each node's memory; 0 is none."`
+	Reserve     int64    `json:"reserve_bytes" doc:"Of each node's memory; 0 is none."`
+	Loading     bool     `json:"loading,omitempty" doc:"Reads are refused until a large pull is complete."`
+	Entries     int      `json:"entries"`
+	Bytes       int64    `json:"bytes" doc:"Keys and values."`
+	Digest      string   `json:"digest" doc:"Equal on replicas that have seen the same."`
+	UpTo        string   `json:"complete_up_to,omitempty" format:"date-time" doc:"Until when everything is here that the nodes had which are not dark."`
+	Dark        []string `json:"dark" doc:"Nodes that have not been heard of for ten minutes."`
+}
+
+func regionOf(s *fabric.RegionStatus) Region {
+	out := Region{
+		Name: s.Name, Ack: string(s.Ack), Consistency: string(s.Consistency), Priority: string(s.Memory.Priority), Quota: s.Memory.Quota, Reserve: s.Memory.Reserve,
+		Loading: s.Loading, Entries: s.Entries, Bytes: s.Bytes, Digest: s.Digest, Dark: []string{},
+	}
+	if at := s.Complete.UpTo; !at.IsZero() {
+		out.UpTo = at.UTC().Format("2006-01-02T15:04:05.999Z07:00")
+	}
+	for _, id := range s.Complete.Dark {
+		out.Dark = append(out.Dark, string(id))
+	}
+	return out
+}
+
+// Terms are what a region is configured with; what is left out stays as it is.
+type Terms struct {
+	Ack         string `json:"ack,omitempty" enum:"memory,disk"`
+	Consistency string `json:"consistency,omitempty" enum:"eventual,causal"`
+	Priority    string `json:"priority,omitempty" enum:"guaranteed,burstable,best-effort"`
+	Quota       int64  `json:"quota_bytes,omitempty" minimum:"-1" doc:"-1 takes it back."`
+	Reserve     int64  `json:"reserve_bytes,omitempty" minimum:"-1" doc:"-1 takes it back."`
+}
+
+// Regions lists them.
+type Regions struct {
+	Regions []Region `json:"regions"`
+}
+
+type regionAnswer struct{ Body Region }
+type regionsAnswer struct{ Body Regions }
+type RegionRequest struct {
+	Region string `path:"region" minLength:"1" maxLength:"255"`
+}
+type termsRequest struct {
+	RegionRequest
+	Body Terms
+}
+
+func (s *server) addRegions(api huma.API) {
+	const path = "/v1/regions/{region}"
+	tags := []string{"regions"}
+	huma.Register(api, huma.Operation{OperationID: "list-regions", Method: http.MethodGet, Path: "/v1/regions", Tags: tags, Errors: []int{503}, Summary: "List the regions that are in use"}, s.listRegions)
+	huma.Register(api, huma.Operation{OperationID: "get-region", Method: http.MethodGet, Path: path, Tags: tags, Errors: []int{404, 503}, Summary: "Tell what this node has of a region"}, s.getRegion)
+	huma.Register(api, huma.Operation{OperationID: "put-region", Method: http.MethodPut, Path: path, Tags: tags, Errors: []int{422, 503, 507}, Summary: "Create or configure a region, on every node"}, s.putRegion)
+	huma.Register(api, huma.Operation{OperationID: "delete-region", Method: http.MethodDelete, Path: path, Tags: tags, Errors: []int{404, 503}, DefaultStatus: http.StatusNoContent,
+		Summary: "Remove a region's entries, as far as they were seen here, and its configuration"}, s.deleteRegion)
+}
+
+func (s *server) listRegions(context.Context, *struct{}) (*regionsAnswer, error) {
+	out := &regionsAnswer{Regions{[]Region{}}}
+	for _, r := range s.f.Regions() {
+		out.Body.Regions = append(out.Body.Regions, regionOf(&r))
+	}
+	return out, nil
+}
+
+func (s *server) getRegion(_ context.Context, q *RegionRequest) (*regionAnswer, error) {
+	r, err := s.f.RegionStatus(q.Region)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return &regionAnswer{regionOf(&r)}, nil
+}
+
+func (s *server) putRegion(ctx context.Context, q *termsRequest) (*regionAnswer, error) {
+	b := &q.Body
+	_, err := s.f.CreateRegion(ctx, q.Region, fabric.RegionConfig{
+		Ack: fabric.Ack(b.Ack), Consistency: fabric.Consistency(b.Consistency), Priority: fabric.Priority(b.Priority), Quota: b.Quota, Reserve: b.Reserve,
+	})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return s.getRegion(ctx, &q.RegionRequest)
+}
+
+func (s *server) deleteRegion(ctx context.Context, q *RegionRequest) (*struct{}, error) {
+	return nil, refusal(s.f.DeleteRegion(ctx, q.Region))
+}
