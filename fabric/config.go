@@ -114,6 +114,8 @@ type RegionConfig struct {
 	Quota, Reserve int64
 	// Priority says when it gives way to others as memory runs short. Default: as it is, and burstable where it is new.
 	Priority Priority
+	// Placement says where its copies are to be.
+	Placement Placement
 }
 
 // Config makes a Fabric. The zero value is a memory that is shared with nobody and kept nowhere.

@@ -34,6 +34,7 @@ func ParseConsistency(s string) (Consistency, error) {
 type declaration struct {
 	ack, consistency string
 	terms            terms
+	placement        *Placement
 }
 
 // declare writes a region's configuration into the catalogue. What rc leaves open stays as it is.
@@ -49,13 +50,16 @@ func (rc RegionConfig) declare(tx *crdt.Tx, name string) error {
 			return err
 		}
 	}
+	if err := rc.Placement.declare(tx, name); err != nil {
+		return err
+	}
 	return rc.declareTerms(tx, name)
 }
 
 func readDeclaration(v *crdt.View, name string) declaration {
 	ack, _, _ := v.MapGet(name, "ack")
 	consistency, _, _ := v.MapGet(name, "consistency")
-	return declaration{string(ack), string(consistency), readTerms(v, name)}
+	return declaration{string(ack), string(consistency), readTerms(v, name), readPlacement(v, name)}
 }
 
 // Consistency is the order in which the region's writes become visible.

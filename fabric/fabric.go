@@ -133,12 +133,23 @@ func (f *Fabric) start(ctx context.Context) error {
 	if f.cfg.Transport == nil {
 		return nil
 	}
+	f.announce(f.declaredRegions())
 	f.goDo(f.pushes.run)
 	f.goDo(f.mesh.herald)
 	if t, ok := f.cfg.Transport.(Confessor); ok {
 		t.OnMissed(f.mesh.onMissed)
 	}
 	return f.cfg.Transport.Serve(f.mesh.onPeer, f.mesh.onGossip, f.mesh.onStream)
+}
+
+// declaredRegions lists the regions that are in the catalogue.
+func (f *Fabric) declaredRegions() (names []string) {
+	for _, r := range f.all() {
+		if r.declared.Load() {
+			names = append(names, r.name)
+		}
+	}
+	return names
 }
 
 // goDo runs fn until it returns; Close waits for it.
@@ -282,7 +293,7 @@ func (f *Fabric) all() []*Region {
 }
 
 // CreateRegion writes a region's configuration where every member sees it. An existing region takes over
-// the configuration. Errors: ErrRegionName, ErrBadTerms, ErrTooMany, ErrClosed, ErrNotDurable.
+// the configuration. Errors: ErrRegionName, ErrBadTerms, ErrBadPlacement, ErrTooMany, ErrClosed, ErrNotDurable.
 func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig) (*Region, error) {
 	if rc.Ack != "" {
 		if _, err := ParseAck(string(rc.Ack)); err != nil {
@@ -293,6 +304,9 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 		if _, err := ParseConsistency(string(rc.Consistency)); err != nil {
 			return nil, err
 		}
+	}
+	if err := rc.Placement.check(); err != nil {
+		return nil, err
 	}
 	if err := f.refuse(false); err != nil {
 		return nil, err
@@ -343,14 +357,21 @@ func (f *Fabric) openCatalogue() {
 
 // readCatalogue takes over what changed in the catalogue.
 func (f *Fabric) readCatalogue() {
+	if names := f.takeCatalogue(); len(names) > 0 {
+		f.announce(names)
+	}
+}
+
+func (f *Fabric) takeCatalogue() (names []string) {
 	f.reading.Lock()
 	defer f.reading.Unlock()
 	c := f.catalogue
 	c.mu.Lock()
-	names := c.core.TakeChanged()
+	names = c.core.TakeChanged()
 	all := declared(c.core.View(f.now()), names)
 	c.mu.Unlock()
 	f.configure(names, all)
+	return names
 }
 
 // declared reads what the catalogue says of regions.

@@ -65,6 +65,7 @@ type outlook struct {
 	peers   map[crdt.NodeID]*peer
 	writers map[crdt.Origin]crdt.NodeID // running incarnations, this one included
 	dark    []crdt.NodeID
+	all     []Holder      // of regions that are everywhere; see everybody
 	through []crdt.NodeID // neither dark nor connected of late, but writes of theirs came through others
 }
 

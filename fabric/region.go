@@ -34,8 +34,9 @@ type Region struct {
 	causal   atomic.Bool // as core knows it
 	declared atomic.Bool // in the catalogue
 	agreed   atomic.Pointer[terms]
-	nextDue  atomic.Int64 // Unix ms of the next tick that has something to do
-	pushed   time.Time    // of the pusher: when a push left last
+	placed   atomic.Pointer[Placement] // nil: as usual
+	nextDue  atomic.Int64              // Unix ms of the next tick that has something to do
+	pushed   time.Time                 // of the pusher: when a push left last
 
 	reads atomic.Pointer[reads] // see noteRead
 
@@ -124,6 +125,7 @@ func (r *Region) configure(d declaration) (changed bool) {
 	} else {
 		r.ack.Store(ackDisk)
 	}
+	r.placed.Store(d.placement)
 	return r.setTerms(d.terms)
 }
 

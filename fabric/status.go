@@ -13,6 +13,11 @@ type RegionStatus struct {
 	Name        string                 `json:"name"`
 	Ack         Ack                    `json:"ack"`
 	Consistency Consistency            `json:"consistency"`
+	Placement   string                 `json:"placement"`         // everywhere, demand or pinned: where copies are to be,
+	MinCopies   int                    `json:"min_copies"`        // how many at least,
+	Tiers       []string               `json:"tiers,omitempty"`   // at which tiers; none: all
+	Labels      map[string]string      `json:"labels,omitempty"`  // and of nodes with which labels
+	Holders     []Holder               `json:"holders"`           // by name
 	Loading     bool                   `json:"loading,omitempty"` // reads are refused until a large pull is complete
 	Entries     int                    `json:"entries"`
 	Bytes       int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
@@ -105,11 +110,13 @@ func (r *Region) inUse() bool {
 func (r *Region) status() RegionStatus { return r.statusAt(r.f.look()) }
 
 func (r *Region) statusAt(o *outlook) RegionStatus {
+	placed, holders := r.Placement(), o.holdersOf(r) // before the lock: the catalogue has one of its own
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s := RegionStatus{
 		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Memory: r.memoryNow(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
+		Placement: placed.Kind, MinCopies: placed.MinCopies, Tiers: placed.Tiers, Labels: placed.Labels, Holders: holders,
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),
 	}
 	s.Away, s.AwayBytes = r.core.AwayValues()

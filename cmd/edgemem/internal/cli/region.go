@@ -17,6 +17,8 @@ import (
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/tiers"
+	"github.com/edgemem/edgemem/tiers/place"
 )
 
 func regionCommand() *cobra.Command {
@@ -36,7 +38,7 @@ others come into being by 'region create', or when first written to.`,
 func regionCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
-		Short: "Create a region, or change what its writes wait for, how they show and what memory it has",
+		Short: "Create a region, or change what its writes wait for, how they show, what memory and which holders it has",
 		Long: `Create a region on every node, or change one that exists: what no flag names stays as it
 is, for a new region the default.
 
@@ -57,11 +59,18 @@ made elsewhere. 'none' takes either back.
 --priority says who gives way first as a node's memory runs short: best-effort, then
 burstable, then guaranteed. Writes of the best priority that a node has are slowed down
 from 95 % of what its budget leaves to writers, and refused at 100 %; each priority
-below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 90 %.`,
+below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 90 %.
+
+--placement says where its copies are to be: everywhere, where there is demand for it, or
+pinned to nodes. --min-copies is how many there are to be at least; --tiers and --labels
+say which nodes may hold it. All of that is kept with the region and known to every node,
+and 'region show' lists who holds it; but as yet nothing moves: every node holds every
+region, and nodes have no labels.`,
 		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
   edgemem region create chat --consistency causal
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
-  edgemem region create tenant-7 --quota none`,
+  edgemem region create tenant-7 --quota none
+  edgemem region create maps --placement demand --min-copies 2 --tiers edge,regional,cloud`,
 		Args: args(1, 1, "one NAME"),
 	}
 	addClient(cmd)
@@ -69,12 +78,17 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 	var want control.RegionOptions
 	words := map[string][]string{
 		"ack": {"memory", "disk"}, "consistency": {"eventual", "causal"}, "priority": {"guaranteed", "burstable", "best-effort"},
+		"placement": place.PlacementNames(),
 	}
 	cmd.Flags().StringVar(&want.Ack, "ack", "", "what writes wait `FOR`: memory or disk (default: as it is, and memory where it is new)")
 	cmd.Flags().StringVar(&want.Consistency, "consistency", "", "when other nodes show writes, `HOW`: eventual or causal (default: as it is, and eventual where it is new)")
 	cmd.Flags().StringVar(&want.Priority, "priority", "", "`WHO` gives way when memory is short: guaranteed, burstable or best-effort (default: as it is, and burstable where it is new)")
 	quota := cmd.Flags().String("quota", "", "`SIZE` that it may take of each node's memory, such as 100MiB, or none (default: as it is, and none where it is new)")
 	reserve := cmd.Flags().String("reserve", "", "`SIZE` that each node keeps for it, such as 64MiB, or none (default: as it is, and none where it is new)")
+	cmd.Flags().StringVar(&want.Placement, "placement", "", "`WHERE` its copies are to be: everywhere, demand or pinned (default: as it is, and everywhere where it is new)")
+	cmd.Flags().IntVar(&want.MinCopies, "min-copies", 0, "`COUNT` of live copies that there are to be at least (default: as it is, and 1 where it is new)")
+	tierList := cmd.Flags().String("tiers", "", "`LIST` of the tiers that may hold it, such as edge,cloud, or all (default: as it is, and all where it is new)")
+	labels := cmd.Flags().StringSlice("labels", nil, "`K=V` that a holder must have, once for each or with commas, or none (default: as it is, and none where it is new)")
 	for name, list := range words {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)) // only fails for a flag that does not exist
 	}
@@ -90,6 +104,15 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 		if want.ReserveBytes, err = sizeFlag(cmd, "reserve", *reserve); err != nil {
 			return err
 		}
+		if cmd.Flag("min-copies").Changed && want.MinCopies < 1 {
+			return usagef("--min-copies %d: want 1 or more", want.MinCopies)
+		}
+		if want.Tiers, err = tiersFlag(cmd, *tierList); err != nil {
+			return err
+		}
+		if want.Labels, err = labelsFlag(cmd, *labels); err != nil {
+			return err
+		}
 		r, err := c.CreateRegion(ctx, args[0], want)
 		if err != nil {
 			return err
@@ -97,7 +120,7 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 		if o.structured() {
 			return o.print(cmd.OutOrStdout(), r)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s, %s consistency, %s\n", r.Name, r.Ack, r.Consistency, termsOf(r))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: writes wait for %s, %s consistency, %s; copies %s\n", r.Name, r.Ack, r.Consistency, termsOf(r), placementOf(r))
 		return err
 	})
 	return cmd
@@ -106,6 +129,73 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 func oneOf(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// tiersFlag reads a list of tiers: nil if the flag is not there, empty for all.
+func tiersFlag(cmd *cobra.Command, text string) ([]string, error) {
+	if !cmd.Flag("tiers").Changed {
+		return nil, nil
+	}
+	list := []string{}
+	if text == "all" {
+		return list, nil
+	}
+	for t := range strings.SplitSeq(text, ",") {
+		if _, err := tiers.Parse(t); err != nil {
+			return nil, usagef("--tiers %q: want a list of %s, or all", text, strings.Join(tiers.Names(), ", "))
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// labelsFlag reads labels: nil if the flag is not there, empty for none.
+func labelsFlag(cmd *cobra.Command, pairs []string) (map[string]string, error) {
+	if !cmd.Flag("labels").Changed {
+		return nil, nil
+	}
+	labels := map[string]string{}
+	if slices.Equal(pairs, []string{"none"}) {
+		return labels, nil
+	}
+	for _, pair := range pairs {
+		k, v, ok := strings.Cut(pair, "=")
+		if !ok || k == "" || v == "" {
+			return nil, usagef("--labels %q: want K=V, or none", pair)
+		}
+		labels[k] = v
+	}
+	return labels, nil
+}
+
+// placementOf says where copies are to be.
+func placementOf(r control.Region) string {
+	text := cmp.Or(r.Placement, "everywhere")
+	if r.MinCopies > 1 {
+		text += fmt.Sprintf(", at least %d", r.MinCopies)
+	}
+	if len(r.Tiers) > 0 {
+		text += ", tiers " + strings.Join(r.Tiers, ",")
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Labels)) {
+		text += fmt.Sprintf(", %s=%s", k, r.Labels[k])
+	}
+	return text
+}
+
+// holdersShown is how many holders of a region are named.
+const holdersShown = 20
+
+// holdersOf names who holds a region.
+func holdersOf(r control.Region) string {
+	var parts []string
+	for _, h := range r.Holders[:min(len(r.Holders), holdersShown)] {
+		parts = append(parts, fmt.Sprintf("%s (%s)", cmp.Or(h.Name, short(string(h.ID), 12)), h.Tier))
+	}
+	if more := len(r.Holders) - holdersShown; more > 0 {
+		parts = append(parts, fmt.Sprintf("%s more", formatCount(more)))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "–")
 }
 
 // sizeFlag reads a size that may be taken back: 0 if the flag is not there, -1 for none.
@@ -145,7 +235,8 @@ func regionListCommand() *cobra.Command {
 		Short: "List the regions that this node holds",
 		Long: `List the regions that this node holds. SIZE is that of keys and values as they were written, HELD what the region takes
 of the node's memory with its indexes and causal metadata (and what part that is of its quota), MEMORY its priority, quota
-and reservation. FULL: its writes are refused; 'region show' says why.`,
+and reservation. FULL: its writes are refused; 'region show' says why. PLACEMENT: where its copies are
+to be; HOLDERS: how many members have one.`,
 		Example: "  edgemem region list -o json | jq -r '.[].name'",
 		Args:    args(0, 0, ""),
 	}
@@ -161,7 +252,7 @@ func regionShowCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show one region: size, digest, causal context, lag to each peer, what its bytes are",
 		Long: `Show one region. Two nodes hold the same entries if and only if their digests are
-equal. 'complete' says until when everything is here that the named nodes had seen,
+equal. 'holders' are the members that have a copy, also those that are not reached now. 'complete' says until when everything is here that the named nodes had seen,
 and of which nodes that cannot be said. The context says which writes of each origin
 were seen: one origin for each start of a node that wrote; those that ended are summed
 up, unless --all, and in time collapse into one line for each node. Lag says, for each peer and as of when it was last heard of, how many
@@ -244,9 +335,9 @@ func nameOf(id string, names map[string]string) string {
 
 func printRegions(w io.Writer, regions []control.Region, names map[string]string) error {
 	t := newTable(w)
-	t.row("REGION", "ACK", "CONSISTENCY", "ENTRIES", "SIZE", "HELD", "MEMORY", "DIGEST", "COMPLETE", "LAG")
+	t.row("REGION", "ACK", "CONSISTENCY", "ENTRIES", "SIZE", "HELD", "MEMORY", "DIGEST", "COMPLETE", "LAG", "PLACEMENT", "HOLDERS")
 	for _, r := range regions {
-		t.row(r.Name, string(r.Ack), consistencyOf(r), formatCount(r.Entries), formatBytes(r.Bytes), heldOf(r), termsOf(r), short(r.Digest, 12), completeSummary(r), lagSummary(r, names))
+		t.row(r.Name, string(r.Ack), consistencyOf(r), formatCount(r.Entries), formatBytes(r.Bytes), heldOf(r), termsOf(r), short(r.Digest, 12), completeSummary(r), lagSummary(r, names), placementOf(r), formatCount(len(r.Holders)))
 	}
 	return t.Flush()
 }
@@ -414,6 +505,8 @@ func printRegion(w io.Writer, r control.Region, names map[string]string, all boo
 	t.row("region", r.Name)
 	t.row("ack", string(r.Ack))
 	t.row("consistency", consistencyOf(r))
+	t.row("placement", placementOf(r))
+	t.row("holders", holdersOf(r))
 	t.row("entries", formatCount(r.Entries))
 	t.row("size", formatBytes(r.Bytes)+" of keys and values")
 	t.row("memory", heldOf(r)+", "+termsOf(r)+refusedOf(r))

@@ -15,7 +15,9 @@ func TestRegionsAreShownWithWhoIsBehind(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := control.RegionOf(fabric.RegionStatus{
 		At: at, Name: "default", Ack: "memory", Consistency: "causal", Loading: true, Entries: 1234567, Bytes: 5 << 20,
-		Memory:  fabric.RegionMemory{Held: 9 << 20, Priority: fabric.BestEffort, Quota: 10 << 20, Reserve: 2 << 20, Granted: 1 << 20, Refused: 7, Refuses: "why it is"},
+		Memory:    fabric.RegionMemory{Held: 9 << 20, Priority: fabric.BestEffort, Quota: 10 << 20, Reserve: 2 << 20, Granted: 1 << 20, Refused: 7, Refuses: "why it is"},
+		Placement: "demand", MinCopies: 2, Tiers: []string{"edge", "cloud"}, Labels: map[string]string{"site": "b"},
+		Holders: []fabric.Holder{{ID: "p1", Name: "cloud", Tier: "cloud"}, {ID: "p9", Tier: "edge"}},
 		Digest:  "0123456789abcdef",
 		Context: crdt.Context{crdt.Origin{1}: crdt.Runs{Base: 1000, Above: []crdt.Span{{Lo: 1002, Hi: 2003}}}, crdt.Origin{2}: crdt.Runs{Base: 7}},
 		Writers: []fabric.Writer{{Origin: "01000000000000000000000000000000", Node: "p1", Writes: 2002}}, Ended: fabric.Ended{Origins: 1, Writes: 7},
@@ -35,8 +37,9 @@ func TestRegionsAreShownWithWhoIsBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ in, want string }{
-		{list.String(), "default  memory  causal, loading  1,234,567  5.0 MiB  9.0 MiB (90 %) FULL  best-effort, quota 10 MiB, 1.0 MiB of 2.0 MiB reserved here  0123456789ab…  3s ago, 1 through others, 1 dark  cloud lacked 2,000 (3.0 MiB, 1m1s) 12s ago, edge had 3 more just now, new not heard of yet\n"},
+		{list.String(), "default  memory  causal, loading  1,234,567  5.0 MiB  9.0 MiB (90 %) FULL  best-effort, quota 10 MiB, 1.0 MiB of 2.0 MiB reserved here  0123456789ab…  3s ago, 1 through others, 1 dark  cloud lacked 2,000 (3.0 MiB, 1m1s) 12s ago, edge had 3 more just now, new not heard of yet  demand, at least 2, tiers edge,cloud, site=b  2\n"},
 		{one.String(), "memory       9.0 MiB (90 %) FULL, best-effort, quota 10 MiB, 1.0 MiB of 2.0 MiB reserved here; 7 writes were refused\n             why it is\n"},
+		{one.String(), "placement    demand, at least 2, tiers edge,cloud, site=b\nholders      cloud (cloud), p9 (edge)\n"},
 		{one.String(), "0100-0000  cloud  1,000       1 ranges up to 2,003\n"},
 		{one.String(), "1 ended    –      7 writes    –\n"},
 		{every.String(), "0200-0000  ended  7           –\n"},

@@ -64,6 +64,11 @@ type RegionOptions struct {
 	Priority     string `json:"priority,omitempty"`    // guaranteed, burstable or best-effort
 	QuotaBytes   int64  `json:"quota_bytes,omitempty"`
 	ReserveBytes int64  `json:"reserve_bytes,omitempty"`
+
+	Placement string            `json:"placement,omitempty"` // everywhere, demand or pinned
+	MinCopies int               `json:"min_copies,omitempty"`
+	Tiers     []string          `json:"tiers"`  // null: as it is; empty: all
+	Labels    map[string]string `json:"labels"` // null: as it is; empty: none
 }
 
 // Peer is another member that this node knows. What has to do with a connection is empty without one.

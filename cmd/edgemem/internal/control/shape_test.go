@@ -109,13 +109,18 @@ const statusShape = `
 .regions[].gaps bool
 .regions[].ghosts number
 .regions[].values_on_disk number
+.regions[].holders[].id string
+.regions[].holders[].name string
+.regions[].holders[].tier string
 .regions[].lag.*.age_ms number
 .regions[].lag.*.behind_ms number
 .regions[].lag.*.bytes number
 .regions[].lag.*.connected bool
 .regions[].lag.*.missing number
 .regions[].lag.*.writes number
+.regions[].min_copies number
 .regions[].name string
+.regions[].placement string
 .regions[].writers[].node string
 .regions[].writers[].origin string
 .regions[].writers[].writes number
@@ -127,6 +132,7 @@ func TestStatusKeepsItsShape(t *testing.T) {
 	region.Lag = map[crdt.NodeID]fabric.Lag{"*": {}}
 	region.Complete = fabric.Completeness{UpTo: time.Unix(1, 0), Of: []crdt.NodeID{"p"}, Through: []crdt.NodeID{"p"}, Dark: []crdt.NodeID{"p"}}
 	region.Writers = []fabric.Writer{{}}
+	region.Holders = []fabric.Holder{{}}
 	s := Status{
 		Alarms: []Alarm{{Name: "n"}},
 		Nodes: []Member{{Origin: "o", Since: time.Unix(1, 0), LastHeard: time.Unix(1, 0), LastWrites: time.Unix(1, 0),

@@ -51,6 +51,7 @@ func (b backend) ClearAlarms(ctx context.Context, kind, node string) (int, error
 func (b backend) CreateRegion(ctx context.Context, name string, o control.RegionOptions) (control.Region, error) {
 	rc := fabric.RegionConfig{
 		Ack: fabric.Ack(o.Ack), Consistency: fabric.Consistency(o.Consistency), Priority: fabric.Priority(o.Priority), Quota: o.QuotaBytes, Reserve: o.ReserveBytes,
+		Placement: fabric.Placement{Kind: o.Placement, MinCopies: o.MinCopies, Tiers: o.Tiers, Labels: o.Labels},
 	}
 	if _, err := b.fabric.CreateRegion(ctx, name, rc); err != nil {
 		return control.Region{}, explain(err)
@@ -209,7 +210,7 @@ func explain(err error) error {
 		return nil
 	case errors.Is(err, fabric.ErrNoRegion), errors.Is(err, fabric.ErrNoNode):
 		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
-	case errors.Is(err, fabric.ErrRegionName), errors.Is(err, fabric.ErrBadTerms), errors.Is(err, fabric.ErrAmbiguous), errors.Is(err, fabric.ErrNoAlarm):
+	case errors.Is(err, fabric.ErrRegionName), errors.Is(err, fabric.ErrBadTerms), errors.Is(err, fabric.ErrBadPlacement), errors.Is(err, fabric.ErrAmbiguous), errors.Is(err, fabric.ErrNoAlarm):
 		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
 	default:
 		return err
