@@ -36,6 +36,10 @@ type client struct {
 	pending   []pendingAck   // writes among them that wait for their acknowledgement
 	region    *fabric.Region // nil until the first command that needs one, unless selected
 	applyFn   func(tx *crdt.Tx) error
+	executing bool      // an EXEC is under way: nothing waits
+	parked    bool      // the command under way, or run in this client's place, has found nothing
+	waiter    *waiter   // since then
+	served    []*waiter // of other clients, by the Apply under way
 	viewFn    func(v *crdt.View)
 
 	subs    subscriptions
@@ -76,6 +80,7 @@ type labels struct {
 	region                    string
 	resp3                     bool
 	listens                   [channelKinds]int
+	waiter                    *waiter
 }
 
 // Buffers start small, since most clients are idle, grow with what a client sends, and go back when they
@@ -156,6 +161,9 @@ func (c *client) drain() bool {
 	for !c.closing && (c.ready || c.step()) {
 		if c.ready {
 			c.dispatch()
+		}
+		if c.waiter != nil && !c.wait() {
+			return false
 		}
 		if !c.relieve() {
 			return false

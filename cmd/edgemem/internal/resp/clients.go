@@ -35,13 +35,13 @@ func clientSubcommands() []*command {
 		sub("caching", 3, clientFlags, "6.0.0", "Says whether the next command's keys are tracked.", clientCaching),
 		sub("getredir", 2, clientFlags, "6.0.0", "Tells where invalidations go: 0 to this connection, -1 if it tracks nothing.", clientGetRedir),
 		sub("trackinginfo", 2, clientFlags, "6.2.0", "Tells how keys are tracked.", trackingInfo),
+		sub("unblock", -3, adminFlags, "5.0.0", "Ends the wait of a connection that waits for a key, as a timeout or an error would.", clientUnblock),
 		sub("help", 2, "loading stale", "5.0.0", "Lists the subcommands.", func(c *client) { c.help(clientHelp) }),
 	}
 	subs[4].tips, subs[5].tips = "nondeterministic_output", "nondeterministic_output"
 	subs[11].note = "A change that comes by a merge is told like a local one, and an expiry within a second of its instant. REDIRECT is refused: use RESP3."
 	return append(subs,
-		&command{name: "client|pause", refusal: "nothing may stop the clients of an edge node but its operator"},
-		&command{name: "client|unblock", refusal: "no command blocks"})
+		&command{name: "client|pause", refusal: "nothing may stop the clients of an edge node but its operator"})
 }
 
 func clientGetName(c *client) {
@@ -138,6 +138,9 @@ func (c *client) describe() string {
 	flags := "N"
 	if l.listening() {
 		flags = "P"
+	}
+	if l.waiter != nil {
+		flags = strings.TrimPrefix(flags, "N") + "b"
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1"+
 		" qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d events=r cmd=%s user=default redir=-1 resp=%d"+

@@ -132,6 +132,15 @@ func (c *client) dispatch() {
 		c.execCommits = c.execCommits[:0]
 		return
 	}
+	if c.cmd.is&flagBlocks != 0 {
+		c.mayWait(c.dispatchEntries)
+		return
+	}
+	c.dispatchEntries()
+}
+
+// dispatchEntries is dispatch of what reads or writes entries.
+func (c *client) dispatchEntries() {
 	region, err := c.currentRegion()
 	switch {
 	case err != nil:
@@ -201,10 +210,11 @@ func (c *client) writeRun(tx *crdt.Tx) error {
 		c.runWrite(tx)
 		c.tellUnread(&tx.View)
 		c.finish()
+		c.serveWaiting(tx)
 		if c.durable {
 			c.pending = append(c.pending, pendingAck{start: c.start, end: len(c.buf)})
 		}
-		if !c.goesOn(n, from) || c.cmd.write == nil || c.shrinking && c.cmd.is&flagDenyOOM != 0 {
+		if !c.goesOn(n, from) || c.cmd.write == nil || c.cmd.is&flagBlocks != 0 || c.shrinking && c.cmd.is&flagDenyOOM != 0 {
 			return nil
 		}
 	}
@@ -212,7 +222,7 @@ func (c *client) writeRun(tx *crdt.Tx) error {
 
 // goesOn takes the next command into a run of n that began at from, and says whether it may run.
 func (c *client) goesOn(n, from int) bool {
-	return n < runCommandsMax && c.head-from < runBytesMax && len(c.buf) < settleBytes && !c.closing && c.step() && c.ready
+	return n < runCommandsMax && c.waiter == nil && c.head-from < runBytesMax && len(c.buf) < settleBytes && !c.closing && c.step() && c.ready
 }
 
 // apply runs writes and notes what their replies must wait for.
@@ -224,6 +234,7 @@ func (c *client) apply(region *fabric.Region) {
 		apply = region.ApplyShrinking
 	}
 	commit, err := apply(c.applyFn)
+	c.deliverServed(commit, err)
 	if err != nil && c.ready {
 		c.failWrite(err)
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/edgemem/edgemem/fabric"
 )
 
-// feeds follow the changes of the regions that some client wants to hear of: by CLIENT TRACKING, or by keyspace
-// notifications. Each region has one goroutine, which runs until nobody wants to hear of any.
+// feeds follow the changes of the regions that some client wants to hear of: by CLIENT TRACKING, by keyspace
+// notifications, or because it waits for a key. Each region has one goroutine, which runs until nobody wants to hear of any.
 type feeds struct {
 	srv *Server
 
@@ -46,6 +46,10 @@ func (f *feeds) follow(region *fabric.Region) error {
 		for ctx.Err() == nil && f.read(region, events) {
 			events = region.Watch(ctx, "")
 			f.srv.tracking.forgetAll(region) // what changed in between is not known
+			f.srv.serveAll(region)
+		}
+		if ctx.Err() == nil {
+			f.srv.queues.abandon(region, "UNBLOCKED the region is no longer here")
 		}
 	})
 	f.wg.Go(func() { f.expire(ctx, region) })
@@ -55,11 +59,12 @@ func (f *feeds) follow(region *fabric.Region) error {
 // followHere follows the region that the client is about to use, if it, or a setting, wants to hear of changes there. It
 // must not be called under the region's lock.
 func (c *client) followHere(region *fabric.Region) error {
-	if c.tracked == nil && !c.srv.notifying() {
+	waits := c.cmd != nil && c.cmd.is&flagBlocks != 0
+	if c.tracked == nil && !c.srv.notifying() && !waits {
 		return nil
 	}
 	err := c.srv.feeds.follow(region)
-	if c.tracked == nil {
+	if c.tracked == nil && !waits {
 		return nil // then merges in this region are not told
 	}
 	return err
@@ -73,6 +78,7 @@ func (f *feeds) read(region *fabric.Region, events func(func(fabric.WatchEvent, 
 			return false
 		}
 		f.srv.tracking.invalidate(trackKey{region, ev.Key}, ev.As, ev.Local)
+		f.srv.serveWaiters(region, ev.Key)
 		if !ev.Local {
 			f.srv.notifyRemote(region, ev)
 		}
@@ -104,11 +110,11 @@ func (f *feeds) expire(ctx context.Context, region *fabric.Region) {
 
 // rest ends all feeds when nobody wants to hear of changes.
 func (f *feeds) rest() {
-	if f.srv.tracking.clients() > 0 || f.srv.notifying() {
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.srv.tracking.clients() > 0 || f.srv.notifying() || f.srv.queues.interest.Load() > 0 {
+		return
+	}
 	for region, cancel := range f.running {
 		cancel()
 		delete(f.running, region)

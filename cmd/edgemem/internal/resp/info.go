@@ -94,7 +94,7 @@ func (s *Server) infoClients(w *infoWriter) {
 	w.line("maxclients", s.limits.Clients)
 	w.line("client_buffers_bytes", st.BufferedBytes)
 	w.line("client_buffers_max_bytes", s.limits.BufferedBytes)
-	w.line("blocked_clients", 0)
+	w.line("blocked_clients", s.queues.blocked())
 	w.line("tracking_clients", s.tracking.clients())
 }
 

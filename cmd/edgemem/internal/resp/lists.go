@@ -457,13 +457,17 @@ func (c *client) end(i int) (back, ok bool) {
 }
 
 func lmove(c *client, tx *crdt.Tx) {
-	from, ok := c.end(3)
-	if !ok {
-		return
-	}
-	if to, ok := c.end(4); ok {
+	if from, to, ok := c.moveEnds(); ok {
 		c.move(tx, from, to)
 	}
+}
+
+// moveEnds reads which end LMOVE takes from, and to which it puts.
+func (c *client) moveEnds() (fromBack, toBack, ok bool) {
+	if fromBack, ok = c.end(3); ok {
+		toBack, ok = c.end(4)
+	}
+	return fromBack, toBack, ok
 }
 
 func (c *client) move(tx *crdt.Tx, fromBack, toBack bool) {
@@ -496,25 +500,27 @@ func (c *client) move(tx *crdt.Tx, fromBack, toBack bool) {
 	c.bulk(val)
 }
 
-func lmpop(c *client, tx *crdt.Tx) {
-	keys, back, count, ok := c.mpopArgs(1, "left", "right")
+func lmpop(c *client, tx *crdt.Tx) { c.popList(tx, false) }
+
+// popList is LMPOP, or BLMPOP, which has a timeout as its first argument.
+func (c *client) popList(tx *crdt.Tx, waits bool) {
+	q, ok := c.mpopArgs(waits, "left", "right")
 	if !ok {
 		return
 	}
-	for _, k := range keys {
-		key := string(k)
-		n, ok := c.listLen(&tx.View, key)
-		if !ok {
-			return
-		}
-		if n > 0 {
-			k := int(min(count, int64(n)))
-			c.array(2)
-			c.bulkString(key)
-			c.array(k)
-			c.popEnd(tx, key, n, k, back)
-			return
-		}
+	keys, back, count := q.keys, q.back, q.count
+	key, n, ok := c.firstFilled(keys, tx.ListLen)
+	switch {
+	case !ok:
+	case n == 0 && waits:
+		c.park(keys, q.deadline, c.nullArray)
+	case n == 0:
+		c.nullArray()
+	default:
+		k := int(min(count, int64(n)))
+		c.array(2)
+		c.bulkString(key)
+		c.array(k)
+		c.popEnd(tx, key, n, k, back)
 	}
-	c.nullArray()
 }

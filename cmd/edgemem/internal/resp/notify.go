@@ -119,7 +119,7 @@ func (s *Server) notifyRemote(region *fabric.Region, ev fabric.WatchEvent) {
 var eventNames = map[string]string{
 	"setex": "set", "psetex": "set", "setnx": "set", "getset": "set", "mset": "set", "msetnx": "set", "getdel": "del", "bitop": "set", "bitfield": "setbit",
 	"incr": "incrby", "decr": "decrby", "hmset": "hset", "hsetnx": "hset", "pexpire": "expire", "expireat": "expire", "pexpireat": "expire",
-	"unlink": "del", "copy": "copy_to", "getex": "expire", "geoadd": "zadd", "georadius": "georadiusstore", "georadiusbymember": "georadiusstore",
+	"unlink": "del", "copy": "copy_to", "getex": "expire", "geoadd": "zadd", "blpop": "lpop", "brpop": "rpop", "bzpopmin": "zpopmin", "bzpopmax": "zpopmax", "bzmpop": "zmpop", "blmpop": "lmpop", "blmove": "lmove", "brpoplpush": "rpoplpush", "georadius": "georadiusstore", "georadiusbymember": "georadiusstore",
 }
 
 // genericEvents are of class g whatever the key holds.

@@ -16,8 +16,6 @@ const (
 // refusals lists the commands of Redis 7.0 that are not here, by why. COMMAND does not list them; an
 // attempt is answered with the reason.
 var refusals = []struct{ reason, names string }{
-	{"blocking pops of lists" + notYet, "blmove blmpop blpop brpop brpoplpush"},
-	{"blocking pops of sorted sets" + notYet, "bzmpop bzpopmax bzpopmin"},
 	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
 	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},

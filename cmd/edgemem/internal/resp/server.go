@@ -26,6 +26,7 @@ type Server struct {
 
 	hub      hub
 	feeds    feeds
+	queues   waitQueues
 	tracking tracking
 	slowlog  slowlog
 	notify   atomic.Uint32 // notifySet
@@ -56,6 +57,7 @@ func New(cfg Config) (*Server, error) {
 		start: time.Now(), runID: newRunID(), clients: make(map[int64]*client),
 	}
 	s.feeds.srv = s
+	s.queues.settled.L = &s.queues.mu
 	s.stats.commands = make([]commandCounters, s.table.size)
 	s.ackCtx, s.giveUp = context.WithCancel(context.Background())
 	return s, nil
@@ -148,6 +150,12 @@ func (s *Server) unregister(c *client) {
 	if len(s.clients) == 0 {
 		s.stopPulse()
 	}
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
 }
 
 // snapshot returns the clients of this moment in the order in which they came.

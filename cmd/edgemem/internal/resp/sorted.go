@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -470,56 +471,73 @@ func (c *client) oneScored(name string, score float64, withScores, nested bool) 
 	}
 }
 
-func zmpop(c *client, tx *crdt.Tx) {
-	keys, back, count, ok := c.mpopArgs(1, "min", "max")
+func zmpop(c *client, tx *crdt.Tx) { c.popSet(tx, false) }
+
+// popSet is ZMPOP, or BZMPOP, which has a timeout as its first argument.
+func (c *client) popSet(tx *crdt.Tx, waits bool) {
+	q, ok := c.mpopArgs(waits, "min", "max")
 	if !ok {
 		return
 	}
-	for _, k := range keys {
-		key := string(k)
-		n, ok := c.sortedLen(&tx.View, key)
-		if !ok {
-			return
-		}
-		if n > 0 {
-			members := takeEnd(tx, key, n, int(min(count, int64(n))), back)
-			c.array(2)
-			c.bulkString(key)
-			c.scored(members, true, true)
-			c.removeMembers(tx, key, n, members)
-			return
-		}
+	keys, back, count := q.keys, q.back, q.count
+	key, n, ok := c.firstFilled(keys, tx.SortedLen)
+	switch {
+	case !ok:
+	case n == 0 && waits:
+		c.park(keys, q.deadline, c.nullArray)
+	case n == 0:
+		c.nullArray()
+	default:
+		members := takeEnd(tx, key, n, int(min(count, int64(n))), back)
+		c.array(2)
+		c.bulkString(key)
+		c.scored(members, true, true)
+		c.removeMembers(tx, key, n, members)
 	}
-	c.nullArray()
 }
 
-// mpopArgs reads keys, which end to take from, and how many, from the argument at i on.
-func (c *client) mpopArgs(i int, first, last string) (keys [][]byte, back bool, count int64, ok bool) {
+// mpop is what LMPOP and ZMPOP ask for.
+type mpop struct {
+	keys     [][]byte
+	back     bool
+	count    int64
+	deadline time.Time
+}
+
+// mpopArgs reads keys, which end to take from, how many, and, of a command that waits, how long.
+func (c *client) mpopArgs(waits bool, first, last string) (q mpop, ok bool) {
+	i := 1
+	if waits {
+		i = 2
+	}
 	n, isInt := parseInt(c.args[i])
 	switch {
 	case !isInt || n < 1:
 		c.fail("ERR numkeys should be greater than 0")
-		return nil, false, 0, false
+		return q, false
 	case n > int64(len(c.args)-i-2):
 		c.fail(errSyntax)
-		return nil, false, 0, false
+		return q, false
 	}
 	rest := i + 1 + int(n)
-	keys, count = c.args[i+1:rest], 1
-	switch back = equalFold(c.args[rest], last); {
-	case !back && !equalFold(c.args[rest], first):
+	q.keys, q.count = c.args[i+1:rest], 1
+	if q.back = equalFold(c.args[rest], last); !q.back && !equalFold(c.args[rest], first) {
 		c.fail(errSyntax)
-		return nil, false, 0, false
+		return q, false
 	}
 	for k := rest + 1; k < len(c.args); k += 2 {
 		if k > rest+1 || k+1 == len(c.args) || !equalFold(c.args[k], "count") {
 			c.fail(errSyntax)
-			return nil, false, 0, false
+			return q, false
 		}
-		if count, isInt = parseInt(c.args[k+1]); !isInt || count < 1 {
+		if q.count, isInt = parseInt(c.args[k+1]); !isInt || q.count < 1 {
 			c.fail("ERR count should be greater than 0")
-			return nil, false, 0, false
+			return q, false
 		}
 	}
-	return keys, back, count, true
+	if waits {
+		q.deadline, ok = c.timeout(1)
+		return q, ok
+	}
+	return q, true
 }

@@ -64,6 +64,7 @@ const (
 	statePartial              // waits for the rest of one
 	stateBusy                 // runs commands
 	stateWriting              // writes replies
+	stateBlocked              // waits for a key to hold something
 )
 
 // enter notes a state and when it began.

@@ -91,6 +91,7 @@ const (
 	flagAtOnce     // runs within MULTI, instead of being queued
 	flagNoMulti    // takes locks that EXEC holds, or waits: not allowed within MULTI
 	flagSubscriber // allowed to who listens to channels in RESP2
+	flagBlocks     // may wait for a key to hold something
 )
 
 // table finds commands by name.
@@ -108,7 +109,7 @@ func newTable() *table {
 	for _, group := range [][]*command{
 		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
-		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), listCommands(), flagCommands(), blockCommands(),
+		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), listCommands(), blockingCommands(), flagCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
 	} {
 		for _, cmd := range group {
@@ -151,6 +152,8 @@ func (t *table) complete(cmd *command) {
 			cmd.is |= flagWrite
 		case "denyoom":
 			cmd.is |= flagDenyOOM
+		case "blocking":
+			cmd.is |= flagBlocks
 		}
 	}
 	cmd.aclList = cmd.categories()

@@ -179,7 +179,9 @@ func execQueue(c *client) {
 	}
 	x := execution{c: c, queue: t.queue, watches: watches, start: c.start, limit: c.limitBytes}
 	cmd, args := c.cmd, c.args
+	c.executing = true
 	x.run()
+	c.executing = false
 	c.switchTo(cmd)
 	c.run.calls-- // EXEC itself was counted when it came
 	c.args, c.start, c.limitBytes, c.overflowed = args, x.start, x.limit, false
@@ -265,6 +267,9 @@ func (x *execution) runSegment(region *fabric.Region, queue []queued) bool {
 		for _, q := range queue {
 			x.one(q, v, tx)
 		}
+		if tx != nil {
+			x.serveWaiting(tx, queue)
+		}
 	}
 	var err error
 	if writes {
@@ -274,6 +279,7 @@ func (x *execution) runSegment(region *fabric.Region, queue []queued) bool {
 		}
 		var commit fabric.Commit
 		commit, err = apply(func(tx *crdt.Tx) error { all(&tx.View, tx); return nil })
+		x.c.deliverServed(commit, err)
 		if err == nil && goesOn && region.Ack() == fabric.AckDisk {
 			x.c.execCommits = append(x.c.execCommits, commit)
 		}
@@ -284,6 +290,16 @@ func (x *execution) runSegment(region *fabric.Region, queue []queued) bool {
 		return goesOn
 	}
 	return x.failAll(queue, err)
+}
+
+// serveWaiting serves those who wait for what the commands have written, once all have run.
+func (x *execution) serveWaiting(tx *crdt.Tx, queue []queued) {
+	for _, q := range queue {
+		if q.cmd.write != nil {
+			x.c.args, x.c.cmd = q.args, q.cmd
+			x.c.serveWaiting(tx)
+		}
+	}
 }
 
 // begin makes sure, before the first command, that the watched keys are as they were.
