@@ -7,13 +7,14 @@
 //	sudo go test ./test/e2e -run Power -cuts 200 -timeout 1h # power cuts, on disks that lose, tear and flip what was not synced
 //	EDGEMEM_TEST_BINARY=bin/edgemem go test ./test/e2e      # a binary that is built already
 //
-// It needs redis-tools, and for TestNodeClients Node.js with the packages of clients/ (npm ci --prefix
+// It needs redis-tools and curl, and for TestNodeClients Node.js with the packages of clients/ (npm ci --prefix
 // test/e2e/clients). What is missing skips its tests and says so; with CI=true it fails them.
 //
 //	main_test.go       builds the daemon once
 //	contract_test.go   what others script against: flags, status, tickets, readiness
 //	redis_test.go      redis-cli and redis-benchmark, unmodified
 //	clients_test.go    ioredis and node-redis, unmodified
+//	http_test.go       a generated client of the HTTP API, and curl on a watch through kills
 //	catchup_test.go    a node that was off line through many writes
 //	torture_test.go    kill -9 at random moments, no acknowledged write lost, no dot used twice
 //	power_linux_test.go  the same on disks that lose power, and with bits that rot; needs root and /dev/fuse

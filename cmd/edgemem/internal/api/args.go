@@ -18,11 +18,11 @@ type Args struct {
 	By         *int64            `json:"by,omitempty" doc:"How much to add; less than 0 takes away."`
 	ByDecimal  *string           `json:"by_decimal,omitempty" maxLength:"64" doc:"How much to add, a decimal number."`
 	Member     *string           `json:"member,omitempty" doc:"At most 64 KiB."`
-	Members    []string          `json:"members,omitempty" minItems:"1" maxItems:"10000" doc:"Of at most 64 KiB each; elements of a list 1 MiB."`
+	Members    []string          `json:"members,omitempty" nullable:"false" minItems:"1" maxItems:"10000" doc:"Of at most 64 KiB each; elements of a list 1 MiB."`
 	Field      *string           `json:"field,omitempty" doc:"At most 64 KiB."`
-	Names      []string          `json:"names,omitempty" minItems:"1" maxItems:"10000" doc:"Of fields."`
+	Names      []string          `json:"names,omitempty" nullable:"false" minItems:"1" maxItems:"10000" doc:"Of fields."`
 	Fields     map[string]string `json:"fields,omitempty" doc:"Values by name."`
-	Scores     []Score           `json:"scores,omitempty" minItems:"1" maxItems:"10000"`
+	Scores     []Score           `json:"scores,omitempty" nullable:"false" minItems:"1" maxItems:"10000"`
 	On         *bool             `json:"on,omitempty"`
 	Rule       string            `json:"rule,omitempty" enum:"enable-wins,disable-wins" doc:"Which of concurrent settings wins. Default: as it is, and enable-wins where it is new."`
 	Front      bool              `json:"front,omitempty" doc:"At the front of the list; default: behind its last element."`

@@ -21,12 +21,12 @@ type BatchOp struct {
 
 // Batch is what is written together.
 type Batch struct {
-	Ops []BatchOp `json:"ops" minItems:"1" maxItems:"1000"`
+	Ops []BatchOp `json:"ops" nullable:"false" minItems:"1" maxItems:"1000"`
 }
 
 // BatchResult is what a batch did.
 type BatchResult struct {
-	Results []Result `json:"results" doc:"One for each operation, in their order."`
+	Results []Result `json:"results" nullable:"false" doc:"One for each operation, in their order."`
 }
 
 type batchRequest struct {

@@ -17,10 +17,10 @@ type Entry struct {
 	Type      string            `json:"type" doc:"none, string, set, hash, zset, list, flag or another: none is an entry that is gone."`
 	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum."`
 	On        *bool             `json:"on,omitempty" doc:"Of a flag."`
-	Siblings  []string          `json:"siblings,omitempty" doc:"Of a register that was written concurrently: all values, the one that shows first."`
-	Members   []string          `json:"members,omitempty" doc:"Of a set in byte order, of a list in its order."`
+	Siblings  []string          `json:"siblings,omitempty" nullable:"false" doc:"Of a register that was written concurrently: all values, the one that shows first."`
+	Members   []string          `json:"members,omitempty" nullable:"false" doc:"Of a set in byte order, of a list in its order."`
 	Fields    map[string]string `json:"fields,omitempty" doc:"Of a hash."`
-	Scores    []Score           `json:"scores,omitempty" doc:"Of a zset, by score."`
+	Scores    []Score           `json:"scores,omitempty" nullable:"false" doc:"Of a zset, by score."`
 	Truncated bool              `json:"truncated,omitempty" doc:"There is more than one answer holds."`
 	ExpireMs  int64             `json:"expire_at_ms,omitempty" doc:"When it expires, Unix milliseconds."`
 	ETag      string            `json:"etag" doc:"Of this state, as in If-Match."`

@@ -193,7 +193,7 @@ type scanRequest struct {
 // Page is a page of keys.
 type Page struct {
 	Encoding string    `json:"encoding" enum:"utf-8,base64" doc:"Of the keys: base64 where one is no UTF-8."`
-	Keys     []PageKey `json:"keys"`
+	Keys     []PageKey `json:"keys" nullable:"false"`
 	Next     string    `json:"next,omitempty" doc:"What to give as after for the next page; absent on the last one."`
 }
 

@@ -22,7 +22,7 @@ type Region struct {
 	Bytes       int64    `json:"bytes" doc:"Keys and values."`
 	Digest      string   `json:"digest" doc:"Equal on replicas that have seen the same."`
 	UpTo        string   `json:"complete_up_to,omitempty" format:"date-time" doc:"Until when everything is here that the nodes had which are not dark."`
-	Dark        []string `json:"dark" doc:"Nodes that have not been heard of for ten minutes."`
+	Dark        []string `json:"dark" nullable:"false" doc:"Nodes that have not been heard of for ten minutes."`
 }
 
 func regionOf(s *fabric.RegionStatus) Region {
@@ -50,7 +50,7 @@ type Terms struct {
 
 // Regions lists them.
 type Regions struct {
-	Regions []Region `json:"regions"`
+	Regions []Region `json:"regions" nullable:"false"`
 }
 
 type regionAnswer struct{ Body Region }
