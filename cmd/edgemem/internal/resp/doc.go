@@ -33,6 +33,7 @@
 //     and the number of elements of one SCAN call differ from Redis's.
 //   - SORT with STORE and COPY to another database are refused. LCS takes values of which the product of the lengths is
 //     at most 16 Mi. At most 1,048,576 random members are picked with repetition. OBJECT ENCODING has one word for all sets.
+//   - A damaged HyperLogLog is refused whole, where Redis goes on until it comes to the damage.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. DEBUG, EVAL and others answer why not.
 //   - PUBLISH reaches the clients of this node. CLIENT TRACKING with REDIRECT is refused. A change that came by a merge is

@@ -17,7 +17,6 @@ const (
 // attempt is answered with the reason.
 var refusals = []struct{ reason, names string }{
 	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
-	{"HyperLogLogs" + notYet, "pfadd pfcount pfmerge"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
 	{noReplica, "psync replconf replicaof slaveof sync failover role"},
 	{noCluster, "asking cluster readonly readwrite migrate"},
