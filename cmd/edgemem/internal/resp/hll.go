@@ -2,7 +2,6 @@ package resp
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 )
 
@@ -28,9 +27,14 @@ const (
 	hllSparse = 1
 )
 
-var (
-	errNotHLL     = errors.New("WRONGTYPE Key is not a valid HyperLogLog string value.")
-	errHLLCorrupt = errors.New("INVALIDOBJ Corrupted HLL object detected")
+// hllError is what Redis answers.
+type hllError string
+
+func (e hllError) Error() string { return string(e) }
+
+const (
+	errNotHLL     hllError = "WRONGTYPE Key is not a valid HyperLogLog string value."
+	errHLLCorrupt hllError = "INVALIDOBJ Corrupted HLL object detected"
 )
 
 // sketch is one in memory.
