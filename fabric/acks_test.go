@@ -76,7 +76,7 @@ func TestUnknownAckIsTakenAsDisk(t *testing.T) {
 	}
 	defer func() { _ = f.Close() }()
 	err = f.catalogue.Update(t.Context(), func(tx *crdt.Tx) error {
-		_, err := tx.MapSet("ledger", "ack", []byte("quorum"))
+		_, err := tx.MapSet("ledger", "ack", []byte("three sites"))
 		return err
 	})
 	if r := region(t, f, "ledger"); err != nil || r.Ack() != AckDisk {

@@ -17,15 +17,22 @@ type Commit struct {
 	c       *committer
 	epoch   uint64
 	durable bool
+
+	r     *Region   // that was written to; nil: nothing was written
+	level int32     // what its writes wait for
+	until time.Time // for how long they wait for other holders
 }
 
 // Wait returns when the write is acknowledged as its region's configuration says: at once for memory.
-// Errors: ErrNotDurable with the cause, or the context's.
+// Errors: ErrNotDurable with the cause, or the context's; ErrNotMerged.
 func (c Commit) Wait(ctx context.Context) error {
-	if c.c == nil || !c.durable {
+	if !c.durable {
 		return nil
 	}
-	return c.c.wait(ctx, c.epoch)
+	if err := c.Sync(ctx); err != nil || c.level < ackQuorum || c.r == nil {
+		return err
+	}
+	return c.r.merged(ctx, c.level, c.until)
 }
 
 // Sync waits until the write is on disk, whatever the region's configuration says.

@@ -83,14 +83,17 @@ type Ack string
 const (
 	AckMemory Ack = "memory" // applied here; on disk within CommitEvery
 	AckDisk   Ack = "disk"   // its batch is fsynced
+	AckQuorum Ack = "quorum" // as disk, and more than half of the holders have merged it, this node among them
+	AckAll    Ack = "all"    // as disk, and every holder has merged it
 )
 
 // ParseAck reads an Ack.
 func ParseAck(s string) (Ack, error) {
-	if a := Ack(s); a == AckMemory || a == AckDisk {
+	switch a := Ack(s); a {
+	case AckMemory, AckDisk, AckQuorum, AckAll:
 		return a, nil
 	}
-	return "", fmt.Errorf("fabric: acknowledgement %q: want memory or disk", s)
+	return "", fmt.Errorf("fabric: acknowledgement %q: want memory, disk, quorum or all", s)
 }
 
 // DefaultRegion exists on every node.

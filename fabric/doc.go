@@ -16,7 +16,7 @@
 //	     ├── pusher ───── folded writes, at once or once a window ──> Transport (p2p.Host), to everyone
 //	     └── mesh ─────── one goroutine a peer: pulls on connect, on gaps, on change, now and then
 //
-// Writes go to memory first; the region's acknowledgement (memory or disk) says what Update waits for. A push
+// Writes go to memory first; the region's acknowledgement (memory, disk, quorum or all) says what Update waits for. A push
 // may be lost, a pull may break off: the next pull brings what differs, in one round trip, whatever the history was.
 //
 // Writers that wait for the disk share a commit, and the next one waits for those that come back (commit.go). On a full disk writes are

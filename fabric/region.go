@@ -67,9 +67,12 @@ type Region struct {
 	allTold    uint64                   // one more than the version as of which others had seen all that this node wrote
 }
 
+// What writes wait for: each for what those before it do, too.
 const (
 	ackMemory int32 = iota
 	ackDisk
+	ackQuorum
+	ackAll
 )
 
 func newRegion(f *Fabric, name string) *Region {
@@ -108,21 +111,23 @@ func (r *Region) ID() crdt.RegionID { return r.id }
 
 // Ack is what writes wait for.
 func (r *Region) Ack() Ack {
-	if r.ack.Load() == ackDisk {
-		return AckDisk
-	}
-	return AckMemory
+	return [...]Ack{AckMemory, AckDisk, AckQuorum, AckAll}[r.ack.Load()]
 }
 
 // configure takes over what the catalogue says; no acknowledgement means that the region is not in it. What a newer version
-// may say asks for more than memory: the most that is known here is disk.
+// may say asks for more than memory: it is taken for disk.
 // It reports whether the region's part of the memory changed.
 func (r *Region) configure(d declaration) (changed bool) {
 	r.declared.Store(d.ack != "")
 	r.setConsistency(d.consistency)
-	if d.ack == "" || Ack(d.ack) == AckMemory {
+	switch Ack(d.ack) {
+	case "", AckMemory:
 		r.ack.Store(ackMemory)
-	} else {
+	case AckQuorum:
+		r.ack.Store(ackQuorum)
+	case AckAll:
+		r.ack.Store(ackAll)
+	default:
 		r.ack.Store(ackDisk)
 	}
 	r.placed.Store(d.placement)
@@ -252,8 +257,7 @@ func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, erro
 	if late {
 		_ = c.Sync(r.f.ctx)
 	}
-	c.durable = r.ack.Load() == ackDisk
-	return c, err
+	return r.promise(c), err
 }
 
 // write runs a transaction under the lock and marks what it changed, even when fn panics: a caller that recovers
@@ -285,6 +289,7 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 		f.roster.owe()
 		f.pushes.mark(r)
 		c = f.commits.mark(r, shrinking)
+		c.r = r
 		late = c.c != nil && (r.core.DirtyCells() > f.cfg.MaxBacklog || int64(r.core.DirtyBytes()) > f.backlog)
 	}()
 	return c, late, r.unread(r.core.Update(now, fn))

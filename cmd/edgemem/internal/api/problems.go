@@ -21,12 +21,14 @@ var problems = []struct {
 	status int
 	name   string
 }{
+	{fabric.ErrNotMerged, http.StatusGatewayTimeout, "not-merged"}, // before what it may wrap
 	{errNoEntry, http.StatusNotFound, "not-found"},
 	{errCondition, http.StatusPreconditionFailed, "condition"},
 	{fabric.ErrNoRegion, http.StatusNotFound, "not-found"},
 	{fabric.ErrNotFound, http.StatusNotFound, "not-found"},
 	{fabric.ErrRegionName, http.StatusUnprocessableEntity, "region-name"},
 	{fabric.ErrBadTerms, http.StatusUnprocessableEntity, "terms"},
+	{fabric.ErrBadPlacement, http.StatusUnprocessableEntity, "placement"},
 	{fabric.ErrToken, http.StatusBadRequest, "token"},
 	{fabric.ErrLoading, http.StatusServiceUnavailable, "loading"},
 	{fabric.ErrTooManyWaiters, http.StatusServiceUnavailable, "busy"},

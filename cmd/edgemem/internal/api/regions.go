@@ -12,7 +12,7 @@ import (
 // Region is one region as this node has it.
 type Region struct {
 	Name        string   `json:"name"`
-	Ack         string   `json:"ack" enum:"memory,disk" doc:"What writes wait for."`
+	Ack         string   `json:"ack" enum:"memory,disk,quorum,all" doc:"What writes wait for."`
 	Consistency string   `json:"consistency" enum:"eventual,causal"`
 	Priority    string   `json:"priority" enum:"guaranteed,burstable,best-effort"`
 	Quota       int64    `json:"quota_bytes" doc:"Of each node's memory; 0 is none."`
@@ -41,7 +41,7 @@ func regionOf(s *fabric.RegionStatus) Region {
 
 // Terms are what a region is configured with; what is left out stays as it is.
 type Terms struct {
-	Ack         string `json:"ack,omitempty" enum:"memory,disk"`
+	Ack         string `json:"ack,omitempty" enum:"memory,disk,quorum,all"`
 	Consistency string `json:"consistency,omitempty" enum:"eventual,causal"`
 	Priority    string `json:"priority,omitempty" enum:"guaranteed,burstable,best-effort"`
 	Quota       int64  `json:"quota_bytes,omitempty" minimum:"-1" doc:"-1 takes it back."`

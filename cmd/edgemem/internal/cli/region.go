@@ -43,7 +43,10 @@ func regionCreateCommand() *cobra.Command {
 is, for a new region the default.
 
 --ack says what writes wait for before they are acknowledged: memory (applied here, on
-disk soon after) or disk (synced: no crash loses them). --consistency says when other
+disk soon after), disk (synced: no crash loses them), quorum (as disk, and merged by more
+than half of the holders, this one among them) or all (merged by every holder). A write
+that too few are known to have after 10 s is answered by an error, and stays, and merges
+later: the smaller side of a split acknowledges none. --consistency says when other
 nodes show them: eventual (as they come) or causal (never before all that their writer
 had seen of the region; reads answer LOADING while a pull of more than 64 MiB, or 8 MiB
 on a device, comes in).
@@ -77,10 +80,10 @@ region, and nodes have no labels.`,
 	o := outputFlag(cmd)
 	var want control.RegionOptions
 	words := map[string][]string{
-		"ack": {"memory", "disk"}, "consistency": {"eventual", "causal"}, "priority": {"guaranteed", "burstable", "best-effort"},
+		"ack": {"memory", "disk", "quorum", "all"}, "consistency": {"eventual", "causal"}, "priority": {"guaranteed", "burstable", "best-effort"},
 		"placement": place.PlacementNames(),
 	}
-	cmd.Flags().StringVar(&want.Ack, "ack", "", "what writes wait `FOR`: memory or disk (default: as it is, and memory where it is new)")
+	cmd.Flags().StringVar(&want.Ack, "ack", "", "what writes wait `FOR`: memory, disk, quorum or all (default: as it is, and memory where it is new)")
 	cmd.Flags().StringVar(&want.Consistency, "consistency", "", "when other nodes show writes, `HOW`: eventual or causal (default: as it is, and eventual where it is new)")
 	cmd.Flags().StringVar(&want.Priority, "priority", "", "`WHO` gives way when memory is short: guaranteed, burstable or best-effort (default: as it is, and burstable where it is new)")
 	quota := cmd.Flags().String("quota", "", "`SIZE` that it may take of each node's memory, such as 100MiB, or none (default: as it is, and none where it is new)")

@@ -59,7 +59,7 @@ type RegionUsage = fabric.RegionUsage
 
 // RegionOptions say how a region is to be. What is empty or 0 stays as it is; bytes of -1 are none.
 type RegionOptions struct {
-	Ack          string `json:"ack,omitempty"`         // memory or disk
+	Ack          string `json:"ack,omitempty"`         // memory, disk, quorum or all
 	Consistency  string `json:"consistency,omitempty"` // eventual or causal
 	Priority     string `json:"priority,omitempty"`    // guaranteed, burstable or best-effort
 	QuotaBytes   int64  `json:"quota_bytes,omitempty"`

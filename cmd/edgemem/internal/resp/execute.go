@@ -228,7 +228,7 @@ func (c *client) goesOn(n, from int) bool {
 // apply runs writes and notes what their replies must wait for.
 func (c *client) apply(region *fabric.Region) {
 	first := len(c.pending)
-	c.durable = region.Ack() == fabric.AckDisk
+	c.durable = region.Ack() != fabric.AckMemory
 	apply := region.Apply
 	if c.shrinking = c.cmd.is&flagDenyOOM == 0; c.shrinking {
 		apply = region.ApplyShrinking
@@ -261,6 +261,8 @@ func errorWord(err error) string {
 		return "MISCONF " // what Redis says when it cannot write to its disk
 	case errors.Is(err, fabric.ErrMemoryFull), errors.Is(err, fabric.ErrQuota):
 		return "OOM "
+	case errors.Is(err, fabric.ErrNotMerged):
+		return "NOREPLICAS " // what Redis says when too few of them are there
 	default:
 		return "ERR "
 	}

@@ -240,7 +240,7 @@ func completeAge(r fabric.RegionStatus) int64 {
 func durable(regions []fabric.RegionStatus) bool {
 	for _, r := range regions {
 		if r.Name == defaultRegion {
-			return r.Ack == fabric.AckDisk
+			return r.Ack != fabric.AckMemory
 		}
 	}
 	return false

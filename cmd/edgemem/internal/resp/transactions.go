@@ -280,7 +280,7 @@ func (x *execution) runSegment(region *fabric.Region, queue []queued) bool {
 		var commit fabric.Commit
 		commit, err = apply(func(tx *crdt.Tx) error { all(&tx.View, tx); return nil })
 		x.c.deliverServed(commit, err)
-		if err == nil && goesOn && region.Ack() == fabric.AckDisk {
+		if err == nil && goesOn && region.Ack() != fabric.AckMemory {
 			x.c.execCommits = append(x.c.execCommits, commit)
 		}
 	} else {
