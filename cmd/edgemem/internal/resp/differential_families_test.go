@@ -153,7 +153,7 @@ func (m maker) sortOptions() (out []string) {
 		case 6:
 			return []string{"by", "nosort", "get", "#"}
 		case 7:
-			out = append(out, m.pick("bad", "limit", "by", "get"))
+			out = append(out, m.pick("bad", "limit", "by", "get", "store"), m.listKey())
 		}
 	}
 	return out

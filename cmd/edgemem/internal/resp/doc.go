@@ -31,8 +31,8 @@
 //   - Values are at most 1 MiB, keys, fields and members 64 KiB.
 //   - SMEMBERS, SINTER, SUNION, SDIFF, HGETALL, HKEYS, HVALS, KEYS and the SCAN family have one order on all replicas; cursors
 //     and the number of elements of one SCAN call differ from Redis's.
-//   - SORT with STORE and COPY to another database are refused. LCS takes values of which the product of the lengths is
-//     at most 16 Mi. At most 1,048,576 random members are picked with repetition. OBJECT ENCODING has one word for all sets.
+//   - COPY to another database is refused. LCS takes values of which the product of the lengths is at most 16 Mi. At most
+//     1,048,576 random members are picked with repetition. OBJECT ENCODING has one word for all sets.
 //   - A damaged HyperLogLog is refused whole, where Redis goes on until it comes to the damage.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. DEBUG, EVAL and others answer why not.

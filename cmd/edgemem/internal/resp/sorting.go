@@ -22,12 +22,12 @@ func sortCommands() []*command {
 			keys:  keySpec{first: 1, last: 1, step: 1, parts: []keySpec{keyAt(1, "RO access"), unknown("RO access", nowhere), unknown("OW update", storeOfSort)}},
 			group: "generic", since: "1.0.0", cost: "O(N log N) for N members",
 			summary: "Lists the members of a set in order, by themselves or by other keys.",
-			note:    localView + " STORE is refused: it makes a list.", write: func(c *client, tx *crdt.Tx) { c.sort(&tx.View, true) }},
+			note:    localView + " STORE replaces what this node has seen under the key.", write: func(c *client, tx *crdt.Tx) { c.sort(&tx.View, tx) }},
 		{name: "sort_ro", arity: -2, flags: "readonly movablekeys", acl: acl,
 			keys:  keySpec{first: 1, last: 1, step: 1, parts: []keySpec{keyAt(1, "RO access"), unknown("RO access", nowhere)}},
 			group: "generic", since: "7.0.0", cost: "O(N log N) for N members",
 			summary: "Lists the members of a set in order; SORT without STORE.",
-			note:    localView, read: func(c *client, v *crdt.View) { c.sort(v, false) }},
+			note:    localView, read: func(c *client, v *crdt.View) { c.sort(v, nil) }},
 	}
 }
 
@@ -56,7 +56,7 @@ type sorting struct {
 	start, n   int64
 	descending bool
 	alpha      bool
-	store      bool
+	store      []byte // the key to store in; nil: none
 }
 
 func (c *client) sortOptions(storing bool) (o sorting, ok bool) {
@@ -79,8 +79,8 @@ func (c *client) sortOptions(storing bool) (o sorting, ok bool) {
 			}
 			i += 2
 		case word == "store" && more >= 1 && storing:
-			o.store = true
 			i++
+			o.store = c.args[i]
 		case word == "by" && more >= 1:
 			i++
 			o.by = view(c.args[i])
@@ -104,18 +104,19 @@ type sortable struct {
 	weight []byte // of an alphabetical order by other keys; nil: there is none
 }
 
-func (c *client) sort(v *crdt.View, storing bool) {
-	o, ok := c.sortOptions(storing)
-	switch {
-	case !ok:
-		return
-	case o.store:
-		c.fail("ERR 'sort' with STORE not supported by edgemem: it stores a list; read the answer and write it yourself")
+// sort is SORT; tx is nil where nothing can be stored.
+func (c *client) sort(v *crdt.View, tx *crdt.Tx) {
+	o, ok := c.sortOptions(tx != nil)
+	if !ok {
 		return
 	}
 	members, ok := c.sortMembers(v)
 	if !ok {
 		return
+	}
+	if o.unsorted && o.store != nil && v.Kind(view(c.args[1])) == crdt.KindSet { // a list has an order, and it is to be the same each time
+		o.unsorted, o.alpha = false, true
+		o.by, o.byPattern = "", false
 	}
 	elements := make([]sortable, len(members))
 	for i, text := range members {
@@ -128,7 +129,12 @@ func (c *client) sort(v *crdt.View, storing bool) {
 	if !o.unsorted {
 		slices.SortStableFunc(elements, o.compare)
 	}
-	c.sortReply(v, o, elements[:len(elements):len(elements)])
+	elements = o.limit(elements)
+	if o.store != nil {
+		c.storeSorted(tx, o, elements)
+		return
+	}
+	c.sortReply(v, o, elements)
 }
 
 // sortMembers reads the elements of the key, or answers why they cannot be sorted.
@@ -234,15 +240,42 @@ func lookupPattern(v *crdt.View, pattern, element string) (val []byte, ok bool) 
 	return val, ok
 }
 
-// sortReply answers with the elements that LIMIT leaves, or with what GET finds for them.
-func (c *client) sortReply(v *crdt.View, o sorting, elements []sortable) {
+// limit leaves what LIMIT says.
+func (o *sorting) limit(elements []sortable) []sortable {
 	all := int64(len(elements))
 	from := min(max(o.start, 0), all)
 	upto := all
 	if o.n >= 0 {
 		upto = min(all, from+min(o.n, all))
 	}
-	elements = elements[from:upto]
+	return elements[from:upto]
+}
+
+// storeSorted makes the key a list of the elements, or of what GET finds for them; what it does not find is stored as nothing.
+func (c *client) storeSorted(tx *crdt.Tx, o sorting, elements []sortable) {
+	var values [][]byte
+	for _, e := range elements {
+		if o.gets == nil {
+			values = append(values, []byte(e.text))
+		}
+		for _, pattern := range o.gets {
+			val, _ := lookupPattern(&tx.View, pattern, e.text)
+			values = append(values, bytes.Clone(val))
+		}
+	}
+	dest := string(o.store)
+	tx.Del(dest)
+	for i, val := range values {
+		if err := tx.ListInsert(dest, i, val); err != nil {
+			c.failList(err)
+			return
+		}
+	}
+	c.int(int64(len(values)))
+}
+
+// sortReply answers with the elements, or with what GET finds for them.
+func (c *client) sortReply(v *crdt.View, o sorting, elements []sortable) {
 	c.array(len(elements) * max(1, len(o.gets)))
 	for _, e := range elements {
 		if c.overflowed {
