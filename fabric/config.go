@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 	"unicode"
@@ -125,6 +126,9 @@ type RegionConfig struct {
 type Config struct {
 	// Name and Tier of this node, for status. Tier is device, edge, regional or cloud.
 	Name, Tier string
+	// Labels say what else this node is, such as site=b or zone=7, for regions that ask for it; see ParseLabels. All members see them, from
+	// this node's first write on. Default: none.
+	Labels map[string]string
 	// Node names this node. Default: what Transport says, else Name, else "local".
 	Node crdt.NodeID
 	// Storage keeps the state. Nil: memory only, and disk is acknowledged like memory. A successful Open takes it over: Close closes it.
@@ -198,6 +202,10 @@ func (c *Config) validate() error {
 	if _, err := tiers.Parse(c.Tier); err != nil {
 		return fmt.Errorf("fabric: Tier: %w", err)
 	}
+	if err := checkLabels(c.Labels); err != nil {
+		return fmt.Errorf("fabric: Labels: %w", err)
+	}
+	c.Labels = maps.Clone(c.Labels)
 	if c.Node == "" && c.Transport != nil {
 		c.Node = c.Transport.Self()
 	}

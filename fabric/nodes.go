@@ -17,6 +17,7 @@ import (
 //
 //	origin       hexadecimal origin of the running incarnation, and when it started, Unix ms
 //	name, tier   as in the certificate
+//	labels       key=value with commas, as the node was started with
 //	retired      when, Unix ms, which origin was the last, and by which node
 //	alarm.KIND   since when, Unix ms, and what was found
 //
@@ -107,6 +108,7 @@ func shown(s string) string {
 // nodeRecord is one record, read.
 type nodeRecord struct {
 	name, tier string
+	labels     map[string]string
 	claims     []claim // the one that shows first; more than one: they were written concurrently
 	retired    *Retirement
 	alarms     map[string]alarmNote // by kind
@@ -126,7 +128,7 @@ func readRecord(v *crdt.View, id string) *nodeRecord {
 		return nil
 	}
 	text := func(field string) []byte { b, _, _ := v.MapGet(id, field); return b }
-	n := &nodeRecord{name: shown(string(text(fieldName))), tier: shown(string(text(fieldTier)))}
+	n := &nodeRecord{name: shown(string(text(fieldName))), tier: shown(string(text(fieldTier))), labels: decodeLabels(string(text(fieldLabels)))}
 	for _, s := range v.MapSiblings(id, fieldOrigin) {
 		if c, ok := parseClaim(s.Value); ok {
 			n.claims = append(n.claims, c)

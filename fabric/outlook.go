@@ -15,18 +15,19 @@ const DarkAfter = 10 * time.Minute
 
 // NodeStatus is what this node knows of a member, or of itself.
 type NodeStatus struct {
-	ID         crdt.NodeID `json:"id"`
-	Name       string      `json:"name"`
-	Tier       string      `json:"tier"`
-	Self       bool        `json:"self"`
-	Origin     string      `json:"origin,omitempty"` // of the incarnation that writes, 32 hexadecimal digits; none if it never wrote
-	Since      time.Time   `json:"since,omitzero"`   // when that started, by the node's own clock
-	Connected  bool        `json:"connected"`
-	LastHeard  time.Time   `json:"last_heard,omitzero"`        // of the node itself, on a connection
-	LastWrites time.Time   `json:"last_writes_heard,omitzero"` // when new writes of it came through others
-	Dark       bool        `json:"dark"`                       // not heard of, either way, for DarkAfter
-	Retired    *Retirement `json:"retired,omitempty"`
-	Lag        *NodeLag    `json:"lag,omitempty"` // of a node that was connected since this one started
+	ID         crdt.NodeID       `json:"id"`
+	Name       string            `json:"name"`
+	Tier       string            `json:"tier"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Self       bool              `json:"self"`
+	Origin     string            `json:"origin,omitempty"` // of the incarnation that writes, 32 hexadecimal digits; none if it never wrote
+	Since      time.Time         `json:"since,omitzero"`   // when that started, by the node's own clock
+	Connected  bool              `json:"connected"`
+	LastHeard  time.Time         `json:"last_heard,omitzero"`        // of the node itself, on a connection
+	LastWrites time.Time         `json:"last_writes_heard,omitzero"` // when new writes of it came through others
+	Dark       bool              `json:"dark"`                       // not heard of, either way, for DarkAfter
+	Retired    *Retirement       `json:"retired,omitempty"`
+	Lag        *NodeLag          `json:"lag,omitempty"` // of a node that was connected since this one started
 }
 
 // NodeLag sums up a member's lag over all regions, as of when it was last heard of.
@@ -127,6 +128,7 @@ func (f *Fabric) nodes(o *outlook, regions []RegionStatus) []NodeStatus {
 	f.roster.mu.Unlock()
 	me := NodeStatus{ID: f.cfg.Node, Name: f.cfg.Name, Tier: f.cfg.Tier, Self: true, Connected: true, LastHeard: o.now.UTC()}
 	me.describe(&own)
+	me.Labels = f.cfg.Labels
 	out := []NodeStatus{me}
 	lags := sumLags(regions)
 	for _, m := range o.members {
@@ -157,7 +159,7 @@ func (n *NodeStatus) describe(rec *nodeRecord) {
 		text, _ := c.origin.MarshalText() // never fails
 		n.Origin, n.Since = string(text), c.since.UTC()
 	}
-	n.Retired = rec.retired
+	n.Retired, n.Labels = rec.retired, rec.labels
 }
 
 func sumLags(regions []RegionStatus) map[crdt.NodeID]*NodeLag {

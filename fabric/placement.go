@@ -37,16 +37,11 @@ type Placement struct {
 	MinCopies int
 	// Tiers may hold it. Empty, but not nil: all.
 	Tiers []string
-	// Labels are those that a holder must have. Empty, but not nil: none. At most labelsMax; keys and values are of letters, digits and ._-/, at
-	// most labelMax bytes each.
+	// Labels are those that a holder must have. Empty, but not nil: none. As Config.Labels.
 	Labels map[string]string
 }
 
-const (
-	copiesMax = 1000
-	labelsMax = 16
-	labelMax  = 63
-)
+const copiesMax = 1000
 
 // Holder is a node that has a copy of a region.
 type Holder struct {
@@ -78,22 +73,10 @@ func (p Placement) check() error {
 			return fmt.Errorf("%w: %w", ErrBadPlacement, err)
 		}
 	}
-	if len(p.Labels) > labelsMax {
-		return fmt.Errorf("%w: %d labels: want %d at most", ErrBadPlacement, len(p.Labels), labelsMax)
-	}
-	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
-		if !isLabel(k) || !isLabel(p.Labels[k]) {
-			return fmt.Errorf("%w: label %q=%q: want letters, digits and ._-/, 1 to %d of each", ErrBadPlacement, k, p.Labels[k], labelMax)
-		}
+	if err := checkLabels(p.Labels); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadPlacement, err)
 	}
 	return nil
-}
-
-func isLabel(s string) bool {
-	odd := func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-/", c)
-	}
-	return len(s) > 0 && len(s) <= labelMax && !strings.ContainsFunc(s, odd)
 }
 
 // declare writes it into the catalogue.
@@ -128,14 +111,6 @@ func inOrder(names []string) (out []string) {
 	return out
 }
 
-func encodeLabels(labels map[string]string) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		parts = append(parts, k+"="+labels[k])
-	}
-	return strings.Join(parts, ",")
-}
-
 // usualPlacement is that of a region of which the catalogue says nothing.
 func usualPlacement() *Placement { return &Placement{Kind: policy.Everywhere.String(), MinCopies: 1} }
 
@@ -154,14 +129,7 @@ func parsePlacement(text func(field string) string) *Placement {
 		p.MinCopies = n
 	}
 	p.Tiers = inOrder(strings.Split(text(fieldTiers), ","))
-	for pair := range strings.SplitSeq(text(fieldLabels), ",") {
-		if k, val, ok := strings.Cut(pair, "="); ok && isLabel(k) && isLabel(val) && len(p.Labels) < labelsMax {
-			if p.Labels == nil {
-				p.Labels = map[string]string{}
-			}
-			p.Labels[k] = val
-		}
-	}
+	p.Labels = decodeLabels(text(fieldLabels))
 	return p
 }
 

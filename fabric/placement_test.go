@@ -125,6 +125,27 @@ func TestDeletedRegionsLeaveNoHolders(t *testing.T) {
 	})
 }
 
+// TestLabelsAreKnownEverywhere: from a node's first write on, and anew when it starts with others.
+func TestLabelsAreKnownEverywhere(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a := nodeWith(t, m, "a", Config{Tier: "edge", Seed: 7, Labels: map[string]string{"site": "b", "rack": "7"}})
+		b := node(t, m, "b")
+		set(t, region(t, a, DefaultRegion), "k", "v")
+		time.Sleep(10 * time.Second)
+		for _, f := range []*Fabric{a, b} {
+			for _, n := range f.Nodes() {
+				if got := encodeLabels(n.Labels); n.ID == "a" && got != "rack=7,site=b" || n.ID == "b" && got != "" {
+					t.Errorf("%s: labels of %s: %q", f.Node(), n.ID, got)
+				}
+			}
+		}
+		if _, err := Open(t.Context(), Config{Labels: map[string]string{"a b": "c"}}); err == nil {
+			t.Error("a node with odd labels opens")
+		}
+	})
+}
+
 func TestBadPlacements(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		f := node(t, NewMesh(1), "a")

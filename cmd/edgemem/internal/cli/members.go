@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,9 +50,18 @@ func printNodes(w io.Writer, nodes []control.Member, now time.Time) error {
 	t := newTable(w)
 	t.row("NODE", "TIER", "STATE", "HEARD OF", "LACKS", "WRITES AS", "ID")
 	for _, n := range nodes {
-		t.row(cmp.Or(n.Name, "–"), cmp.Or(n.Tier, "–"), nodeState(n), lastHeard(n, now), lacks(n.Lag), cmp.Or(short(n.Origin, 12), "–"), string(n.ID))
+		t.row(cmp.Or(n.Name, "–"), tierOf(n), nodeState(n), lastHeard(n, now), lacks(n.Lag), cmp.Or(short(n.Origin, 12), "–"), string(n.ID))
 	}
 	return t.Flush()
+}
+
+// tierOf is a node's tier, and its labels.
+func tierOf(n control.Member) string {
+	text := cmp.Or(n.Tier, "–")
+	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
+		text += fmt.Sprintf(" %s=%s", k, n.Labels[k])
+	}
+	return text
 }
 
 func nodeState(n control.Member) string {

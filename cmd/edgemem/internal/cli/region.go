@@ -66,9 +66,9 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 
 --placement says where its copies are to be: everywhere, where there is demand for it, or
 pinned to nodes. --min-copies is how many there are to be at least; --tiers and --labels
-say which nodes may hold it. All of that is kept with the region and known to every node,
-and 'region show' lists who holds it; but as yet nothing moves: every node holds every
-region, and nodes have no labels.`,
+say which nodes may hold it (those that run with --label). All of that is kept with the
+region and known to every node, and 'region show' lists who holds it; but as yet nothing
+moves: every node holds every region.`,
 		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
   edgemem region create chat --consistency causal
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
@@ -157,16 +157,12 @@ func labelsFlag(cmd *cobra.Command, pairs []string) (map[string]string, error) {
 	if !cmd.Flag("labels").Changed {
 		return nil, nil
 	}
-	labels := map[string]string{}
 	if slices.Equal(pairs, []string{"none"}) {
-		return labels, nil
+		pairs = nil
 	}
-	for _, pair := range pairs {
-		k, v, ok := strings.Cut(pair, "=")
-		if !ok || k == "" || v == "" {
-			return nil, usagef("--labels %q: want K=V, or none", pair)
-		}
-		labels[k] = v
+	labels, err := fabric.ParseLabels(pairs)
+	if err != nil {
+		return nil, usagef("--labels: %v", err)
 	}
 	return labels, nil
 }

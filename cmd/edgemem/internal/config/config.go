@@ -21,6 +21,8 @@ type Config struct {
 	// Tier says how near the consumer the node is: device, edge, regional or cloud. Default:
 	// device, the tier that promises least.
 	Tier string `mapstructure:"tier"`
+	// Label holds what else the node is, as KEY=VALUE. Default: none.
+	Label []string `mapstructure:"label"`
 	// Profile fits the node to a size of machine: "device", "server" or "auto", which is device for that tier and for machines and cgroups
 	// of up to 512 MiB. Package profile has the table. Default: auto.
 	Profile string `mapstructure:"profile"`

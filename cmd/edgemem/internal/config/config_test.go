@@ -173,6 +173,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"tier", func(c *Config) { c.Tier = "egde" }},
 		{"listen", func(c *Config) { c.Listen = []string{"127.0.0.1:7381"} }},
 		{"listen", func(c *Config) { c.Listen = nil }},
+		{"label", func(c *Config) { c.Label = []string{"site"} }},
+		{"label", func(c *Config) { c.Label = []string{"site=a b"} }},
 		{"peer", func(c *Config) { c.Peer = []string{"/ip4/127.0.0.1/tcp/1"} }},
 		{"resp", func(c *Config) { c.RESP = "7379" }},
 		{"resp", func(c *Config) { c.RESP = "127.0.0.1:70000" }},

@@ -55,6 +55,7 @@ func settings() []setting {
 		{key: "tier", def: "device", usage: "`TIER` of the node: device, edge, regional or cloud"},
 		{key: "profile", def: "auto", usage: "`SIZE` of machine to fit the node to: device, server, or auto, which is device for that tier and for up to 512 MiB of memory; 'edgemem config profiles' has the table"},
 		{key: "listen", def: DefaultListen, usage: "libp2p `MULTIADDR` to listen on (repeatable; port 0 picks a free one)"},
+		{key: "label", def: []string{}, usage: "`KEY=VALUE` that says what else the node is, such as site=b, for 'region create --labels' (repeatable)"},
 		{key: "peer", def: []string{}, usage: "`MULTIADDR` of a member to keep connected to, ending in /p2p/PEER-ID (repeatable)"},
 		{key: "resp", def: "127.0.0.1:7379", usage: "`ADDR` of the Redis protocol: host:port, unix:PATH or off"},
 		{key: "resp-password", def: "", secret: true},

@@ -17,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/profile"
+	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/tiers"
 	"github.com/edgemem/edgemem/tiers/evict"
 )
@@ -47,6 +48,7 @@ func (c *Config) Validate() error {
 		field("data-dir", c.checkDataDir()),
 		field("name", checkName(c.Name)),
 		field("tier", oneOf(c.Tier, tiers.Names())),
+		field("label", checkLabels(c.Label)),
 		field("profile", oneOf(cmp.Or(c.Profile, profile.Auto), profile.Names())),
 		field("listen", checkListen(c.Listen)),
 		field("peer", checkPeers(c.Peer)),
@@ -120,6 +122,11 @@ func checkListen(addrs []string) error {
 		}
 	}
 	return nil
+}
+
+func checkLabels(pairs []string) error {
+	_, err := fabric.ParseLabels(pairs)
+	return err
 }
 
 func checkPeers(addrs []string) error {

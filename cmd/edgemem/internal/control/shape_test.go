@@ -67,6 +67,7 @@ const statusShape = `
 .nodes[].connected bool
 .nodes[].dark bool
 .nodes[].id string
+.nodes[].labels.* string
 .nodes[].lag.behind_ms number
 .nodes[].lag.bytes number
 .nodes[].lag.missing number
@@ -135,7 +136,7 @@ func TestStatusKeepsItsShape(t *testing.T) {
 	region.Holders = []fabric.Holder{{}}
 	s := Status{
 		Alarms: []Alarm{{Name: "n"}},
-		Nodes: []Member{{Origin: "o", Since: time.Unix(1, 0), LastHeard: time.Unix(1, 0), LastWrites: time.Unix(1, 0),
+		Nodes: []Member{{Origin: "o", Labels: map[string]string{"*": "v"}, Since: time.Unix(1, 0), LastHeard: time.Unix(1, 0), LastWrites: time.Unix(1, 0),
 			Retired: &fabric.Retirement{}, Lag: &fabric.NodeLag{}}},
 		Node:    Node{Listen: []string{""}},
 		Peers:   []Peer{{Addrs: []string{""}, Addr: "a", Transport: "tcp", Direction: "in", LastSeen: time.Unix(1, 0)}},

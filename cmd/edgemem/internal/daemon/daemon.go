@@ -250,8 +250,12 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--max-ghost-bytes: %w", err)
 	}
+	labels, err := fabric.ParseLabels(d.cfg.Label)
+	if err != nil {
+		return fmt.Errorf("--label: %w", err)
+	}
 	d.fabric, err = fabric.Open(ctx, fabric.Config{
-		Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
+		Labels: labels, Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
 		Registerer: d.registry, MaxBacklog: d.memory.profile.MaxBacklog, LimitRate: limit, MaxStaged: d.memory.profile.MaxStaged,
 		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostBytes: ghostBytes, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
 		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(), MemoryChunk: d.memory.profile.ChunkBytes, Eviction: d.eviction(),

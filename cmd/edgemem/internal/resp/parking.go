@@ -116,7 +116,7 @@ func (c *client) answerServed(w *waiter) {
 		c.fail(errorWord(w.err) + w.err.Error())
 		return
 	}
-	if w.region.Ack() == fabric.AckDisk {
+	if w.region.Ack() != fabric.AckMemory {
 		c.pending = append(c.pending, pendingAck{w.commit, c.start, len(c.buf)})
 	}
 }
