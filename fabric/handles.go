@@ -3,6 +3,7 @@ package fabric
 import (
 	"cmp"
 	"context"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -263,4 +264,19 @@ func scan[T any](step func(cursor uint64) ([]pair[T], uint64, error), yield func
 			return
 		}
 	}
+}
+
+// Binary is the codec for types that write and read themselves: encoding.BinaryMarshaler and BinaryUnmarshaler, the latter on the pointer.
+type Binary[T encoding.BinaryMarshaler, P interface {
+	*T
+	encoding.BinaryUnmarshaler
+}] struct{}
+
+// Encode calls MarshalBinary.
+func (Binary[T, P]) Encode(v T) ([]byte, error) { return v.MarshalBinary() }
+
+// Decode calls UnmarshalBinary.
+func (Binary[T, P]) Decode(b []byte) (v T, err error) {
+	err = P(&v).UnmarshalBinary(b)
+	return v, err
 }

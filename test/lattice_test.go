@@ -105,8 +105,13 @@ var lattice = []layer{
 		testThird: []string{goleak},
 	},
 	{
+		dir:   "client",
+		own:   []string{"crdt", "fabric"},
+		noStd: []string{"os", "log"},
+	},
+	{
 		dir:     "cmd",
-		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric"},
+		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric", "client"},
 		third:   []string{"*"},
 		testOwn: []string{"persist/storetest", "test/bubble"},
 	},
@@ -115,7 +120,7 @@ var lattice = []layer{
 	},
 	{
 		dir:   "test",
-		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric", "test/bubble"},
+		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric", "client", "test/bubble"},
 		third: []string{"*"},
 	},
 }

@@ -32,7 +32,7 @@ func TestGeneratedClient(t *testing.T) {
 		t.Fatalf("add to a set: %v, %s", err, set.Body)
 	}
 	by, value := int64(3), "open"
-	batch, err := device.BatchWithResponse(ctx, "shop", nil, httpclient.Batch{Ops: []httpclient.BatchOp{
+	batch, err := device.BatchWithResponse(ctx, "shop", nil, httpclient.Batch{Ops: []httpclient.Op{
 		{Op: "counter/add", Key: "sold", By: &by}, {Op: "register/set", Key: "order:17", Value: &value},
 	}})
 	if err != nil || batch.JSON200 == nil || len(batch.JSON200.Results) != 2 || *batch.JSON200.Results[0].Value != "3" {

@@ -21,24 +21,6 @@ const (
 	TokenScopes = "token.Scopes"
 )
 
-// Defines values for BatchOpEncoding.
-const (
-	BatchOpEncodingBase64 BatchOpEncoding = "base64"
-	BatchOpEncodingUtf8   BatchOpEncoding = "utf-8"
-)
-
-// Defines values for BatchOpKeyEncoding.
-const (
-	BatchOpKeyEncodingBase64 BatchOpKeyEncoding = "base64"
-	BatchOpKeyEncodingUtf8   BatchOpKeyEncoding = "utf-8"
-)
-
-// Defines values for BatchOpRule.
-const (
-	DisableWins BatchOpRule = "disable-wins"
-	EnableWins  BatchOpRule = "enable-wins"
-)
-
 // Defines values for CounterAddEncoding.
 const (
 	CounterAddEncodingBase64 CounterAddEncoding = "base64"
@@ -55,6 +37,24 @@ const (
 const (
 	MapPutEncodingBase64 MapPutEncoding = "base64"
 	MapPutEncodingUtf8   MapPutEncoding = "utf-8"
+)
+
+// Defines values for OpEncoding.
+const (
+	OpEncodingBase64 OpEncoding = "base64"
+	OpEncodingUtf8   OpEncoding = "utf-8"
+)
+
+// Defines values for OpKeyEncoding.
+const (
+	OpKeyEncodingBase64 OpKeyEncoding = "base64"
+	OpKeyEncodingUtf8   OpKeyEncoding = "utf-8"
+)
+
+// Defines values for OpRule.
+const (
+	DisableWins OpRule = "disable-wins"
+	EnableWins  OpRule = "enable-wins"
 )
 
 // Defines values for PageEncoding.
@@ -121,80 +121,8 @@ const (
 
 // Batch defines model for Batch.
 type Batch struct {
-	Ops []BatchOp `json:"ops"`
+	Ops []Op `json:"ops"`
 }
-
-// BatchOp defines model for BatchOp.
-type BatchOp struct {
-	// By How much to add; less than 0 takes away.
-	By *int64 `json:"by,omitempty"`
-
-	// ByDecimal How much to add, a decimal number.
-	ByDecimal *string `json:"by_decimal,omitempty"`
-
-	// Count Of elements. Default: 1.
-	Count *int64 `json:"count,omitempty"`
-
-	// Encoding Of value, members, names and fields. Default: utf-8.
-	Encoding *BatchOpEncoding `json:"encoding,omitempty"`
-
-	// Field At most 64 KiB.
-	Field *string `json:"field,omitempty"`
-
-	// Fields Values by name.
-	Fields *map[string]string `json:"fields,omitempty"`
-
-	// Front At the front of the list; default: behind its last element.
-	Front *bool `json:"front,omitempty"`
-
-	// IfMatch As the header.
-	IfMatch *string `json:"if_match,omitempty"`
-
-	// IfNoneMatch As the header.
-	IfNoneMatch *string `json:"if_none_match,omitempty"`
-
-	// Index From the front, which is 0.
-	Index *int64 `json:"index,omitempty"`
-
-	// KeepExpiry Leave the time at which the entry expires as it is.
-	KeepExpiry *bool  `json:"keep_expiry,omitempty"`
-	Key        string `json:"key"`
-
-	// KeyEncoding Default: utf-8.
-	KeyEncoding *BatchOpKeyEncoding `json:"key_encoding,omitempty"`
-
-	// Member At most 64 KiB.
-	Member *string `json:"member,omitempty"`
-
-	// Members Of at most 64 KiB each; elements of a list 1 MiB.
-	Members *[]string `json:"members,omitempty"`
-
-	// Names Of fields.
-	Names *[]string `json:"names,omitempty"`
-	On    *bool     `json:"on,omitempty"`
-
-	// Op A name of the table: the end of the path of the operation, such as set/add.
-	Op string `json:"op"`
-
-	// Rule Which of concurrent settings wins. Default: as it is, and enable-wins where it is new.
-	Rule   *BatchOpRule `json:"rule,omitempty"`
-	Scores *[]Score     `json:"scores,omitempty"`
-
-	// TtlMs In how many milliseconds the entry expires.
-	TtlMs *int64 `json:"ttl_ms,omitempty"`
-
-	// Value At most 1 MiB.
-	Value *string `json:"value,omitempty"`
-}
-
-// BatchOpEncoding Of value, members, names and fields. Default: utf-8.
-type BatchOpEncoding string
-
-// BatchOpKeyEncoding Default: utf-8.
-type BatchOpKeyEncoding string
-
-// BatchOpRule Which of concurrent settings wins. Default: as it is, and enable-wins where it is new.
-type BatchOpRule string
 
 // BatchResult defines model for BatchResult.
 type BatchResult struct {
@@ -306,6 +234,78 @@ type MapPut struct {
 
 // MapPutEncoding Of value, members, names and fields. Default: utf-8.
 type MapPutEncoding string
+
+// Op defines model for Op.
+type Op struct {
+	// By How much to add; less than 0 takes away.
+	By *int64 `json:"by,omitempty"`
+
+	// ByDecimal How much to add, a decimal number.
+	ByDecimal *string `json:"by_decimal,omitempty"`
+
+	// Count Of elements. Default: 1.
+	Count *int64 `json:"count,omitempty"`
+
+	// Encoding Of value, members, names and fields. Default: utf-8.
+	Encoding *OpEncoding `json:"encoding,omitempty"`
+
+	// Field At most 64 KiB.
+	Field *string `json:"field,omitempty"`
+
+	// Fields Values by name.
+	Fields *map[string]string `json:"fields,omitempty"`
+
+	// Front At the front of the list; default: behind its last element.
+	Front *bool `json:"front,omitempty"`
+
+	// IfMatch As the header.
+	IfMatch *string `json:"if_match,omitempty"`
+
+	// IfNoneMatch As the header.
+	IfNoneMatch *string `json:"if_none_match,omitempty"`
+
+	// Index From the front, which is 0.
+	Index *int64 `json:"index,omitempty"`
+
+	// KeepExpiry Leave the time at which the entry expires as it is.
+	KeepExpiry *bool  `json:"keep_expiry,omitempty"`
+	Key        string `json:"key"`
+
+	// KeyEncoding Default: utf-8.
+	KeyEncoding *OpKeyEncoding `json:"key_encoding,omitempty"`
+
+	// Member At most 64 KiB.
+	Member *string `json:"member,omitempty"`
+
+	// Members Of at most 64 KiB each; elements of a list 1 MiB.
+	Members *[]string `json:"members,omitempty"`
+
+	// Names Of fields.
+	Names *[]string `json:"names,omitempty"`
+	On    *bool     `json:"on,omitempty"`
+
+	// Op A name of the table: the end of the path of the operation, such as set/add.
+	Op string `json:"op"`
+
+	// Rule Which of concurrent settings wins. Default: as it is, and enable-wins where it is new.
+	Rule   *OpRule  `json:"rule,omitempty"`
+	Scores *[]Score `json:"scores,omitempty"`
+
+	// TtlMs In how many milliseconds the entry expires.
+	TtlMs *int64 `json:"ttl_ms,omitempty"`
+
+	// Value At most 1 MiB.
+	Value *string `json:"value,omitempty"`
+}
+
+// OpEncoding Of value, members, names and fields. Default: utf-8.
+type OpEncoding string
+
+// OpKeyEncoding Default: utf-8.
+type OpKeyEncoding string
+
+// OpRule Which of concurrent settings wins. Default: as it is, and enable-wins where it is new.
+type OpRule string
 
 // Page defines model for Page.
 type Page struct {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/edgemem/edgemem/client"
 	"github.com/edgemem/edgemem/fabric"
 )
 
@@ -64,7 +65,7 @@ func (n *node) want(status int, text, method, path, body string, headers ...stri
 	return w
 }
 
-func (n *node) entry(path string) (e Entry) {
+func (n *node) entry(path string) (e client.Entry) {
 	n.t.Helper()
 	w := n.want(200, "", "GET", path, "")
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil {

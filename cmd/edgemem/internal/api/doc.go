@@ -5,7 +5,7 @@
 //	GET    /v1/regions/{region}/keys                   keys in byte order by prefix, a page at a time
 //	GET    /v1/regions/{region}/keys/{key}             the entry; PUT writes a register, DELETE removes
 //	GET    /v1/regions/{region}/keys/{key}/value       a register's bytes as they are; PUT too
-//	POST   /v1/regions/{region}/keys/{key}/set/add     one operation of the table in ops.go
+//	POST   /v1/regions/{region}/keys/{key}/set/add     one operation of client.Operations
 //	POST   /v1/regions/{region}/batch                  several, seen here at once or not at all
 //	GET    /v1/regions/{region}/watch                  the state, then changes: NDJSON or server-sent events
 //	GET    /v1/openapi.json                            the document, generated from the handlers; openapi-3.0.json for older tools
@@ -30,6 +30,6 @@
 // # Limits
 //
 // Bodies of 2 MiB, of batches 4 MiB and 1,000 operations; bodiesMax bytes of bodies and requestsMax requests at once, watchesMax watches.
-// An entry is told up to membersMax members and entryBytesMax bytes, and says "truncated" beyond. What comes too
+// An entry is told up to 10,000 members and 4 MiB, and says "truncated" beyond. What comes too
 // much is answered 503 with Retry-After. A watch whose client takes nothing for stallMax is cut off.
 package api

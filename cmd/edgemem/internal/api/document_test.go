@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/edgemem/edgemem/client"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )
@@ -71,9 +72,9 @@ func TestDocumentIsWhole(t *testing.T) {
 			ids[o.OperationID] = true
 		}
 	}
-	for _, o := range operations() {
-		if h.doc.Paths["/v1/regions/{region}/keys/{key}/"+o.name] == nil {
-			t.Errorf("%s has no path", o.name)
+	for _, o := range client.Operations() {
+		if h.doc.Paths["/v1/regions/{region}/keys/{key}/"+o.Name] == nil {
+			t.Errorf("%s has no path", o.Name)
 		}
 	}
 }

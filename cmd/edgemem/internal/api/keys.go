@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/edgemem/edgemem/client"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )
@@ -46,13 +47,13 @@ func (s *server) existing(ctx context.Context, q *OfRegion) (*fabric.Region, err
 type entryAnswer struct {
 	Stamp
 	ETag string `header:"ETag"`
-	Body Entry
+	Body client.Entry
 }
 
 type resultAnswer struct {
 	Stamp
 	ETag string `header:"ETag"`
-	Body Result
+	Body client.Result
 }
 
 type valueAnswer struct {
@@ -70,7 +71,7 @@ func (s *server) addKeys(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "get-entry", Method: http.MethodGet, Path: path, Tags: []string{"entries"}, Errors: []int{400, 404, 422, 503},
 		Summary: "Read an entry"}, s.getEntry)
 	huma.Register(api, huma.Operation{OperationID: "put-register", Method: http.MethodPut, Path: path, Tags: []string{"entries"}, MaxBodyBytes: bodyMax, Errors: errs,
-		Summary: "Write a register, whatever the key held", RequestBody: body(api, s.ops()["register/set"])}, s.putRegister)
+		Summary: "Write a register, whatever the key held", RequestBody: body(api, client.Operations()[0])}, s.putRegister)
 	huma.Register(api, huma.Operation{OperationID: "delete-entry", Method: http.MethodDelete, Path: path, Tags: []string{"entries"}, Errors: errs,
 		Summary: "Remove an entry, as far as it was seen here"}, s.deleteEntry)
 	huma.Register(api, huma.Operation{OperationID: "get-value", Method: http.MethodGet, Path: path + "/value", Tags: []string{"entries"}, Errors: []int{400, 404, 409, 422, 503},
@@ -92,7 +93,7 @@ func (s *server) getEntry(ctx context.Context, q *getEntryRequest) (*entryAnswer
 		return nil, refusal(err)
 	}
 	out := &entryAnswer{}
-	viewErr := r.View(func(v *crdt.View) { out.Body, _, err = readEntry(v, q.Key) })
+	viewErr := r.View(func(v *crdt.View) { out.Body, _, err = client.ReadEntry(v, q.Key) })
 	if err == nil {
 		err = viewErr
 	}
@@ -103,7 +104,7 @@ func (s *server) getEntry(ctx context.Context, q *getEntryRequest) (*entryAnswer
 		return nil, refusal(err)
 	}
 	out.ETag, out.Stamp = out.Body.ETag, s.stamp(r)
-	if matches(q.IfNoneMatch, out.ETag, q.IfNoneMatch != "") {
+	if client.Matches(q.IfNoneMatch, out.ETag, q.IfNoneMatch != "") {
 		return nil, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"ETag": {out.ETag}, "Edgemem-Context": {out.Context}})
 	}
 	return out, nil
@@ -119,7 +120,7 @@ func (s *server) getValue(ctx context.Context, q *OfEntry) (*valueAnswer, error)
 	viewErr := r.View(func(v *crdt.View) {
 		var val []byte
 		val, there, err = v.Get(q.Key)
-		out.Body, out.ETag = append([]byte{}, val...), etag(v, q.Key)
+		out.Body, out.ETag = append([]byte{}, val...), client.ETag(v, q.Key)
 	})
 	if err == nil {
 		err = viewErr
@@ -135,13 +136,13 @@ func (s *server) getValue(ctx context.Context, q *OfEntry) (*valueAnswer, error)
 }
 
 // writeOne runs one operation and describes what it left.
-func (s *server) writeOne(ctx context.Context, q *OfEntry, c call) (*resultAnswer, error) {
+func (s *server) writeOne(ctx context.Context, q *OfEntry, name string, a client.Args, want client.Conditions) (*resultAnswer, error) {
 	r, err := s.open(ctx, &q.OfRegion)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	c.key = q.Key
-	res, err := alone(apply(ctx, r, []call{c}))
+	one := client.Op{Op: name, Key: q.Key, IfMatch: want.IfMatch, IfNoneMatch: want.IfNoneMatch, Args: a}
+	res, err := alone(client.Apply(ctx, r, []client.Op{one}, fault))
 	if err != nil {
 		return nil, err
 	}
@@ -150,37 +151,37 @@ func (s *server) writeOne(ctx context.Context, q *OfEntry, c call) (*resultAnswe
 
 type opRequest struct {
 	OfEntry
-	Conditions
-	Body Args
+	client.Conditions
+	Body client.Args
 }
 
 func (s *server) putRegister(ctx context.Context, q *opRequest) (*resultAnswer, error) {
-	return s.writeOne(ctx, &q.OfEntry, call{op: s.ops()["register/set"], args: &q.Body, want: q.Conditions})
+	return s.writeOne(ctx, &q.OfEntry, "register/set", q.Body, q.Conditions)
 }
 
 type putValueRequest struct {
 	OfEntry
-	Conditions
+	client.Conditions
 	TTLMs   int64  `query:"ttl_ms" minimum:"1" doc:"In how many milliseconds it expires. Default: never."`
 	RawBody []byte `contentType:"application/octet-stream"`
 }
 
 func (s *server) putValue(ctx context.Context, q *putValueRequest) (*resultAnswer, error) {
 	text := string(q.RawBody)
-	a := Args{Value: &text}
+	a := client.Args{Value: &text}
 	if q.TTLMs > 0 {
 		a.TTLMs = &q.TTLMs
 	}
-	return s.writeOne(ctx, &q.OfEntry, call{op: s.ops()["register/set"], args: &a, want: q.Conditions})
+	return s.writeOne(ctx, &q.OfEntry, "register/set", a, q.Conditions)
 }
 
 type deleteRequest struct {
 	OfEntry
-	Conditions
+	client.Conditions
 }
 
 func (s *server) deleteEntry(ctx context.Context, q *deleteRequest) (*resultAnswer, error) {
-	return s.writeOne(ctx, &q.OfEntry, call{op: s.ops()["entry/delete"], args: &Args{}, want: q.Conditions})
+	return s.writeOne(ctx, &q.OfEntry, "entry/delete", client.Args{}, q.Conditions)
 }
 
 type scanRequest struct {
@@ -215,7 +216,7 @@ func (s *server) scanKeys(ctx context.Context, q *scanRequest) (*pageAnswer, err
 	}
 	after, err := base64.RawURLEncoding.DecodeString(q.After)
 	if err != nil {
-		return nil, refusal(fmt.Errorf("%w: after: %w", errArguments, err))
+		return nil, refusal(fmt.Errorf("%w: after: %w", client.ErrArguments, err))
 	}
 	keys, more, err := r.Keys(q.Prefix, string(after), q.Limit)
 	if err != nil {
@@ -233,7 +234,7 @@ func (s *server) scanKeys(ctx context.Context, q *scanRequest) (*pageAnswer, err
 	}
 	if out.Body.Encoding == "base64" {
 		for i := range out.Body.Keys {
-			out.Body.Keys[i].Key = in64(out.Body.Keys[i].Key)
+			out.Body.Keys[i].Key = base64.StdEncoding.EncodeToString([]byte(out.Body.Keys[i].Key))
 		}
 	}
 	return out, nil

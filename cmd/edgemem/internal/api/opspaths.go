@@ -8,39 +8,30 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/edgemem/edgemem/client"
 )
-
-// table is the operations by name.
-var table = func() map[string]*op {
-	out := map[string]*op{}
-	for _, o := range operations() {
-		out[o.name] = &o
-	}
-	return out
-}()
-
-func (s *server) ops() map[string]*op { return table }
 
 // addOps makes a path of each operation.
 func (s *server) addOps(api huma.API) {
-	for _, o := range operations() {
+	for _, o := range client.Operations() {
 		huma.Register(api, huma.Operation{
-			OperationID: strings.ReplaceAll(o.name, "/", "-"), Method: http.MethodPost, Path: "/v1/regions/{region}/keys/{key}/" + o.name,
-			Tags: []string{"operations"}, Summary: o.summary, MaxBodyBytes: bodyMax, Errors: []int{400, 404, 409, 412, 413, 422, 503, 507}, RequestBody: body(api, &o),
+			OperationID: strings.ReplaceAll(o.Name, "/", "-"), Method: http.MethodPost, Path: "/v1/regions/{region}/keys/{key}/" + o.Name,
+			Tags: []string{"operations"}, Summary: o.Summary, MaxBodyBytes: bodyMax, Errors: []int{400, 404, 409, 412, 413, 422, 503, 507}, RequestBody: body(api, o),
 		}, func(ctx context.Context, q *opRequest) (*resultAnswer, error) {
-			return s.writeOne(ctx, &q.OfEntry, call{op: &o, args: &q.Body, want: q.Conditions})
+			return s.writeOne(ctx, &q.OfEntry, o.Name, q.Body, q.Conditions)
 		})
 	}
 }
 
 // body describes the arguments that an operation takes, and no others.
-func body(api huma.API, o *op) *huma.RequestBody {
+func body(api huma.API, o client.Operation) *huma.RequestBody {
 	registry := api.OpenAPI().Components.Schemas
-	name := title(o.name)
+	name := title(o.Name)
 	if registry.Map()[name] == nil {
-		all := registry.Schema(reflect.TypeFor[Args](), false, "Args")
-		s := &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{}, AdditionalProperties: false, Required: slices.Clone(o.needs)}
-		for _, arg := range slices.Concat(o.needs, o.takes, []string{"encoding"}) {
+		all := registry.Schema(reflect.TypeFor[client.Args](), false, "Args")
+		s := &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{}, AdditionalProperties: false, Required: slices.Clone(o.Needs)}
+		for _, arg := range slices.Concat(o.Needs, o.Takes, []string{"encoding"}) {
 			s.Properties[arg] = all.Properties[arg]
 		}
 		registry.Map()[name] = s

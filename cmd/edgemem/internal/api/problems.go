@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/edgemem/edgemem/client"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )
@@ -23,7 +24,7 @@ var problems = []struct {
 }{
 	{fabric.ErrNotMerged, http.StatusGatewayTimeout, "not-merged"}, // before what it may wrap
 	{errNoEntry, http.StatusNotFound, "not-found"},
-	{errCondition, http.StatusPreconditionFailed, "condition"},
+	{client.ErrCondition, http.StatusPreconditionFailed, "condition"},
 	{fabric.ErrNoRegion, http.StatusNotFound, "not-found"},
 	{fabric.ErrNotFound, http.StatusNotFound, "not-found"},
 	{fabric.ErrRegionName, http.StatusUnprocessableEntity, "region-name"},
@@ -45,14 +46,10 @@ var problems = []struct {
 	{crdt.ErrOverflow, http.StatusConflict, "overflow"},
 	{crdt.ErrNoElement, http.StatusConflict, "no-element"},
 	{crdt.ErrUnreadable, http.StatusInternalServerError, "unreadable"},
-	{errArguments, http.StatusUnprocessableEntity, "arguments"},
+	{client.ErrArguments, http.StatusUnprocessableEntity, "arguments"},
 }
 
-var (
-	errNoEntry   = errors.New("no such key")
-	errCondition = errors.New("the entry is not in the state that the request asks for")
-	errArguments = errors.New("arguments")
-)
+var errNoEntry = errors.New("no such key")
 
 // refusal turns an error into the answer.
 func refusal(err error) error {
@@ -80,4 +77,30 @@ func refusal(err error) error {
 // again says when to come back.
 func again(p *huma.ErrorModel) error {
 	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryAfter}})
+}
+
+// fault is what a batch says of one operation.
+func fault(err error) *client.Fault {
+	var p *huma.ErrorModel
+	if errors.As(refusal(err), &p) {
+		return &client.Fault{Type: p.Type, Detail: p.Detail}
+	}
+	return &client.Fault{Type: "about:blank", Detail: err.Error()}
+}
+
+// alone gives the result of one operation, or its error as the answer.
+func alone(results []client.Result, err error) (client.Result, error) {
+	if err != nil {
+		return client.Result{}, refusal(err)
+	}
+	res := results[0]
+	if res.Error == nil {
+		return res, nil
+	}
+	for _, x := range problems {
+		if "urn:edgemem:problem:"+x.name == res.Error.Type {
+			return client.Result{}, problem(x.status, x.name, res.Error.Detail)
+		}
+	}
+	return client.Result{}, problem(http.StatusInternalServerError, "internal", res.Error.Detail)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/edgemem/edgemem/client"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )
@@ -29,10 +30,10 @@ const (
 
 // WatchEvent is one line of a watch.
 type WatchEvent struct {
-	Event  string `json:"event" enum:"entry,caught-up,reset,pulse,problem"`
-	Entry  *Entry `json:"entry,omitempty" doc:"As it is now; of type none where it is gone."`
-	Detail string `json:"detail,omitempty" doc:"Of a problem, which ends the watch."`
-	Cursor string `json:"cursor,omitempty" doc:"Where to go on after this event. Absent before the first one, and where more than 650 origins write: then a watch cannot go on."`
+	Event  string        `json:"event" enum:"entry,caught-up,reset,pulse,problem"`
+	Entry  *client.Entry `json:"entry,omitempty" doc:"As it is now; of type none where it is gone."`
+	Detail string        `json:"detail,omitempty" doc:"Of a problem, which ends the watch."`
+	Cursor string        `json:"cursor,omitempty" doc:"Where to go on after this event. Absent before the first one, and where more than 650 origins write: then a watch cannot go on."`
 }
 
 type watchRequest struct {
@@ -102,10 +103,10 @@ func serveWatch(hc huma.Context, q *watchRequest, r *fabric.Region, from fabric.
 	if out.open() != nil {
 		return
 	}
-	read := func(v *crdt.View, key string) (Entry, int) {
-		e, bytes, err := readEntry(v, key)
+	read := func(v *crdt.View, key string) (client.Entry, int) {
+		e, bytes, err := client.ReadEntry(v, key)
 		if err != nil {
-			e = Entry{Key: e.Key, Encoding: e.Encoding, Type: e.Type, ETag: e.ETag, Truncated: true} // the value cannot be read, and the node alarms
+			e = client.Entry{Key: e.Key, Encoding: e.Encoding, Type: e.Type, ETag: e.ETag, Truncated: true} // the value cannot be read, and the node alarms
 		}
 		return e, bytes
 	}

@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"maps"
@@ -8,13 +8,14 @@ import (
 	"github.com/edgemem/edgemem/crdt"
 )
 
-// An op is one row of the table of operations: one path under an entry, and one operation of batches.
-type op struct {
-	name    string    // and path
-	summary string    //
+// Operation is one row of the table of operations.
+type Operation struct {
+	Name    string // and its path in the HTTP API
+	Summary string
+	Needs   []string // arguments, by their JSON names,
+	Takes   []string // and those that may be left out
+
 	kind    crdt.Kind // of entry that it writes; KindNone is any
-	needs   []string  // arguments, by their JSON names,
-	takes   []string  // and those that may be left out
 	shrinks bool      // it only removes: taken also when memory is full
 	do      func(tx *crdt.Tx, key string, a *Args) (Result, error)
 }
@@ -24,36 +25,36 @@ type Result struct {
 	Changed int64   `json:"changed" doc:"How many members, fields or elements were added or removed, or 1 for an entry that was written or removed."`
 	Value   *string `json:"value,omitempty" doc:"The sum or score as it is here, a decimal number."`
 	ETag    string  `json:"etag" doc:"Of the entry's new state."`
-	Error   *fault  `json:"error,omitempty" doc:"In a batch: why this operation did nothing."`
+	Error   *Fault  `json:"error,omitempty" doc:"In a batch: why this operation did nothing."`
 }
 
-// fault is a problem within an answer.
-type fault struct {
+// Fault is a problem within a result.
+type Fault struct {
 	Type   string `json:"type" doc:"As in problems."`
 	Detail string `json:"detail"`
 }
 
-// operations is the table.
-func operations() []op {
-	return []op{
-		{name: "register/set", summary: "Write a register. Of concurrent writes the last shows, and the others stay until one covers them.", needs: []string{"value"}, takes: []string{"ttl_ms", "keep_expiry"}, do: setRegister},
-		{name: "expiry/set", summary: "Have an entry expire. Of concurrent settings the longest wins.", needs: []string{"ttl_ms"}, do: setExpiry},
-		{name: "expiry/clear", summary: "Have an entry not expire. It wins over concurrent settings.", do: clearExpiry},
-		{name: "entry/delete", summary: "Remove an entry, as far as it was seen here.", shrinks: true, do: deleteEntry},
-		{name: "counter/add", summary: "Add to a counter. Concurrent additions all count.", kind: crdt.KindString, needs: []string{"by"}, do: addToCounter},
-		{name: "counter/add-decimal", summary: "Add a decimal number to a counter.", kind: crdt.KindString, needs: []string{"by_decimal"}, do: addDecimal},
-		{name: "set/add", summary: "Add members to a set. An addition wins over a concurrent removal.", kind: crdt.KindSet, needs: []string{"members"}, do: addMembers},
-		{name: "set/remove", summary: "Remove members from a set, as far as they were seen here.", kind: crdt.KindSet, needs: []string{"members"}, shrinks: true, do: removeMembers},
-		{name: "map/put", summary: "Write fields of a map. Writes to different fields never conflict.", kind: crdt.KindMap, needs: []string{"fields"}, do: putFields},
-		{name: "map/remove", summary: "Remove fields from a map, as far as they were seen here.", kind: crdt.KindMap, needs: []string{"names"}, shrinks: true, do: removeFields},
-		{name: "map/add", summary: "Add to the counter in a field of a map.", kind: crdt.KindMap, needs: []string{"field", "by"}, do: addToField},
-		{name: "sorted/put", summary: "Write scores of members of a sorted set. Of concurrent writes of one score the last wins.", kind: crdt.KindSorted, needs: []string{"scores"}, do: putScores},
-		{name: "sorted/add", summary: "Add to the score of a member of a sorted set. Concurrent additions all count.", kind: crdt.KindSorted, needs: []string{"member", "by_decimal"}, do: addToScore},
-		{name: "sorted/remove", summary: "Remove members from a sorted set, as far as they were seen here.", kind: crdt.KindSorted, needs: []string{"members"}, shrinks: true, do: removeScores},
-		{name: "list/push", summary: "Add elements to an end of a list. What is pushed concurrently does not interleave.", kind: crdt.KindList, needs: []string{"members"}, takes: []string{"front"}, do: pushElements},
-		{name: "list/set", summary: "Write the element at an index of a list.", kind: crdt.KindList, needs: []string{"index", "value"}, do: setElement},
-		{name: "list/remove", summary: "Remove elements from an index of a list on, as far as they were seen here.", kind: crdt.KindList, needs: []string{"index"}, takes: []string{"count"}, shrinks: true, do: removeElements},
-		{name: "flag/turn", summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, needs: []string{"on"}, takes: []string{"rule"}, do: turnFlag},
+// Operations is the table.
+func Operations() []Operation {
+	return []Operation{
+		{Name: "register/set", Summary: "Write a register. Of concurrent writes the last shows, and the others stay until one covers them.", Needs: []string{"value"}, Takes: []string{"ttl_ms", "keep_expiry"}, do: setRegister},
+		{Name: "expiry/set", Summary: "Have an entry expire. Of concurrent settings the longest wins.", Needs: []string{"ttl_ms"}, do: setExpiry},
+		{Name: "expiry/clear", Summary: "Have an entry not expire. It wins over concurrent settings.", do: clearExpiry},
+		{Name: "entry/delete", Summary: "Remove an entry, as far as it was seen here.", shrinks: true, do: deleteEntry},
+		{Name: "counter/add", Summary: "Add to a counter. Concurrent additions all count.", kind: crdt.KindString, Needs: []string{"by"}, do: addToCounter},
+		{Name: "counter/add-decimal", Summary: "Add a decimal number to a counter.", kind: crdt.KindString, Needs: []string{"by_decimal"}, do: addDecimal},
+		{Name: "set/add", Summary: "Add members to a set. An addition wins over a concurrent removal.", kind: crdt.KindSet, Needs: []string{"members"}, do: addMembers},
+		{Name: "set/remove", Summary: "Remove members from a set, as far as they were seen here.", kind: crdt.KindSet, Needs: []string{"members"}, shrinks: true, do: removeMembers},
+		{Name: "map/put", Summary: "Write fields of a map. Writes to different fields never conflict.", kind: crdt.KindMap, Needs: []string{"fields"}, do: putFields},
+		{Name: "map/remove", Summary: "Remove fields from a map, as far as they were seen here.", kind: crdt.KindMap, Needs: []string{"names"}, shrinks: true, do: removeFields},
+		{Name: "map/add", Summary: "Add to the counter in a field of a map.", kind: crdt.KindMap, Needs: []string{"field", "by"}, do: addToField},
+		{Name: "sorted/put", Summary: "Write scores of members of a sorted set. Of concurrent writes of one score the last wins.", kind: crdt.KindSorted, Needs: []string{"scores"}, do: putScores},
+		{Name: "sorted/add", Summary: "Add to the score of a member of a sorted set. Concurrent additions all count.", kind: crdt.KindSorted, Needs: []string{"member", "by_decimal"}, do: addToScore},
+		{Name: "sorted/remove", Summary: "Remove members from a sorted set, as far as they were seen here.", kind: crdt.KindSorted, Needs: []string{"members"}, shrinks: true, do: removeScores},
+		{Name: "list/push", Summary: "Add elements to an end of a list. What is pushed concurrently does not interleave.", kind: crdt.KindList, Needs: []string{"members"}, Takes: []string{"front"}, do: pushElements},
+		{Name: "list/set", Summary: "Write the element at an index of a list.", kind: crdt.KindList, Needs: []string{"index", "value"}, do: setElement},
+		{Name: "list/remove", Summary: "Remove elements from an index of a list on, as far as they were seen here.", kind: crdt.KindList, Needs: []string{"index"}, Takes: []string{"count"}, shrinks: true, do: removeElements},
+		{Name: "flag/turn", Summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, Needs: []string{"on"}, Takes: []string{"rule"}, do: turnFlag},
 	}
 }
 
@@ -192,3 +193,12 @@ func summed(sum int64) Result {
 	text := strconv.FormatInt(sum, 10)
 	return Result{Changed: 1, Value: &text}
 }
+
+// table is the operations by name.
+var table = func() map[string]*Operation {
+	out := map[string]*Operation{}
+	for _, o := range Operations() {
+		out[o.Name] = &o
+	}
+	return out
+}()

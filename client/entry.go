@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"encoding/base64"
@@ -46,20 +46,26 @@ type reader struct {
 	bytes int
 }
 
-// readEntry copies an entry; its type is none where there is none. bytes is about what it takes. Error: crdt.ErrUnreadable.
-func readEntry(v *crdt.View, key string) (e Entry, bytes int, err error) {
+// ReadEntry copies an entry as JSON has it; its type is none where there is none. bytes is about what it takes. Error: crdt.ErrUnreadable.
+func ReadEntry(v *crdt.View, key string) (e Entry, bytes int, err error) {
+	e, bytes, err = readPlain(v, key)
+	e.encode()
+	return e, bytes, err
+}
+
+// readPlain copies an entry, its bytes as they are.
+func readPlain(v *crdt.View, key string) (e Entry, bytes int, err error) {
 	kind := v.Kind(key)
-	x := reader{v: v, e: Entry{Key: key, Type: kind.String(), ETag: etag(v, key)}}
+	x := reader{v: v, e: Entry{Key: key, Type: kind.String(), ETag: ETag(v, key)}}
 	if at, ok := v.ExpireAt(key); ok {
 		x.e.ExpireMs = at
 	}
 	err = x.read(kind, key)
-	x.e.encode()
 	return x.e, x.bytes + len(key), err
 }
 
-// etag names the state of an entry.
-func etag(v *crdt.View, key string) string {
+// ETag names the state of an entry.
+func ETag(v *crdt.View, key string) string {
 	return fmt.Sprintf("%q", fmt.Sprintf("%016x", v.Fingerprint(key)))
 }
 

@@ -1,9 +1,10 @@
-package api
+package client
 
 import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -30,38 +31,38 @@ type Args struct {
 	Count      *int              `json:"count,omitempty" minimum:"1" doc:"Of elements. Default: 1."`
 }
 
-// decode turns base64 into bytes. Error: errArguments.
+// decode turns base64 into bytes, and leaves what the caller has as it is. Error: ErrArguments.
 func (a *Args) decode() error {
 	if a.Encoding != "base64" {
 		return nil
 	}
 	var failed error
-	plain := func(s *string) {
-		if s == nil {
-			return
-		}
-		b, err := base64.StdEncoding.DecodeString(*s)
+	plain := func(s string) string {
+		b, err := base64.StdEncoding.DecodeString(s)
 		if err != nil && failed == nil {
-			failed = fmt.Errorf("%w: %w", errArguments, err)
+			failed = fmt.Errorf("%w: %w", ErrArguments, err)
 		}
-		*s = string(b)
+		return string(b)
 	}
-	plain(a.Value)
-	plain(a.Member)
-	plain(a.Field)
-	for _, list := range [][]string{a.Members, a.Names} {
-		for i := range list {
-			plain(&list[i])
+	for _, s := range []**string{&a.Value, &a.Member, &a.Field} {
+		if *s != nil {
+			text := plain(**s)
+			*s = &text
 		}
 	}
+	for _, list := range []*[]string{&a.Members, &a.Names} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			(*list)[i] = plain((*list)[i])
+		}
+	}
+	a.Scores = slices.Clone(a.Scores)
 	for i := range a.Scores {
-		plain(&a.Scores[i].Member)
+		a.Scores[i].Member = plain(a.Scores[i].Member)
 	}
 	fields := make(map[string]string, len(a.Fields))
 	for f, v := range a.Fields {
-		plain(&f)
-		plain(&v)
-		fields[f] = v
+		fields[plain(f)] = plain(v)
 	}
 	a.Fields = fields
 	return failed
@@ -112,7 +113,7 @@ func smallMembers(members []string) error {
 func parseScore(text string) (float64, error) {
 	score, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(score) {
-		return 0, fmt.Errorf("%w: %q is no score", errArguments, text)
+		return 0, fmt.Errorf("%w: %q is no score", ErrArguments, text)
 	}
 	return score, nil
 }
