@@ -149,10 +149,10 @@ func (r *Region) scalar(c *cell) ([]byte, error) {
 		if w == nil {
 			return nil, nil
 		}
-		return r.value(c, w)
+		return r.shown(c, w)
 	}
 	if w != nil {
-		val, err := r.value(c, w)
+		val, err := r.shown(c, w)
 		if err != nil {
 			return nil, err
 		}

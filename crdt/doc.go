@@ -69,7 +69,8 @@
 //
 // # Types
 //
-// Register siblings show the latest stamp (HLC, then dot). A counter is the sum of its origins' contributions
+// Register siblings show the latest stamp (HLC, then dot); those of a key that are HyperLogLogs are joined where the latest
+// is one (hll.go). A counter is the sum of its origins' contributions
 // beside at most one register that shows (counter.go). A set member is present while one add of it lives, so adds win
 // over concurrent removes. A map field is a register or a counter. Of concurrent expiries the latest instant
 // wins, and PERSIST beats all (expiry.go). A block is pages of 4 KiB that merge one by one (block.go). Several kinds written concurrently under one key are all kept; one shows

@@ -33,7 +33,8 @@
 //     and the number of elements of one SCAN call differ from Redis's.
 //   - COPY to another database is refused. LCS takes values of which the product of the lengths is at most 16 Mi. At most
 //     1,048,576 random members are picked with repetition. OBJECT ENCODING has one word for all sets.
-//   - A damaged HyperLogLog is refused whole, where Redis goes on until it comes to the damage.
+//   - PFCOUNT does not write the count into the value. A damaged HyperLogLog is refused whole, where Redis goes on until it comes to
+//     the damage. The sparse form joins runs that Redis may leave apart, so that a value can be some bytes smaller.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. DEBUG, EVAL and others answer why not.
 //   - PUBLISH reaches the clients of this node. CLIENT TRACKING with REDIRECT is refused. A change that came by a merge is

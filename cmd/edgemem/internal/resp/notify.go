@@ -119,13 +119,13 @@ func (s *Server) notifyRemote(region *fabric.Region, ev fabric.WatchEvent) {
 var eventNames = map[string]string{
 	"setex": "set", "psetex": "set", "setnx": "set", "getset": "set", "mset": "set", "msetnx": "set", "getdel": "del", "bitop": "set", "bitfield": "setbit",
 	"incr": "incrby", "decr": "decrby", "hmset": "hset", "hsetnx": "hset", "pexpire": "expire", "expireat": "expire", "pexpireat": "expire",
-	"unlink": "del", "copy": "copy_to", "getex": "expire", "geoadd": "zadd", "blpop": "lpop", "brpop": "rpop", "bzpopmin": "zpopmin", "bzpopmax": "zpopmax", "bzmpop": "zmpop", "blmpop": "lmpop", "blmove": "lmove", "brpoplpush": "rpoplpush", "georadius": "georadiusstore", "georadiusbymember": "georadiusstore",
+	"unlink": "del", "copy": "copy_to", "getex": "expire", "geoadd": "zadd", "blpop": "lpop", "brpop": "rpop", "bzpopmin": "zpopmin", "bzpopmax": "zpopmax", "bzmpop": "zmpop", "pfmerge": "pfadd", "blmpop": "lmpop", "blmove": "lmove", "brpoplpush": "rpoplpush", "georadius": "georadiusstore", "georadiusbymember": "georadiusstore",
 }
 
 // genericEvents are of class g whatever the key holds.
 var genericEvents = map[string]bool{"del": true, "expire": true, "persist": true, "rename_from": true, "rename_to": true, "copy_to": true}
 
-var eventClasses = map[string]byte{"string": '$', "bitmap": '$', "set": 's', "hash": 'h', "list": 'l', "sorted-set": 'z', "geo": 'z', "stream": 't'}
+var eventClasses = map[string]byte{"string": '$', "bitmap": '$', "hyperloglog": '$', "set": 's', "hash": 'h', "list": 'l', "sorted-set": 'z', "geo": 'z', "stream": 't'}
 
 // keyState is what a key was before a command.
 type keyState struct {
