@@ -59,11 +59,27 @@
 // what was written, Acquire brings what they have. Follow tells the state of a prefix, then its changes, and goes on at a Cursor after a
 // break, a restart, or at another member (follow.go, cursor.go).
 //
+// # Where regions are
+//
+// The catalogue says where a region's copies are to be and who has one (placement.go), and a node's record its labels (labels.go). Every
+// member has the catalogue, so each side of a split finds the holders that it knew. tiers/place decides on copies; nothing here asks it yet,
+// and every node holds every region. What a node without a copy would do is not built; this is how it fits the rest:
+//
+//   - It opens one stream to the cheapest holder by measured RTT and keeps it: requests with an id, a deadline and a Token, answered in any
+//     order, at most so many under way. A read that takes longer than most of the last ones is asked of a second holder too.
+//   - The holder runs reads and writes on its replica, a write under its own origin: a write must know which siblings it covers, and only a
+//     replica does. An answer carries the Token after it, the holder's name and RegionStatus.Complete: the source and how stale it may be.
+//   - A write that is repeated, because its answer was lost, must not count twice: holders remember request ids as long as they may be
+//     repeated, and pass them on with the write, in the same group, so that another holder knows them too.
+//   - Off line a read is an error, which says which holders are known. A write is queued on the disk, in order, where the region allows it,
+//     and the caller is told that it is queued, not what it came to.
+//
 // # Invariants
 //
 //   - A write that was acknowledged as disk, on a node with a Storage, survives kill -9 and power loss, and its dot is never issued again.
 //   - Replicas that have exchanged what they have seen show the same, and have equal digests.
-//   - No call waits for a peer, but those that are about waiting: At, WaitFor, Acquire and Release, until their context ends.
+//   - No call waits for a peer, but those that are about waiting: At, WaitFor, Acquire and Release, until their context ends, and writes to
+//     regions whose acknowledgement is quorum or all, for 10 s at most (quorum.go).
 //   - Entries, causal context and floors become durable together or not at all.
 //
 // # Cost
@@ -80,7 +96,7 @@
 // LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
 // node takes over at most 131,072 regions, and passes over the rest.
 //
-// Every node holds every region, in memory. Keys, members and field names have at most 64 KiB, values at most
+// Every node holds every region. A region that is not everywhere costs an entry for each node in the catalogue. Keys, members and field names have at most 64 KiB, values at most
 // 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they
 // list their cells. Values are not typed beyond their kind: two programs that use different codecs for one key will not
 // understand each other.
