@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,4 +185,92 @@ func TestWaitersAreBounded(t *testing.T) {
 			t.Errorf("%d calls wait after all have left", n)
 		}
 	})
+}
+
+// Sessions hop between nodes while links are cut and healed, pushes are lost, and others write: what a session reads holds all that it wrote and
+// read before, or the node says that it is stale. Each session counts in a field of its own, and reads those of the others.
+func TestSessionGuaranteesInAHistory(t *testing.T) {
+	for seed := range uint64(4) {
+		bubble.Test(t, func(t *testing.T) { sessionHistory(t, seed) })
+	}
+}
+
+func sessionHistory(t *testing.T, seed uint64) {
+	m := NewMesh(seed)
+	ids := []crdt.NodeID{"a", "b", "c"}
+	var rs []*Region
+	for _, id := range ids {
+		rs = append(rs, region(t, node(t, m, id), "default"))
+	}
+	synctest.Wait()
+	m.SetLoss(0.3)
+	var sessions sync.WaitGroup
+	var served, stale atomic.Int64
+	for i := range 4 {
+		sessions.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(i)))
+			x := hopper{t: t, own: fmt.Sprint("s", i), least: map[string]int64{}}
+			for range 60 {
+				if x.hop(rs[rng.IntN(len(rs))]) {
+					served.Add(1)
+				} else {
+					stale.Add(1)
+				}
+				time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(seed, 99))
+	for range 20 {
+		alone := rng.IntN(3)
+		left, right := ids[(alone+1)%3], ids[(alone+2)%3]
+		m.Cut(ids[alone], left)
+		m.Cut(ids[alone], right)
+		time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
+		m.Heal(ids[alone], left)
+		m.Heal(ids[alone], right)
+	}
+	sessions.Wait()
+	if served.Load() < 50 || stale.Load() == 0 {
+		t.Errorf("seed %d: %d calls were served and %d told stale: the history shows too little", seed, served.Load(), stale.Load())
+	}
+}
+
+// hopper is a session that keeps the token of its last call, and what it must not read less than.
+type hopper struct {
+	t     *testing.T
+	own   string
+	token string
+	least map[string]int64
+}
+
+// hop counts one more at a node and reads what is there. It reports false if the node is stale.
+func (x *hopper) hop(r *Region) bool {
+	tok, err := ParseToken(x.token)
+	if err != nil {
+		x.t.Error(err)
+		return false
+	}
+	ctx, cancel := context.WithTimeout(x.t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := r.At(ctx, tok); err != nil {
+		if !errors.Is(err, ErrStale) {
+			x.t.Error(err)
+		}
+		return false
+	}
+	fields := MapOf[string](r, "counts")
+	sum, err := fields.Add(x.t.Context(), x.own, 1)
+	if err != nil || sum != x.least[x.own]+1 {
+		x.t.Errorf("%s at %s: counts %d after %d, %v", x.own, r.f.Node(), sum, x.least[x.own], err)
+	}
+	for f, err := range fields.All() {
+		n, err2 := strconv.ParseInt(f.Value, 10, 64)
+		if errors.Join(err, err2) != nil || n < x.least[f.Name] {
+			x.t.Errorf("%s at %s: reads %d of %s after %d, %v", x.own, r.f.Node(), n, f.Name, x.least[f.Name], errors.Join(err, err2))
+		}
+		x.least[f.Name] = n
+	}
+	x.token = r.Token().String()
+	return true
 }
