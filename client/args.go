@@ -28,6 +28,8 @@ type Args struct {
 	Rule       string            `json:"rule,omitempty" enum:"enable-wins,disable-wins" doc:"Which of concurrent settings wins. Default: as it is, and enable-wins where it is new."`
 	Front      bool              `json:"front,omitempty" doc:"At the front of the list; default: behind its last element."`
 	Index      *int              `json:"index,omitempty" minimum:"0" doc:"From the front, which is 0."`
+	Size       *int64            `json:"size,omitempty" minimum:"0" maximum:"1073741824" doc:"Of a block, bytes."`
+	Offset     *int64            `json:"offset,omitempty" minimum:"0" doc:"In a block, bytes."`
 	Count      *int              `json:"count,omitempty" minimum:"1" doc:"Of elements. Default: 1."`
 }
 

@@ -18,6 +18,7 @@ type Entry struct {
 	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum."`
 	On        *bool             `json:"on,omitempty" doc:"Of a flag."`
 	Siblings  []string          `json:"siblings,omitempty" nullable:"false" doc:"Of a register that was written concurrently: all values, the one that shows first."`
+	Length    *int64            `json:"length,omitempty" doc:"Of a block, whose bytes are read as its value."`
 	Members   []string          `json:"members,omitempty" nullable:"false" doc:"Of a set in byte order, of a list in its order."`
 	Fields    map[string]string `json:"fields,omitempty" doc:"Of a hash."`
 	Scores    []Score           `json:"scores,omitempty" nullable:"false" doc:"Of a zset, by score."`
@@ -88,6 +89,10 @@ func (x *reader) read(kind crdt.Kind, key string) (err error) {
 	case crdt.KindFlag:
 		on, _, _, err := v.Flag(key)
 		e.On = &on
+		return err
+	case crdt.KindBlock:
+		length, _, err := v.BlockLen(key)
+		e.Length = &length
 		return err
 	case crdt.KindSet:
 		err = v.SetEach(key, func(m string) bool {

@@ -55,6 +55,8 @@ func Operations() []Operation {
 		{Name: "list/set", Summary: "Write the element at an index of a list.", kind: crdt.KindList, Needs: []string{"index", "value"}, do: setElement},
 		{Name: "list/remove", Summary: "Remove elements from an index of a list on, as far as they were seen here.", kind: crdt.KindList, Needs: []string{"index"}, Takes: []string{"count"}, shrinks: true, do: removeElements},
 		{Name: "flag/turn", Summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, Needs: []string{"on"}, Takes: []string{"rule"}, do: turnFlag},
+		{Name: "block/alloc", Summary: "Make a block of zeros, or one that is there as long as that. Its value is the length.", kind: crdt.KindBlock, Needs: []string{"size"}, do: allocBlock},
+		{Name: "block/write", Summary: "Write bytes into a block. Writes to different pages of 4 KiB never conflict.", kind: crdt.KindBlock, Needs: []string{"offset", "value"}, do: writeBlock},
 	}
 }
 
@@ -187,6 +189,15 @@ func removeElements(tx *crdt.Tx, key string, a *Args) (Result, error) {
 func turnFlag(tx *crdt.Tx, key string, a *Args) (Result, error) {
 	rules := map[string]crdt.FlagRule{"": crdt.FlagRuleKept, "enable-wins": crdt.FlagEnableWins, "disable-wins": crdt.FlagDisableWins}
 	return did(true, tx.FlagSet(key, *a.On, rules[a.Rule]))
+}
+
+func allocBlock(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	length, err := tx.BlockAlloc(key, *a.Size)
+	return summed(length), err
+}
+
+func writeBlock(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return did(true, tx.BlockWrite(key, *a.Offset, []byte(*a.Value)))
 }
 
 func summed(sum int64) Result {

@@ -99,12 +99,20 @@ func TestOperationsOfEveryType(t *testing.T) {
 		{"l/list/set", `{"index":1,"value":"A"}`, `"changed":1`, `"members":["z","A","b"]`},
 		{"l/list/remove", `{"index":0,"count":2}`, `"changed":2`, `"members":["b"]`},
 		{"f/flag/turn", `{"on":true,"rule":"disable-wins"}`, `"changed":1`, `"type":"flag","on":true`},
+		{"b/block/alloc", `{"size":10000}`, `"value":"10000"`, `"type":"block","length":10000`},
+		{"b/block/write", `{"offset":4090,"value":"across a page"}`, `"changed":1`, `"length":10000`},
 		{"reg/expiry/set", `{"ttl_ms":60000}`, `"changed":1`, `"expire_at_ms":`},
 		{"reg/expiry/clear", `{}`, `"changed":1`, `"value":"v","etag"`},
 	} {
 		n.want(200, x.result, "POST", shop+"/keys/"+x.op, x.args)
 		n.want(200, x.entry, "GET", shop+"/keys/"+x.op[:strings.Index(x.op, "/")], "")
 	}
+	n.want(200, "\x00across", "GET", shop+"/keys/b/value?offset=4089&length=7", "")
+	if w := n.want(200, "\x00", "GET", shop+"/keys/b/value?offset=9990", ""); w.Body.Len() != 10 {
+		t.Errorf("the end of a block has %d bytes", w.Body.Len())
+	}
+	n.want(409, "problem:outside", "POST", shop+"/keys/b/block/write", `{"offset":9999,"value":"too long"}`)
+	n.want(409, "problem:no-block", "POST", shop+"/keys/absent/block/write", `{"offset":0,"value":"x"}`)
 	n.want(200, `"changed":1`, "POST", shop+"/keys/reg/entry/delete", `{}`)
 	n.want(404, "urn:edgemem:problem:not-found", "GET", shop+"/keys/reg", "")
 }

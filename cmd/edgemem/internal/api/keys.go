@@ -75,7 +75,7 @@ func (s *server) addKeys(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "delete-entry", Method: http.MethodDelete, Path: path, Tags: []string{"entries"}, Errors: errs,
 		Summary: "Remove an entry, as far as it was seen here"}, s.deleteEntry)
 	huma.Register(api, huma.Operation{OperationID: "get-value", Method: http.MethodGet, Path: path + "/value", Tags: []string{"entries"}, Errors: []int{400, 404, 409, 422, 503},
-		Summary: "Read the bytes of a register or counter",
+		Summary: "Read the bytes of a register, a counter or a part of a block",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}}, s.getValue)
 	huma.Register(api, huma.Operation{OperationID: "put-value", Method: http.MethodPut, Path: path + "/value", Tags: []string{"entries"}, MaxBodyBytes: bodyMax, Errors: errs,
@@ -110,7 +110,13 @@ func (s *server) getEntry(ctx context.Context, q *getEntryRequest) (*entryAnswer
 	return out, nil
 }
 
-func (s *server) getValue(ctx context.Context, q *OfEntry) (*valueAnswer, error) {
+type getValueRequest struct {
+	OfEntry
+	Offset int64 `query:"offset" minimum:"0" doc:"Where to begin, bytes."`
+	Length int64 `query:"length" minimum:"1" maximum:"1048576" doc:"How many bytes at most. Default: as many as one answer holds, 1 MiB."`
+}
+
+func (s *server) getValue(ctx context.Context, q *getValueRequest) (*valueAnswer, error) {
 	r, err := s.existing(ctx, &q.OfRegion)
 	if err != nil {
 		return nil, refusal(err)
@@ -118,9 +124,8 @@ func (s *server) getValue(ctx context.Context, q *OfEntry) (*valueAnswer, error)
 	out := &valueAnswer{Type: "application/octet-stream"}
 	there := false
 	viewErr := r.View(func(v *crdt.View) {
-		var val []byte
-		val, there, err = v.Get(q.Key)
-		out.Body, out.ETag = append([]byte{}, val...), client.ETag(v, q.Key)
+		out.Body, there, err = q.bytes(v)
+		out.ETag = client.ETag(v, q.Key)
 	})
 	if err == nil {
 		err = viewErr
@@ -133,6 +138,30 @@ func (s *server) getValue(ctx context.Context, q *OfEntry) (*valueAnswer, error)
 	}
 	out.Stamp = s.stamp(r)
 	return out, nil
+}
+
+// bytes copies what is asked for of a register, a counter or a block; less at its end.
+func (q *getValueRequest) bytes(v *crdt.View) (b []byte, there bool, err error) {
+	length := int64(crdt.MaxValueBytes)
+	if q.Length > 0 {
+		length = q.Length
+	}
+	if v.Kind(q.Key) == crdt.KindBlock {
+		all, _, err := v.BlockLen(q.Key)
+		if err != nil {
+			return nil, true, err
+		}
+		b = make([]byte, min(length, max(0, all-q.Offset)))
+		if len(b) > 0 {
+			var n int
+			n, err = v.BlockRead(q.Key, q.Offset, b)
+			b = b[:n]
+		}
+		return b, true, err
+	}
+	val, there, err := v.Get(q.Key)
+	from := min(q.Offset, int64(len(val)))
+	return append([]byte{}, val[from:min(from+length, int64(len(val)))]...), there, err
 }
 
 // writeOne runs one operation and describes what it left.

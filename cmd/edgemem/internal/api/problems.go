@@ -44,6 +44,8 @@ var problems = []struct {
 	{crdt.ErrNotInteger, http.StatusConflict, "not-a-number"},
 	{crdt.ErrNotNumber, http.StatusConflict, "not-a-number"},
 	{crdt.ErrOverflow, http.StatusConflict, "overflow"},
+	{crdt.ErrNoBlock, http.StatusConflict, "no-block"},
+	{crdt.ErrOutside, http.StatusConflict, "outside"},
 	{crdt.ErrNoElement, http.StatusConflict, "no-element"},
 	{crdt.ErrUnreadable, http.StatusInternalServerError, "unreadable"},
 	{client.ErrArguments, http.StatusUnprocessableEntity, "arguments"},
