@@ -130,7 +130,9 @@ func typed(seed uint64) schedule {
 		{opFlagSet, opFlagSet, opFlagSet, opDel, opFlush, opExpire, opPersist, opSetAdd},
 		{opBlockAlloc, opBlockWrite, opBlockWrite, opBlockWrite, opBlockWrite, opDel},
 		{opBlockAlloc, opBlockWrite, opBlockWrite, opBlockWrite, opDel, opFlush, opExpire, opPersist, opSet, opFlagSet},
-	}[rng.IntN(8)]
+		{opHLLAdd, opHLLAdd, opHLLAdd, opHLLAdd, opDel, opSet, opExpire},
+		{opHLLAdd, opHLLAdd, opHLLAdd, opIncr, opSetKeep, opDel, opFlush, opPersist, opSetAdd},
+	}[rng.IntN(10)]
 	return s
 }
 

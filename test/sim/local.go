@@ -41,10 +41,11 @@ const (
 	opFlagSet
 	opBlockAlloc
 	opBlockWrite
+	opHLLAdd
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -122,6 +123,8 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 		return fmt.Sprint(n), err
 	case opBlockWrite:
 		return "", tx.BlockWrite(o.key, o.at, []byte(o.val))
+	case opHLLAdd:
+		return text(tx.HLLAdd(o.key, []byte(o.val)))
 	case opSortedSet:
 		return text(tx.SortedSet(o.key, o.sub, o.float()))
 	case opSortedIncr:
@@ -258,6 +261,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 	}
 	val, there := is.subs[o.sub]
 	switch o.kind {
+	case opHLLAdd:
+		return o.wantsOfHLL(was, is)
 	case opIncr, opIncrFloat:
 		sum, err := o.sum(was.str, was.kind != crdt.KindNone)
 		if err != nil {

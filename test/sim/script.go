@@ -146,6 +146,8 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.val, o.at = fmt.Sprintf("e%x", rng.Uint32N(1<<16)), int64(rng.IntN(60))
 	case opFlagSet:
 		o.val, o.at = fmt.Sprint(rng.IntN(2) == 0), int64(rng.IntN(4))
+	case opHLLAdd:
+		o.val = string(rune('a' + rng.IntN(len(hllElements))))
 	case opBlockAlloc:
 		o.at = []int64{0, 1, crdt.PageBytes, crdt.PageBytes + 1, 2 * crdt.PageBytes}[rng.IntN(5)]
 	case opBlockWrite:

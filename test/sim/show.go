@@ -40,7 +40,7 @@ func actual(v *crdt.View, key string) shown {
 	switch s.kind {
 	case crdt.KindString:
 		b, _, _ := v.Get(key)
-		s.str = string(b)
+		s.str = hllText(b)
 	case crdt.KindSet:
 		s.subs = map[string]string{}
 		_ = v.SetEach(key, func(m string) bool { s.subs[m] = ""; return true })
@@ -168,13 +168,13 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		if reg == nil {
 			return 0, "", false
 		}
-		return kind, string(reg.Value), true
+		return kind, registerShows(reg, ws), true
 	}
 	sum := o.increments(x, id)
 	if reg != nil {
 		base, isNum := number(string(reg.Value))
 		if !isNum {
-			return kind, string(reg.Value), true
+			return kind, registerShows(reg, ws), true
 		}
 		sum.Add(sum, base)
 	}
