@@ -26,11 +26,14 @@ const expected = `{
 	"setex": "OK", "pttl": true, "gone": null, "expire": 1, "ttl": true, "persist": 1, "ttlAfterPersist": -1,
 	"scan": 250, "sscan": 250, "type": "hash", "del": 2,
 	"select": ["OK", null],
+	"blocking": {"pushed": 2, "popped": ["one", "two"], "behind": "PONG", "left": 0, "best": ["a", 1], "moved": ["three", ["three"]],
+		"timedOut": null, "unblocked": 1, "ended": "UNBLOCKED"},
+	"wokenByMerge": "from afar",
 	"wrongtype": "WRONGTYPE Operation against a key holding the wrong kind of value"
 }`
 
 // TestNodeClients runs ioredis and node-redis, as npm has them, against an edge, and reads what they wrote at
-// the cloud.
+// the cloud, where they also write what wakes them at the edge.
 func TestNodeClients(t *testing.T) {
 	t.Parallel()
 	needClients(t)
@@ -39,7 +42,7 @@ func TestNodeClients(t *testing.T) {
 		for _, protocol := range []string{"2", "3"} {
 			t.Run(client+"/RESP"+protocol, func(t *testing.T) {
 				prefix := client + protocol
-				checkClient(t, runClient(t, nodes[1], client, protocol, prefix))
+				checkClient(t, runClient(t, nodes[1], nodes[0], client, protocol, prefix))
 				harness.Converge(t, harness.Patience, "default", nodes...)
 				if got := nodes[0].Do("GET", prefix+":greeting"); got != "hello" {
 					t.Errorf("the cloud has %v, want what %s wrote at the edge", got, client)
@@ -62,13 +65,17 @@ func needClients(t *testing.T) {
 	t.Skip("SKIPPED: " + how)
 }
 
-func runClient(t *testing.T, n *harness.Node, client, protocol, prefix string) map[string]any {
+func runClient(t *testing.T, n, away *harness.Node, client, protocol, prefix string) map[string]any {
 	t.Helper()
 	host, port, err := net.SplitHostPort(n.RESP())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("node", client+".mjs", host, port, protocol, prefix)
+	_, awayPort, err := net.SplitHostPort(away.RESP())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("node", client+".mjs", host, port, awayPort, protocol, prefix)
 	cmd.Dir = clientsDir
 	cmd.Env = harness.Environment()
 	r := harness.RunCommand(t, "", cmd)

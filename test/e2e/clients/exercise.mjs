@@ -1,7 +1,9 @@
 // What both clients are asked to do. A driver hides how a client spells it; everything else is said here once.
 // The keys begin with the prefix, so that runs of several clients on one daemon do not meet.
 
-export async function exercise(driver, prefix) {
+// There is another daemon, in whose region a write is to wake who waits at this one.
+
+export async function exercise(driver, away, prefix) {
   const key = (name) => `${prefix}:${name}`;
   const out = {};
 
@@ -40,6 +42,8 @@ export async function exercise(driver, prefix) {
   out.type = await driver.call("TYPE", key("hash"));
   out.del = await driver.call("DEL", key("m1"), key("m2"), key("nothing"));
   out.select = await driver.otherRegion("regionof" + prefix, key("greeting"));
+  out.blocking = await blocking(driver, key);
+  out.wokenByMerge = await wokenByMerge(driver, away, key);
   out.refused = await message(driver.call("XADD", key("stream"), "*", "x", "y"));
   out.unknown = await message(driver.call("NONSENSE", "x"));
   out.wrongtype = await message(driver.call("SADD", key("hash"), "x"));
@@ -69,6 +73,56 @@ async function expiry(driver, key) {
   return out;
 }
 
+// blocking has other connections wait for what this one brings, or for an end to their wait.
+async function blocking(driver, key) {
+  const out = {};
+  const [first, second] = [await driver.another(), await driver.another()];
+  const replies = [await waiting(driver, first, "BLPOP", key("jobs"), "0")];
+  const behind = first.call("PING"); // sent while the command before it waits
+  replies.push(await waiting(driver, second, "BRPOP", key("none"), key("jobs"), "0"));
+  out.pushed = await driver.call("RPUSH", key("jobs"), "one", "two");
+  out.popped = (await Promise.all(replies.map((w) => w.reply))).map(([, job]) => job); // the first that waits is served first
+  out.behind = await behind;
+  out.left = await driver.call("LLEN", key("jobs"));
+
+  const best = await waiting(driver, first, "BZPOPMIN", key("scores"), "0");
+  const moved = await waiting(driver, second, "BLMOVE", key("jobs"), key("done"), "LEFT", "RIGHT", "0");
+  await driver.call("ZADD", key("scores"), "2", "b", "1", "a");
+  const [, member, score] = await best.reply;
+  out.best = [member, Number(score)];
+  await driver.call("RPUSH", key("jobs"), "three");
+  out.moved = [await moved.reply, await driver.call("LRANGE", key("done"), "0", "-1")];
+
+  out.timedOut = await first.call("BLPOP", key("none"), "0.01");
+  const ended = message((await waiting(driver, first, "BLPOP", key("none"), "0")).reply);
+  out.unblocked = await driver.call("CLIENT", "UNBLOCK", String(first.id), "ERROR");
+  out.ended = (await ended).split(" ")[0];
+  await Promise.all([first.close(), second.close()]);
+  return out;
+}
+
+// wokenByMerge pushes at another daemon what a connection waits for at this one.
+async function wokenByMerge(driver, away, key) {
+  const other = await driver.another();
+  const { reply } = await waiting(driver, other, "BLPOP", key("far"), "0");
+  await away.call("RPUSH", key("far"), "from afar");
+  const [, job] = await reply;
+  await other.close();
+  return job;
+}
+
+// waiting sends a command and returns its reply, yet to come and so wrapped, once the daemon says that the connection waits.
+async function waiting(driver, other, ...command) {
+  other.id ??= await other.call("CLIENT", "ID");
+  const reply = other.call(...command);
+  const deadline = Date.now() + 30_000;
+  while (!/ flags=\w*b/.test(await driver.call("CLIENT", "LIST", "ID", String(other.id)))) {
+    if (Date.now() > deadline) throw new Error(`${command[0]} does not wait`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return { reply };
+}
+
 async function message(promise) {
   try {
     return `no error: ${await promise}`;
@@ -79,9 +133,13 @@ async function message(promise) {
 
 // run drives one client and prints what came out as one JSON object.
 export async function run(open) {
-  const [host, port, protocol, prefix] = process.argv.slice(2);
-  const driver = await open({ host, port: Number(port), protocol: Number(protocol) });
-  const out = await exercise(driver, prefix);
-  await driver.close();
+  const [host, port, awayPort, protocol, prefix] = process.argv.slice(2);
+  const connect = async (port) => {
+    const driver = await open({ host, port: Number(port), protocol: Number(protocol) });
+    return Object.assign(driver, { another: () => connect(port) });
+  };
+  const [driver, away] = [await connect(port), await connect(awayPort)];
+  const out = await exercise(driver, away, prefix);
+  await Promise.all([driver.close(), away.close()]);
   console.log(JSON.stringify(out));
 }

@@ -1,4 +1,4 @@
-// node ioredis.mjs HOST PORT PROTOCOL PREFIX
+// node ioredis.mjs HOST PORT AWAYPORT PROTOCOL PREFIX
 import { Redis } from "ioredis";
 import { run } from "./exercise.mjs";
 

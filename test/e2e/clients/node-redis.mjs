@@ -1,4 +1,4 @@
-// node node-redis.mjs HOST PORT PROTOCOL PREFIX
+// node node-redis.mjs HOST PORT AWAYPORT PROTOCOL PREFIX
 import { createClient, RESP_TYPES } from "redis";
 import { run } from "./exercise.mjs";
 
