@@ -105,13 +105,13 @@ var lattice = []layer{
 		testThird: []string{goleak},
 	},
 	{
-		dir:   "client",
+		dir:   "fabric/client",
 		own:   []string{"crdt", "fabric"},
 		noStd: []string{"os", "log"},
 	},
 	{
 		dir:     "cmd",
-		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric", "client"},
+		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric", "fabric/client"},
 		third:   []string{"*"},
 		testOwn: []string{"persist/storetest", "test/bubble"},
 	},
@@ -120,7 +120,7 @@ var lattice = []layer{
 	},
 	{
 		dir:   "test",
-		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric", "client", "test/bubble"},
+		own:   []string{"crdt", "tiers", "tiers/offheap", "persist", "persist/storetest", "p2p", "fabric", "fabric/client", "test/bubble"},
 		third: []string{"*"},
 	},
 }

@@ -159,7 +159,8 @@ func TestConfigurationThatIsWrong(t *testing.T) {
 	refuse(t, usage, `tier: "clud".*did you mean "cloud"`, harness.Options{Dir: never, Tier: "clud"})
 	refuse(t, usage, `resp: .*password`, harness.Options{Dir: never, RESP: "0.0.0.0:0"})
 	refuse(t, usage, `resp: .*password`, harness.Options{Dir: never, RESP: ":0"})
-	refuse(t, usage, `http: .*token`, harness.Options{Dir: never, Args: []string{"--http", "0.0.0.0:0"}})
+	refuse(t, usage, `http: .*token`, harness.Options{Dir: never, Args: []string{"--http", "0.0.0.0:0", "--http-cert-file", "a.pem", "--http-key-file", "a.key"}})
+	refuse(t, usage, `http-cert-file: .*TLS`, harness.Options{Dir: never, Args: []string{"--http", "0.0.0.0:0", "--http-token-file", file}})
 	refuse(t, usage, `unknown flag: --lisen`, harness.Options{Dir: never, Args: []string{"--lisen", "/ip4/127.0.0.1/tcp/0"}})
 	if _, err := os.Stat(never); err == nil {
 		t.Error("a start that was refused for its configuration made its data directory")

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/edgemem/edgemem/client"
+	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/fabric"
 )
 

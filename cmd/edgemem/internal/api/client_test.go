@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgemem/edgemem/client"
+	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )

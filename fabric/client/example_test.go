@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/edgemem/edgemem/client"
+	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/fabric"
 )
 
