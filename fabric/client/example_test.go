@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 )
 
 // open gives a client of a node in memory. With client.Dial("http://127.0.0.1:7380", "") it would be one of a daemon, and nothing else would change.

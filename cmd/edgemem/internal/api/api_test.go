@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

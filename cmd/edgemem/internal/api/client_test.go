@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 )
 
 // A client does the same whether the node is in its process or behind HTTP.

@@ -95,8 +95,9 @@ func TestAWatchGoesOnThroughRestarts(t *testing.T) {
 			}
 		}
 		if round == 1 {
-			putValue(t, d, "DELETE", "k1", "")
-			want = append(want, "k1 is gone")
+			gone := "k" + w.told[0] // of one that was never told nothing is to be told
+			putValue(t, d, "DELETE", gone, "")
+			want = append(want, gone+" is gone")
 		}
 		http.DefaultClient.CloseIdleConnections()
 		if err := d.Close(); err != nil {
