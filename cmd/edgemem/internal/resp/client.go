@@ -30,17 +30,18 @@ type client struct {
 	ready      bool     // cmd may run, and has not yet
 	again      bool     // it has run, and its value was on disk: now it reads it there
 
-	writer                   // replies not sent yet
-	shrinking bool           // the run under way is of commands that only remove
-	durable   bool           // the region of the run under way acknowledges from disk
-	pending   []pendingAck   // writes among them that wait for their acknowledgement
-	region    *fabric.Region // nil until the first command that needs one, unless selected
-	applyFn   func(tx *crdt.Tx) error
-	executing bool      // an EXEC is under way: nothing waits
-	parked    bool      // the command under way, or run in this client's place, has found nothing
-	waiter    *waiter   // since then
-	served    []*waiter // of other clients, by the Apply under way
-	viewFn    func(v *crdt.View)
+	writer                    // replies not sent yet
+	shrinking  bool           // the run under way is of commands that only remove
+	durable    bool           // the region of the run under way acknowledges from disk
+	pending    []pendingAck   // writes among them that wait for their acknowledgement
+	region     *fabric.Region // nil until the first command that needs one, unless selected
+	applyFn    func(tx *crdt.Tx) error
+	monitoring bool      // MONITOR is on
+	executing  bool      // an EXEC is under way: nothing waits
+	parked     bool      // the command under way, or run in this client's place, has found nothing
+	waiter     *waiter   // since then
+	served     []*waiter // of other clients, by the Apply under way
+	viewFn     func(v *crdt.View)
 
 	subs    subscriptions
 	tracked *tracked // nil: CLIENT TRACKING is off
@@ -148,6 +149,7 @@ func (c *client) release() {
 	c.srv.buffered.Add(-c.held.Swap(0))
 	c.leaveAll()
 	c.untrackAll()
+	c.endMonitoring()
 	_ = c.conn.Close()
 	c.stopPushing()
 }

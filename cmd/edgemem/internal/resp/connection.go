@@ -264,6 +264,7 @@ func reset(c *client) {
 	c.endTransaction()
 	c.leaveAll()
 	c.untrackAll()
+	c.endMonitoring()
 	c.cache = cacheByMode
 	c.use(defaultRegion, nil)
 	c.setName("")

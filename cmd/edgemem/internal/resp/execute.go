@@ -36,6 +36,9 @@ func (c *client) prepare() {
 		c.ready = false
 		c.enqueue(cmd)
 	default:
+		if cmd.name != "exec" { // it is shown behind what it runs
+			c.show(cmd)
+		}
 		return
 	}
 	c.finish()

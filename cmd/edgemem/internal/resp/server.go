@@ -27,6 +27,7 @@ type Server struct {
 	hub      hub
 	feeds    feeds
 	queues   waitQueues
+	monitors monitors
 	tracking tracking
 	slowlog  slowlog
 	notify   atomic.Uint32 // notifySet

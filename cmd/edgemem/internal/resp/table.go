@@ -92,6 +92,7 @@ const (
 	flagNoMulti    // takes locks that EXEC holds, or waits: not allowed within MULTI
 	flagSubscriber // allowed to who listens to channels in RESP2
 	flagBlocks     // may wait for a key to hold something
+	flagUnseen     // not shown to MONITOR: an operator's, or one with a password
 )
 
 // table finds commands by name.
@@ -107,7 +108,7 @@ const nameBytesMax = 32
 func newTable() *table {
 	t := &table{byName: make(map[string]*command, 512)}
 	for _, group := range [][]*command{
-		connectionCommands(), transactionCommands(), pubsubCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
+		connectionCommands(), transactionCommands(), pubsubCommands(), monitorCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
 		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), blockingCommands(), flagCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
@@ -147,13 +148,15 @@ func (t *table) complete(cmd *command) {
 	for _, flag := range strings.Fields(cmd.flags) {
 		switch flag {
 		case "no_auth":
-			cmd.is |= flagNoAuth
+			cmd.is |= flagNoAuth | flagUnseen
 		case "write":
 			cmd.is |= flagWrite
 		case "denyoom":
 			cmd.is |= flagDenyOOM
 		case "blocking":
 			cmd.is |= flagBlocks
+		case "admin":
+			cmd.is |= flagUnseen
 		}
 	}
 	cmd.aclList = cmd.categories()

@@ -185,6 +185,7 @@ func execQueue(c *client) {
 	c.switchTo(cmd)
 	c.run.calls-- // EXEC itself was counted when it came
 	c.args, c.start, c.limitBytes, c.overflowed = args, x.start, x.limit, false
+	c.show(cmd)
 }
 
 // execution is one EXEC.
@@ -336,6 +337,7 @@ func (x *execution) one(q queued, v *crdt.View, tx *crdt.Tx) {
 	c.args, c.start, c.overflowed = q.args, len(c.buf), false
 	c.limitBytes = x.limit - (c.start - x.start)
 	c.switchTo(q.cmd)
+	c.show(q.cmd)
 	switch {
 	case q.cmd.run != nil:
 		q.cmd.run(c)
