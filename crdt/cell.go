@@ -17,6 +17,7 @@ const (
 	CellItem   CellKind = 9  // one element of a list, Sub is its position
 	CellBlock  CellKind = 12 // a block's length
 	CellPage   CellKind = 13 // one page of a block, Sub is its number
+	CellNode   CellKind = 14 // one node of a JSON document, Sub is its path
 )
 
 // Tag says what one sibling in a cell is.
@@ -126,7 +127,7 @@ func (c *cell) solo() bool { return c.in == c.ref }
 // shows reports whether a sibling of tag in a cell of kind shows something to a reader.
 func shows(kind CellKind, tag Tag) bool {
 	switch kind {
-	case CellValue, CellField, CellScore:
+	case CellValue, CellField, CellScore, CellNode:
 		return tag == TagReg || tag == TagCount
 	case CellItem, CellBlock:
 		return tag == TagReg
@@ -201,6 +202,7 @@ const (
 	KindList   Kind = 5
 	KindFlag   Kind = 6
 	KindBlock  Kind = 9
+	KindJSON   Kind = 10
 )
 
 // String gives Redis's names.
@@ -220,6 +222,8 @@ func (k Kind) String() string {
 		return "flag"
 	case KindBlock:
 		return "block"
+	case KindJSON:
+		return "ReJSON-RL" // as Redis has it of RedisJSON's
 	}
 	return "none"
 }

@@ -72,7 +72,7 @@ func (e entry) kind() Kind {
 }
 
 // shownKinds are those of cells that show something, in the order in which entries show them.
-var shownKinds = [...]CellKind{CellBlock, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
+var shownKinds = [...]CellKind{CellNode, CellBlock, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
 
 // kindOf is the kind of an entry of which a cell of this kind shows.
 func kindOf(k CellKind) Kind {
@@ -91,6 +91,8 @@ func kindOf(k CellKind) Kind {
 		return KindFlag
 	case CellBlock:
 		return KindBlock
+	case CellNode:
+		return KindJSON
 	}
 	return KindNone
 }

@@ -498,6 +498,8 @@ func orderedCell(k Kind) CellKind {
 		return CellScore
 	case KindList:
 		return CellItem
+	case KindJSON:
+		return CellNode
 	}
 	return 0
 }

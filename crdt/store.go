@@ -474,7 +474,7 @@ func setCells(b []byte, t *table) {
 }
 
 // headCounts is how many kinds of cells an entry may have many of.
-const headCounts = 4
+const headCounts = 5
 
 // countPlace is where a head counts the cells of a kind that show something: in four bytes, or, where an entry has at most one such
 // cell, in a bit.
@@ -488,6 +488,8 @@ func countPlace(kind CellKind) (at int, bit byte) {
 		return headCount + 8, 0
 	case CellItem:
 		return headCount + 12, 0
+	case CellNode:
+		return headCount + 16, 0
 	case CellFlag:
 		return headFew, 2
 	case CellBlock:

@@ -125,6 +125,10 @@ func (d *decoder) checkCell(kind CellKind, key, sub string) {
 		if _, ok := levelsOf([]byte(sub)); !ok {
 			d.fail("an element of a list at %.64q, which is no position", sub)
 		}
+	case CellNode:
+		if _, ok := JSONSteps(sub); !ok {
+			d.fail("a node of a document at %.64q, which is no path", sub)
+		}
 	case CellPage:
 		if _, ok := pageOf([]byte(sub)); !ok {
 			d.fail("a page of a block at %.64q, which is no number", sub)

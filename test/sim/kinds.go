@@ -132,7 +132,9 @@ func typed(seed uint64) schedule {
 		{opBlockAlloc, opBlockWrite, opBlockWrite, opBlockWrite, opDel, opFlush, opExpire, opPersist, opSet, opFlagSet},
 		{opHLLAdd, opHLLAdd, opHLLAdd, opHLLAdd, opDel, opSet, opExpire},
 		{opHLLAdd, opHLLAdd, opHLLAdd, opIncr, opSetKeep, opDel, opFlush, opPersist, opSetAdd},
-	}[rng.IntN(10)]
+		{opJSONSet, opJSONSet, opJSONSet, opJSONDelete, opJSONInsert, opJSONInsert, opJSONIncr},
+		{opJSONSet, opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr, opJSONIncr, opDel, opFlush, opExpire, opPersist, opSet, opBlockAlloc},
+	}[rng.IntN(12)]
 	return s
 }
 

@@ -42,10 +42,14 @@ const (
 	opBlockAlloc
 	opBlockWrite
 	opHLLAdd
+	opJSONSet
+	opJSONDelete
+	opJSONInsert
+	opJSONIncr
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd", "JSONSet", "JSONDelete", "JSONInsert", "JSONIncr"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -62,7 +66,7 @@ func (o op) String() string {
 // delta is what an increment adds.
 func (o op) delta() *big.Rat {
 	switch o.kind {
-	case opIncr, opMapIncr, opIncrFloat, opMapIncrFloat, opSortedIncr:
+	case opIncr, opMapIncr, opIncrFloat, opMapIncrFloat, opSortedIncr, opJSONIncr:
 		d, _ := new(big.Rat).SetString(o.val)
 		return d
 	}
@@ -118,6 +122,8 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 			rule = crdt.FlagDisableWins
 		}
 		return "", tx.FlagSet(o.key, o.val == "true", rule)
+	case opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr:
+		return o.doJSON(tx)
 	case opBlockAlloc:
 		n, err := tx.BlockAlloc(o.key, o.at)
 		return fmt.Sprint(n), err
@@ -242,6 +248,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		kind = crdt.KindFlag
 	case opBlockAlloc, opBlockWrite:
 		kind = crdt.KindBlock
+	case opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr:
+		kind = crdt.KindJSON
 	}
 	if was.kind != crdt.KindNone && was.kind != kind {
 		return was, "", crdt.ErrWrongType
@@ -250,6 +258,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 	switch kind {
 	case crdt.KindBlock:
 		return o.wantsOfBlock(was, is)
+	case crdt.KindJSON:
+		return o.wantsOfJSON(was, is)
 	case crdt.KindList:
 		return o.wantsOfList(was, is)
 	case crdt.KindFlag:

@@ -148,6 +148,13 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.val, o.at = fmt.Sprint(rng.IntN(2) == 0), int64(rng.IntN(4))
 	case opHLLAdd:
 		o.val = string(rune('a' + rng.IntN(len(hllElements))))
+	case opJSONSet, opJSONInsert:
+		o.val = []string{"1", "2.5", `"s"`, "null", "{}", "[]", `{"a":1,"b":{"c":[true]}}`, `[1,[2],{"a":3}]`}[rng.IntN(8)]
+		o.at = int64(rng.IntN(1000))
+	case opJSONDelete:
+		o.at = int64(rng.IntN(1000))
+	case opJSONIncr:
+		o.val, o.at = []string{"1", "-0.25", "7"}[rng.IntN(3)], int64(rng.IntN(1000))
 	case opBlockAlloc:
 		o.at = []int64{0, 1, crdt.PageBytes, crdt.PageBytes + 1, 2 * crdt.PageBytes}[rng.IntN(5)]
 	case opBlockWrite:

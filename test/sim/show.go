@@ -51,6 +51,9 @@ func actual(v *crdt.View, key string) shown {
 		var items []string
 		_ = v.ListEach(key, 0, false, func(b []byte) bool { items = append(items, string(b)); return true })
 		s.str = listText(items)
+	case crdt.KindJSON:
+		n, _, _ := v.JSON(key, "")
+		s.str = jsonText(&n)
 	case crdt.KindBlock:
 		n, _, _ := v.BlockLen(key)
 		buf := make([]byte, n)
@@ -107,6 +110,10 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 		out[id.key] = s
 	}
 	for key, s := range out {
+		if s.kind == crdt.KindJSON {
+			s.str, s.subs = documentOf(s.subs), nil
+			out[key] = s
+		}
 		if s.kind == crdt.KindBlock {
 			s.str = blockOf(s.str, key, cells)
 			out[key] = s
@@ -147,6 +154,10 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		return o.scoreShows(x, id, ws)
 	case crdt.CellValue:
 		kind = crdt.KindString
+	case crdt.CellNode:
+		if kind = crdt.KindJSON; len(containers(ws)) > 0 {
+			return kind, containers(ws), true
+		}
 	default:
 		return 0, "", false
 	}
