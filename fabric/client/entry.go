@@ -15,7 +15,7 @@ type Entry struct {
 	Key       string            `json:"key"`
 	Encoding  string            `json:"encoding" enum:"utf-8,base64" doc:"Of key, values, members and names: base64 where some are no UTF-8."`
 	Type      string            `json:"type" doc:"none, string, set, hash, zset, list, flag or another: none is an entry that is gone."`
-	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum."`
+	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum. Of a JSON document its text."`
 	On        *bool             `json:"on,omitempty" doc:"Of a flag."`
 	Siblings  []string          `json:"siblings,omitempty" nullable:"false" doc:"Of a register that was written concurrently: all values, the one that shows first."`
 	Length    *int64            `json:"length,omitempty" doc:"Of a block, whose bytes are read as its value."`
@@ -89,6 +89,13 @@ func (x *reader) read(kind crdt.Kind, key string) (err error) {
 	case crdt.KindFlag:
 		on, _, _, err := v.Flag(key)
 		e.On = &on
+		return err
+	case crdt.KindJSON:
+		doc, _, err := v.JSON(key, "")
+		if text := doc.Append(nil, crdt.JSONStyle{}, entryBytesMax); x.take(len(text)) {
+			val := string(text)
+			e.Value = &val
+		}
 		return err
 	case crdt.KindBlock:
 		length, _, err := v.BlockLen(key)

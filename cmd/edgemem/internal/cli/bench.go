@@ -80,8 +80,8 @@ func (f benchFlags) validate() ([]bench.Test, error) {
 		flag    string
 		n, most int
 	}{
-		{"requests", f.Requests, 1 << 40}, {"clients", f.Clients, benchClientsMax}, {"pipeline", f.Pipeline, benchPipelineMax},
-		{"data", f.ValueBytes, benchValueMax}, {"keys", f.Keys, 1 << 40},
+		{"requests", f.Requests, 1 << 30}, {"clients", f.Clients, benchClientsMax}, {"pipeline", f.Pipeline, benchPipelineMax},
+		{"data", f.ValueBytes, benchValueMax}, {"keys", f.Keys, 1 << 30},
 	} {
 		if x.n < 1 || x.n > x.most {
 			return nil, usagef("--%s %d: want 1 to %d", x.flag, x.n, x.most)

@@ -126,6 +126,11 @@ func read(v *crdt.View, e *control.Entry) error {
 		info, _, err := v.BlockInfo(e.Key)
 		e.Fields = map[string]string{"length": strconv.FormatInt(info.Length, 10), "pages": strconv.Itoa(info.Pages), "bytes": strconv.FormatInt(info.Bytes, 10)}
 		return err
+	case crdt.KindJSON:
+		doc, _, err := v.JSON(e.Key, "")
+		text := string(doc.Append(nil, crdt.JSONStyle{}, documentBytesMax))
+		e.Value = &text
+		return err
 	case crdt.KindFlag:
 		on, _, _, err := v.Flag(e.Key)
 		text := strconv.FormatBool(on)
@@ -143,6 +148,9 @@ func read(v *crdt.View, e *control.Entry) error {
 	}
 	return nil
 }
+
+// documentBytesMax is from where a JSON document is cut off; it is then no JSON any more.
+const documentBytesMax = 64 << 20
 
 // Set, Delete and Increment create a region that does not exist, as SELECT and SET do.
 

@@ -144,6 +144,13 @@ func (c *client) copierOf(tx *crdt.Tx, from string) (put func(to string), ok boo
 		}, true
 	case crdt.KindBlock:
 		return c.blockCopier(tx, from)
+	case crdt.KindJSON:
+		doc, _, err := tx.JSON(from, "")
+		if err != nil {
+			c.failJSON(err)
+			return nil, false
+		}
+		return func(to string) { _ = tx.JSONSet(to, "", &doc) }, true
 	case crdt.KindFlag:
 		on, rule, _, _ := tx.Flag(from)
 		return func(to string) { _ = tx.FlagSet(to, on, rule) }, true

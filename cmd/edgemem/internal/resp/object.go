@@ -53,6 +53,8 @@ func encodingOf(v *crdt.View, key string) string {
 		return "quicklist"
 	case crdt.KindBlock:
 		return "pages"
+	case crdt.KindJSON:
+		return "tree"
 	}
 	val, ok, err := v.Get(key)
 	if err != nil || !ok {

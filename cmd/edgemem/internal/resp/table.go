@@ -110,7 +110,7 @@ func newTable() *table {
 	for _, group := range [][]*command{
 		connectionCommands(), transactionCommands(), pubsubCommands(), monitorCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
-		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), blockingCommands(), flagCommands(), blockCommands(),
+		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), jsonCommands(), blockingCommands(), flagCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
 	} {
 		for _, cmd := range group {
