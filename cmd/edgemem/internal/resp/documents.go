@@ -269,7 +269,7 @@ func jsonGet(c *client, v *crdt.View) {
 		if legacy {
 			val = *nodes[0]
 		}
-		val.Name = string(c.args[len(c.args)-len(g.paths)+i])
+		val.Name = p.asked
 		out.Nodes = append(out.Nodes, val)
 	}
 	if len(out.Nodes) == 1 {

@@ -13,6 +13,7 @@ import (
 // jsonPath is a JSONPath (RFC 9535) of member names, indexes, slices, unions, wildcards and recursive descent, or one of RedisJSON's first
 // version, which begins without "$" and means one place. Filters are not supported.
 type jsonPath struct {
+	asked  string // as the client wrote it
 	text   string // with "$" in front
 	legacy bool
 	steps  []jsonStep
@@ -45,7 +46,7 @@ var errJSONPathCost = errors.New("the path looks at too many nodes; ask for less
 
 // parseJSONPath reads a path.
 func parseJSONPath(text string) (p jsonPath, err error) {
-	p = jsonPath{text: text, legacy: !strings.HasPrefix(text, "$")}
+	p = jsonPath{asked: text, text: text, legacy: !strings.HasPrefix(text, "$")}
 	if len(text) > jsonPathBytesMax {
 		return p, fmt.Errorf("a path of %d bytes, the most is %d", len(text), jsonPathBytesMax)
 	}
@@ -253,7 +254,7 @@ func onlyOnce(nodes []*crdt.JSONNode) []*crdt.JSONNode {
 }
 
 func (w *jsonWalk) step(n *crdt.JSONNode, s *jsonStep, out *[]*crdt.JSONNode) {
-	if w.visits--; w.visits < 0 {
+	if w.visits -= 1 + len(s.names) + len(s.indexes); w.visits < 0 {
 		return
 	}
 	w.children(n, s, out)
@@ -290,7 +291,7 @@ func (w *jsonWalk) children(n *crdt.JSONNode, s *jsonStep, out *[]*crdt.JSONNode
 	}
 	if s.slice != nil && n.Type == crdt.JSONArray {
 		from, to := s.slice.bounds(len(n.Nodes))
-		for i := from; i < to; i += s.slice.step {
+		for i := from; i < to; i += min(s.slice.step, to-i) {
 			w.visits--
 			add(i)
 		}

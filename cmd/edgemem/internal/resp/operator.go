@@ -326,6 +326,9 @@ func memoryUsage(c *client, v *crdt.View) {
 		for _, s := range v.Siblings(key) {
 			size += len(s.Value)
 		}
+	case crdt.KindBlock:
+		info, _, _ := v.BlockInfo(key)
+		size += int(info.Bytes) + info.Pages*partOverhead
 	case crdt.KindSet:
 		_ = v.SetEach(key, func(member string) bool { size += len(member) + partOverhead; return true })
 	case crdt.KindMap:
