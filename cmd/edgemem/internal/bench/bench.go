@@ -5,6 +5,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,83 +53,101 @@ const (
 	waitDigits = 3
 )
 
-// Run carries out one test. It calls reach, from one goroutine at a time, with how many requests were answered.
+// load is one test under way.
+type load struct {
+	o     Options
+	test  Test
+	taken atomic.Int64 // requests that clients have taken on,
+	done  atomic.Int64 // that were answered,
+	wrong atomic.Int64 // and of these by an error reply
+
+	mu      sync.Mutex
+	waits   *hdrhistogram.Histogram
+	failure string // the first error reply
+	err     error  // what ended a client
+}
+
+func newWaits() *hdrhistogram.Histogram { return hdrhistogram.New(waitMin, waitMax, waitDigits) }
+
+// Run carries out one test. It calls reach, from one goroutine at a time, with how many requests were answered. A client whose
+// connection is lost ends the test, with an error.
 func Run(ctx context.Context, o Options, test Test, reach func(done int64)) (Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var (
-		all    sync.WaitGroup
-		mu     sync.Mutex
-		merged = hdrhistogram.New(waitMin, waitMax, waitDigits)
-		failed []error
-		text   string
-		taken  atomic.Int64 // requests that a client has taken on
-		done   atomic.Int64
-		wrong  atomic.Int64
-	)
-	clients := make([]*client, 0, o.Clients)
-	defer func() {
-		for _, c := range clients {
-			c.conn.Close()
-		}
-	}()
-	for i := range o.Clients {
-		c, err := dial(ctx, o, uint64(i))
-		if err != nil {
-			return Result{}, err
-		}
-		clients = append(clients, c)
+	clients, err := dialAll(ctx, o)
+	defer closeAll(clients)
+	if err != nil {
+		return Result{}, err
 	}
-	stop := context.AfterFunc(ctx, func() { // a reply that does not come holds nobody
-		for _, c := range clients {
-			c.conn.Close()
-		}
-	})
+	stop := context.AfterFunc(ctx, func() { closeAll(clients) }) // a reply that does not come holds nobody
 	defer stop()
-	began := time.Now()
+	l := &load{o: o, test: test, waits: newWaits()}
+	began, finished := time.Now(), make(chan struct{})
+	var all sync.WaitGroup
 	for _, c := range clients {
 		all.Go(func() {
-			waits := hdrhistogram.New(waitMin, waitMax, waitDigits)
-			var err error
-			for err == nil {
-				n := min(int64(o.Pipeline), int64(o.Requests)-taken.Add(int64(o.Pipeline))+int64(o.Pipeline))
-				if n <= 0 {
-					break
-				}
-				var bad int64
-				sent := time.Now()
-				if bad, err = c.pipeline(test, int(n)); err != nil {
-					break
-				}
-				_ = waits.RecordValue(min(max(time.Since(sent).Microseconds(), waitMin), waitMax)) // within its bounds it cannot fail
-				wrong.Add(bad)
-				done.Add(n)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			merged.Merge(waits)
-			if text == "" {
-				text = c.failure
-			}
-			if err != nil {
-				failed = append(failed, err)
+			if !l.run(c) {
 				cancel()
 			}
 		})
 	}
-	finished := make(chan struct{})
 	go func() { all.Wait(); close(finished) }()
-	report(finished, func() { reach(done.Load()) })
-	seconds := time.Since(began).Seconds()
-	millis := func(q float64) float64 { return float64(merged.ValueAtQuantile(q)) / 1000 }
-	r := Result{
-		Test: test.Name, Requests: done.Load(), Errors: wrong.Load(), Error: text, Seconds: seconds, PerSecond: float64(done.Load()) / seconds,
-		P50: millis(50), P95: millis(95), P99: millis(99), Max: float64(merged.Max()) / 1000,
-	}
-	if len(failed) > 0 {
-		return r, fmt.Errorf("%s: %w", test.Name, failed[0])
+	report(finished, func() { reach(l.done.Load()) })
+	r := l.result(time.Since(began).Seconds())
+	if l.err != nil {
+		return r, fmt.Errorf("%s: %w", test.Name, l.err)
 	}
 	return r, ctx.Err()
+}
+
+func dialAll(ctx context.Context, o Options) (clients []*client, err error) {
+	for i := range o.Clients {
+		c, err := dial(ctx, o, uint64(i))
+		if err != nil {
+			return clients, err
+		}
+		clients = append(clients, c)
+	}
+	return clients, nil
+}
+
+func closeAll(clients []*client) {
+	for _, c := range clients {
+		_ = c.conn.Close() // whatever it had to say is known by now
+	}
+}
+
+// run sends what a client takes on until all is taken. It reports whether its connection lasted.
+func (l *load) run(c *client) bool {
+	waits, most := newWaits(), int64(l.o.Pipeline)
+	var err error
+	for err == nil {
+		n := min(most, int64(l.o.Requests)-(l.taken.Add(most)-most))
+		if n <= 0 {
+			break
+		}
+		var bad int64
+		sent := time.Now()
+		if bad, err = c.pipeline(l.test, int(n)); err == nil {
+			_ = waits.RecordValue(min(max(time.Since(sent).Microseconds(), waitMin), waitMax)) // within its bounds it cannot fail
+			l.wrong.Add(bad)
+			l.done.Add(n)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waits.Merge(waits)
+	l.failure, l.err = cmp.Or(l.failure, c.failure), cmp.Or(l.err, err)
+	return err == nil
+}
+
+// result is read when all clients have ended.
+func (l *load) result(seconds float64) Result {
+	millis := func(q float64) float64 { return float64(l.waits.ValueAtQuantile(q)) / 1000 }
+	return Result{
+		Test: l.test.Name, Requests: l.done.Load(), Errors: l.wrong.Load(), Error: l.failure, Seconds: seconds, PerSecond: float64(l.done.Load()) / seconds,
+		P50: millis(50), P95: millis(95), P99: millis(99), Max: float64(l.waits.Max()) / 1000,
+	}
 }
 
 // reportEvery is how often reach is called.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -101,7 +102,7 @@ func respOf(ctx context.Context, cmd *cobra.Command, c *control.Client) (addr, p
 		return "", "", err
 	}
 	if s.Node.RESP == "off" {
-		return "", "", fmt.Errorf("the node serves no Redis clients: it runs with --resp off")
+		return "", "", errors.New("the node serves no Redis clients: it runs with --resp off")
 	}
 	file, err := cmd.Flags().GetString("config")
 	if err != nil {
@@ -115,9 +116,17 @@ func respOf(ctx context.Context, cmd *cobra.Command, c *control.Client) (addr, p
 	return s.Node.RESP, password, err
 }
 
-func (f benchFlags) run(ctx context.Context, cmd *cobra.Command, c *control.Client, o *output, tests []bench.Test) error {
-	_, err := c.ShowRegion(ctx, f.Region)
-	fresh := err != nil
+// run loads the node. A region that was there before stays, whatever happens: only of one that was not is everything the load's.
+func (f benchFlags) run(ctx context.Context, cmd *cobra.Command, c *control.Client, o *output, tests []bench.Test) (err error) {
+	switch _, err := c.ShowRegion(ctx, f.Region); {
+	case err == nil:
+		f.keep = true
+	case !errors.Is(err, control.ErrNotFound):
+		return err
+	}
+	if !f.keep {
+		defer func() { err = errors.Join(err, f.remove(ctx, c)) }()
+	}
 	results := []bench.Result{}
 	for _, t := range tests {
 		m := newMeter(cmd.ErrOrStderr(), "bench "+t.Name, "commands")
@@ -128,15 +137,20 @@ func (f benchFlags) run(ctx context.Context, cmd *cobra.Command, c *control.Clie
 		}
 		results = append(results, r)
 	}
-	if fresh && !f.keep {
-		if err := c.DeleteRegion(ctx, f.Region); err != nil {
-			return fmt.Errorf("the load is done, but its region %s stays: %w", f.Region, err)
-		}
-	}
 	if o.structured() {
 		return o.print(cmd.OutOrStdout(), results)
 	}
 	return f.print(cmd.OutOrStdout(), results)
+}
+
+// remove deletes the region, also where the load was interrupted.
+func (f benchFlags) remove(ctx context.Context, c *control.Client) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), defaultTimeout)
+	defer cancel()
+	if err := c.DeleteRegion(ctx, f.Region); err != nil && !errors.Is(err, control.ErrNotFound) { // it is made by the first write
+		return fmt.Errorf("the region %s of the load stays: %w", f.Region, err)
+	}
+	return nil
 }
 
 func (f benchFlags) print(w io.Writer, results []bench.Result) error {
@@ -145,11 +159,11 @@ func (f benchFlags) print(w io.Writer, results []bench.Result) error {
 	t := newTable(w)
 	t.row("COMMAND", "PER SECOND", "HALF WITHIN", "95 %", "99 %", "ALL", "ERRORS")
 	for _, r := range results {
-		errors := strconv.FormatInt(r.Errors, 10)
+		wrong := strconv.FormatInt(r.Errors, 10)
 		if r.Errors > 0 {
-			errors += ": " + r.Error
+			wrong += ": " + r.Error
 		}
-		t.row(r.Test, formatCount(int(r.PerSecond)), formatMillis(r.P50), formatMillis(r.P95), formatMillis(r.P99), formatMillis(r.Max), errors)
+		t.row(r.Test, formatCount(int(r.PerSecond)), formatMillis(r.P50), formatMillis(r.P95), formatMillis(r.P99), formatMillis(r.Max), wrong)
 	}
 	return t.Flush()
 }

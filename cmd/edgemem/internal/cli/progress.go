@@ -24,7 +24,7 @@ type progressEvent struct {
 	Work      string  `json:"work"`
 	Done      int64   `json:"done"`
 	Of        int64   `json:"of"`
-	Unit      string  `json:"unit"` // bytes or records
+	Unit      string  `json:"unit"` // bytes, records or commands
 	FileBytes int64   `json:"file_bytes"`
 	Seconds   float64 `json:"seconds"`
 }

@@ -62,8 +62,11 @@ func printRates(ctx context.Context, cmd *cobra.Command, c *control.Client, o *o
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	before, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
 	at := time.Now()
-	for n := 0; err == nil && (count <= 0 || n < count); n++ {
+	for n := 0; count <= 0 || n < count; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -83,5 +86,5 @@ func printRates(ctx context.Context, cmd *cobra.Command, c *control.Client, o *o
 			return err
 		}
 	}
-	return err
+	return nil
 }

@@ -71,7 +71,7 @@ func Between(before, now control.Status, span time.Duration) Rates {
 			was = x.Stats
 		}
 		g := RegionRates{
-			Name: x.Name, Entries: x.Entries, Held: x.Memory.Held, Loading: x.Loading, Full: string(x.Memory.Refuses),
+			Name: x.Name, Entries: x.Entries, Held: x.Memory.Held, Loading: x.Loading, Full: x.Memory.Refuses,
 			Writes: per(was.LocalWrites, x.Stats.LocalWrites),
 			Merges: per(was.PushApplied+was.TipsMerged, x.Stats.PushApplied+x.Stats.TipsMerged),
 		}
