@@ -52,7 +52,10 @@ func benchServer(tb testing.TB) *Server {
 }
 
 func replay(s *Server, batch string, times int) {
-	newClient(s, &replayConn{batch: []byte(batch), left: times}, s.nextID.Add(1)).serve()
+	c := newClient(s, &replayConn{batch: []byte(batch), left: times}, s.nextID.Add(1))
+	s.register(c)
+	c.serve()
+	s.wg.Done()
 }
 
 // benchLines are the hot commands; %d is a number below benchPipeline.

@@ -59,45 +59,41 @@ func (c *client) firstFilled(keys [][]byte, length func(key string) (int, error)
 	return "", 0, true
 }
 
-func (c *client) blockingPop(tx *crdt.Tx, back bool) {
+// waitForEnd is a command of keys and a timeout behind them: take runs on the first key that holds something.
+func (c *client) waitForEnd(length func(key string) (int, error), take func(key string, n int)) {
 	last := len(c.args) - 1
 	deadline, ok := c.timeout(last)
 	if !ok {
 		return
 	}
 	keys := c.args[1:last]
-	key, n, ok := c.firstFilled(keys, tx.ListLen)
+	key, n, ok := c.firstFilled(keys, length)
 	switch {
 	case !ok:
 	case n == 0:
 		c.park(keys, deadline, c.nullArray)
 	default:
-		c.array(2)
-		c.bulkString(key)
-		c.popEnd(tx, key, n, 1, back)
+		take(key, n)
 	}
 }
 
+func (c *client) blockingPop(tx *crdt.Tx, back bool) {
+	c.waitForEnd(tx.ListLen, func(key string, n int) {
+		c.array(2)
+		c.bulkString(key)
+		c.popEnd(tx, key, n, 1, back)
+	})
+}
+
 func (c *client) blockingPopSorted(tx *crdt.Tx, back bool) {
-	last := len(c.args) - 1
-	deadline, ok := c.timeout(last)
-	if !ok {
-		return
-	}
-	keys := c.args[1:last]
-	key, n, ok := c.firstFilled(keys, tx.SortedLen)
-	switch {
-	case !ok:
-	case n == 0:
-		c.park(keys, deadline, c.nullArray)
-	default:
+	c.waitForEnd(tx.SortedLen, func(key string, n int) {
 		members := takeEnd(tx, key, n, 1, back)
 		c.array(3)
 		c.bulkString(key)
 		c.bulkString(members[0].name)
 		c.double(members[0].score)
 		c.removeMembers(tx, key, n, members)
-	}
+	})
 }
 
 func blmove(c *client, tx *crdt.Tx) {

@@ -11,17 +11,28 @@ import (
 	"github.com/edgemem/edgemem/crdt"
 )
 
-// awaitBlocked waits until so many clients wait at a server, as it says itself.
-func awaitBlocked(t *testing.T, p *peer, n int) {
+// awaitBlocked waits until so many clients wait at a server.
+func awaitBlocked(t *testing.T, s *Server, n int) {
 	t.Helper()
-	for end := time.Now().Add(testPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if blockedAt(p) == n {
-			return
+	q, late := &s.queues, false
+	limit := time.AfterFunc(testPatience, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		late = true
+		q.changed.Broadcast()
+	})
+	defer limit.Stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.waiting != n {
+		if late {
+			t.Fatalf("%d clients wait, want %d", q.waiting, n)
 		}
+		q.changed.Wait()
 	}
-	t.Fatalf("%d clients wait, want %d", blockedAt(p), n)
 }
 
+// blockedAt is how many clients wait at a server, by its own account.
 func blockedAt(p *peer) int {
 	_, rest, _ := strings.Cut(p.do("info", "clients").text, "blocked_clients:")
 	count, _, _ := strings.Cut(rest, "\r\n")
@@ -32,13 +43,13 @@ func blockedAt(p *peer) int {
 // The first that waits is served first, each once, by writes of every kind; what comes behind the blocking command waits with it.
 func TestBlockingPops(t *testing.T) {
 	t.Parallel()
-	_, addr := start(t, nil)
+	s, addr := start(t, nil)
 	actor := dial(t, addr)
 	var waiting []*peer
 	for i := range 5 {
 		p := dial(t, addr)
 		p.send(encode("blpop", "none", "jobs", "0") + encode("echo", fmt.Sprint("then ", i)))
-		awaitBlocked(t, actor, i+1)
+		awaitBlocked(t, s, i+1)
 		waiting = append(waiting, p)
 	}
 	if list := actor.do("client", "list").text; strings.Count(list, " flags=b ") != 5 {
@@ -64,18 +75,18 @@ func TestBlockingPops(t *testing.T) {
 			t.Errorf("behind it: %q", got)
 		}
 	}
-	awaitBlocked(t, actor, 0)
+	awaitBlocked(t, s, 0)
 }
 
 // A chain: what BLMOVE moves wakes who waits there.
 func TestBlockingMovesChain(t *testing.T) {
 	t.Parallel()
-	_, addr := start(t, nil)
+	s, addr := start(t, nil)
 	actor, last, middle := dial(t, addr), dial(t, addr), dial(t, addr)
 	last.send(encode("brpop", "second", "0"))
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	middle.send(encode("blmove", "first", "second", "left", "right", "0"))
-	awaitBlocked(t, actor, 2)
+	awaitBlocked(t, s, 2)
 	actor.want(":1", "lpush", "first", "x")
 	if got := middle.read().text; got != "x" {
 		t.Error(got)
@@ -98,22 +109,22 @@ func TestBlockingEnds(t *testing.T) {
 	}
 	id := strconv.FormatInt(func() int64 { n, _ := strconv.ParseInt(p.do("client", "id").text, 10, 64); return n }(), 10)
 	p.send(encode("blpop", "a", "0"))
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	actor.want(":1", "client", "unblock", id)
 	actor.want(":0", "client", "unblock", id)
 	if got := p.read(); len(got.items) != 0 {
 		t.Error(got)
 	}
 	p.send(encode("blpop", "a", "0"))
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	actor.want(":1", "client", "unblock", id, "ERROR")
 	if got := p.read().text; !strings.HasPrefix(got, "UNBLOCKED ") {
 		t.Error(got)
 	}
 	p.send(encode("brpop", "a", "b", "0"))
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	_ = p.conn.Close()
-	awaitBlocked(t, actor, 0)
+	awaitBlocked(t, s, 0)
 	actor.want(":1", "rpush", "a", "x")
 	actor.want(":1", "llen", "a") // nobody took it
 	s.queues.mu.Lock()
@@ -126,11 +137,11 @@ func TestBlockingEnds(t *testing.T) {
 // Clients that wait do not keep a server from stopping, and more that comes behind them than their buffers hold ends them.
 func TestBlockingIsBounded(t *testing.T) {
 	t.Parallel()
-	_, addr := start(t, func(c *Config) { c.Limits.BufferedBytes = 1 << 20 })
+	s, addr := start(t, func(c *Config) { c.Limits.BufferedBytes = 1 << 20 })
 	actor, p := dial(t, addr), dial(t, addr)
 	dial(t, addr).send(encode("blpop", "never", "0")) // the server stops with this one
 	p.send(encode("blpop", "never", "0"))
-	awaitBlocked(t, actor, 2)
+	awaitBlocked(t, s, 2)
 	go func() { // ends with the connection
 		line := encode("echo", strings.Repeat("x", 1000))
 		for range 10_000 {
@@ -139,7 +150,7 @@ func TestBlockingIsBounded(t *testing.T) {
 			}
 		}
 	}()
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	actor.want("-ERR the keys to wait for are longer than 1 MiB", append(append([]string{"blpop"}, strings.Split(strings.Repeat("k ", 10_000), " ")...), "0")...)
 }
 
@@ -147,13 +158,13 @@ func TestBlockingIsBounded(t *testing.T) {
 func TestBlockingWakesByMerge(t *testing.T) {
 	t.Parallel()
 	here, there := twoNodes(t)
-	_, addr := start(t, func(c *Config) { c.Fabric = here })
+	s, addr := start(t, func(c *Config) { c.Fabric = here })
 	_, other := start(t, func(c *Config) { c.Fabric = there })
 	p, actor, far := dial(t, addr), dial(t, addr), dial(t, other)
 	p.send(encode("hello", "3") + encode("subscribe", "news") + encode("bzpopmax", "board", "0"))
 	p.read()
 	p.read()
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	actor.want(":1", "publish", "news", "flash")
 	if got := p.read(); got.kind != '>' { // a message does not wait behind the command that waits
 		t.Error(got)
@@ -163,7 +174,7 @@ func TestBlockingWakesByMerge(t *testing.T) {
 		t.Error(got)
 	}
 	p.send(encode("brpop", "list", "0"))
-	awaitBlocked(t, actor, 1)
+	awaitBlocked(t, s, 1)
 	r, err := here.Region(defaultRegion)
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +272,6 @@ func TestBlocksAsRedisDoes(t *testing.T) {
 					break
 				}
 			}
-			time.Sleep(50 * time.Microsecond)
 		}
 	}
 }

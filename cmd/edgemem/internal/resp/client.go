@@ -150,6 +150,7 @@ func (c *client) release() {
 	c.leaveAll()
 	c.untrackAll()
 	c.endMonitoring()
+	c.srv.unregister(c) // before its client can know that the connection has ended
 	_ = c.conn.Close()
 	c.stopPushing()
 }

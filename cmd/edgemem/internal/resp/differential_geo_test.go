@@ -3,12 +3,10 @@ package resp
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // closeInSpace allows for the last bits of sines, which the two servers' libraries compute differently: distances of four
@@ -124,27 +122,14 @@ func (m maker) geoCommand() []string {
 
 func TestGeoAsRedisDoes(t *testing.T) {
 	t.Parallel()
-	redis := realRedis(t)
-	_, addr := start(t, nil)
-	seed := uint64(time.Now().UnixNano())
-	for _, proto := range []string{"2", "3"} {
-		t.Run("RESP"+proto, func(t *testing.T) {
-			t.Logf("seed %d", seed)
-			b := dialBoth(t, addr, redis)
-			b.run([][]string{{"flushdb"}})
-			b.ours.do("hello", proto)
-			b.redis.do("hello", proto)
-			m := maker{rand.New(rand.NewPCG(seed, seed))}
-			for range differentialBatches {
-				batch := [][]string{{"set", "geo:text", "x"}}
-				for range differentialBatch {
-					batch = append(batch, m.geoCommand())
-				}
-				b.run(append(batch, []string{"zrange", "geo:1", "0", "-1", "withscores"}))
-				b.compareDistances("geo:dist")
-			}
-		})
-	}
+	asRedisDoes(t, func(b *both, m maker) {
+		batch := [][]string{{"set", "geo:text", "x"}}
+		for range differentialBatch {
+			batch = append(batch, m.geoCommand())
+		}
+		b.run(append(batch, []string{"zrange", "geo:1", "0", "-1", "withscores"}))
+		b.compareDistances("geo:dist")
+	})
 }
 
 // compareDistances compares a sorted set of which the scores are distances, and removes it.

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 )
 
 // hllElements are up to hundreds at once, so that values become dense.
@@ -56,26 +55,13 @@ func hllFixed() [][]string {
 // TestHyperLogLogAsRedisDoes: every reply is the same, counts to the last digit.
 func TestHyperLogLogAsRedisDoes(t *testing.T) {
 	t.Parallel()
-	redis := realRedis(t)
-	_, addr := start(t, nil)
-	seed := uint64(time.Now().UnixNano())
-	for _, proto := range []string{"2", "3"} {
-		t.Run("RESP"+proto, func(t *testing.T) {
-			t.Logf("seed %d", seed)
-			b := dialBoth(t, addr, redis)
-			b.run([][]string{{"flushdb"}})
-			b.ours.do("hello", proto)
-			b.redis.do("hello", proto)
-			m := maker{rand.New(rand.NewPCG(seed, seed))}
-			for range differentialBatches {
-				batch := hllFixed()
-				for range differentialBatch {
-					batch = append(batch, m.hllCommand())
-				}
-				b.run(append(batch, []string{"pfcount", "hll:1"}, []string{"pfcount", "hll:1", "hll:4", "hll:new"}))
-			}
-		})
-	}
+	asRedisDoes(t, func(b *both, m maker) {
+		batch := hllFixed()
+		for range differentialBatch {
+			batch = append(batch, m.hllCommand())
+		}
+		b.run(append(batch, []string{"pfcount", "hll:1"}, []string{"pfcount", "hll:1", "hll:4", "hll:new"}))
+	})
 }
 
 // TestHyperLogLogValues: Redis counts what edgemem wrote, and the other way around.

@@ -372,6 +372,18 @@ const (
 
 func TestAnswersAsRedisDoes(t *testing.T) {
 	t.Parallel()
+	asRedisDoes(t, func(b *both, m maker) {
+		batch := make([][]string, differentialBatch)
+		for i := range batch {
+			batch[i] = m.command()
+		}
+		b.run(batch)
+		b.compareState()
+	})
+}
+
+// asRedisDoes runs batches of random commands at edgemem and at Redis, in each protocol.
+func asRedisDoes(t *testing.T, batch func(b *both, m maker)) {
 	redis := realRedis(t)
 	_, addr := start(t, nil)
 	seed := uint64(time.Now().UnixNano())
@@ -384,12 +396,7 @@ func TestAnswersAsRedisDoes(t *testing.T) {
 			checkHello(t, b.ours.do(hello...), b.redis.do(hello...))
 			m := maker{rand.New(rand.NewPCG(seed, seed))}
 			for range differentialBatches {
-				batch := make([][]string, differentialBatch)
-				for i := range batch {
-					batch[i] = m.command()
-				}
-				b.run(batch)
-				b.compareState()
+				batch(b, m)
 			}
 		})
 	}

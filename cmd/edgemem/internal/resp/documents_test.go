@@ -2,7 +2,6 @@ package resp
 
 import (
 	"testing"
-	"time"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -76,13 +75,8 @@ func TestJSONMerges(t *testing.T) {
 	a.do("JSON.SET", "doc", "$.here", "true")
 	b.do("JSON.SET", "doc", "$.there", "true")
 	const want = `"{\"here\":true,\"list\":[],\"n\":7,\"there\":true}"`
-	for _, p := range []*peer{a, b} {
-		for end := time.Now().Add(testPatience); p.do("JSON.GET", "doc").String() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%s, want %s", p.do("JSON.GET", "doc"), want)
-			}
-		}
-	}
+	awaitReply(t, here, a, want, "JSON.GET", "doc")
+	awaitReply(t, there, b, want, "JSON.GET", "doc")
 }
 
 // FuzzJSONPath: no path makes the parser or the selection fail otherwise than with an error.

@@ -113,22 +113,8 @@ func (c *client) length(i int, what string) (x float64, ok bool) {
 }
 
 func geoadd(c *client, tx *crdt.Tx) {
-	at := 2
-	var nx, xx bool
-	for ; at < len(c.args); at++ {
-		switch lowerWord(c.args[at]) {
-		case "nx":
-			nx = true
-		case "xx":
-			xx = true
-		case "ch":
-		default:
-			goto members
-		}
-	}
-members:
-	if (len(c.args)-at)%3 != 0 || nx && xx {
-		c.fail(errSyntax)
+	at, ok := c.geoaddOptions()
+	if !ok {
 		return
 	}
 	asked := c.args
@@ -143,6 +129,23 @@ members:
 	c.args = args // the rest is ZADD's
 	zadd(c, tx)
 	c.args = asked
+}
+
+// geoaddOptions says where the positions begin.
+func (c *client) geoaddOptions() (at int, ok bool) {
+	nx, xx := false, false
+	for at = 2; at < len(c.args); at++ {
+		word := lowerWord(c.args[at])
+		if word != "nx" && word != "xx" && word != "ch" {
+			break
+		}
+		nx, xx = nx || word == "nx", xx || word == "xx"
+	}
+	if (len(c.args)-at)%3 != 0 || nx && xx {
+		c.fail(errSyntax)
+		return at, false
+	}
+	return at, true
 }
 
 // eachPosition calls fn with the score of each member that is asked for.

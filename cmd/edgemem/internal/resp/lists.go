@@ -504,23 +504,11 @@ func lmpop(c *client, tx *crdt.Tx) { c.popList(tx, false) }
 
 // popList is LMPOP, or BLMPOP, which has a timeout as its first argument.
 func (c *client) popList(tx *crdt.Tx, waits bool) {
-	q, ok := c.mpopArgs(waits, "left", "right")
-	if !ok {
-		return
-	}
-	keys, back, count := q.keys, q.back, q.count
-	key, n, ok := c.firstFilled(keys, tx.ListLen)
-	switch {
-	case !ok:
-	case n == 0 && waits:
-		c.park(keys, q.deadline, c.nullArray)
-	case n == 0:
-		c.nullArray()
-	default:
-		k := int(min(count, int64(n)))
+	c.popFirst(waits, "left", "right", tx.ListLen, func(key string, n int, q mpop) {
+		k := int(min(q.count, int64(n)))
 		c.array(2)
 		c.bulkString(key)
 		c.array(k)
-		c.popEnd(tx, key, n, k, back)
-	}
+		c.popEnd(tx, key, n, k, q.back)
+	})
 }

@@ -161,17 +161,22 @@ func (c *client) runWrite(tx *crdt.Tx) {
 
 // keyStates looks at the keys that the command may change.
 func (c *client) keyStates(tx *crdt.Tx) (states []keyState) {
-	for _, way := range c.cmd.keys.ways() {
-		if strings.HasPrefix(way.access, "RO") {
-			continue
-		}
-		for _, i := range way.within(c.args) {
-			key := view(c.args[i])
-			at, _ := tx.ExpireAt(key)
-			states = append(states, keyState{i, tx.Kind(key) != crdt.KindNone, at})
-		}
+	for _, i := range c.written() {
+		key := view(c.args[i])
+		at, _ := tx.ExpireAt(key)
+		states = append(states, keyState{i, tx.Kind(key) != crdt.KindNone, at})
 	}
 	return states
+}
+
+// written lists the arguments that are keys which the command under way may change.
+func (c *client) written() (at []int) {
+	for _, way := range c.cmd.keys.ways() {
+		if !strings.HasPrefix(way.access, "RO") {
+			at = append(at, way.within(c.args)...)
+		}
+	}
+	return at
 }
 
 // noteEvents sends the events of one key.

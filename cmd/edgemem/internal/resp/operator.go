@@ -1,16 +1,20 @@
 package resp
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/fabric"
 )
 
 const oneUser = "there is one user, default; its password comes from the configuration"
@@ -23,7 +27,7 @@ func operatorCommands() []*command {
 		{name: "wait", arity: 3, flags: "noscript", acl: "connection -keyspace", tips: "request_policy:all_shards response_policy:agg_min",
 			group: "generic", since: "3.0.0", cost: "O(N) for N members, several times",
 			summary: "Waits until so many other nodes are known to have what this one has of the region, and counts them.",
-			note:    "A node tells what it has seen when it pulls, about a second after a change. A timeout of 0 waits for a minute at most.", is: flagNoMulti, run: wait},
+			note:    "The others are asked: some tens of milliseconds more than a round trip. A timeout of 0 waits for a minute at most.", is: flagNoMulti, run: wait},
 	}
 }
 
@@ -375,11 +379,8 @@ var memoryHelp = []string{
 	"HELP", "    This text.",
 }
 
-// How WAIT waits.
-const (
-	waitMax  = time.Minute
-	waitStep = 20 * time.Millisecond
-)
+// waitMax is how long WAIT waits at most.
+const waitMax = time.Minute
 
 func wait(c *client) {
 	want, ok := c.integer(1)
@@ -395,52 +396,26 @@ func wait(c *client) {
 		c.fail("ERR timeout is negative")
 		return
 	}
-	region := c.labels.region
 	limit := waitMax
 	if ms > 0 {
 		limit = time.Duration(min(ms, waitMax.Milliseconds())) * time.Millisecond
 	}
-	n := c.srv.holders(region)
-	if n < want {
-		if !c.settle() { // who waits has the replies before it
-			c.closing = true
-			return
-		}
-		c.begin()
-		n = c.awaitHolders(region, want, limit)
-	}
-	c.int(n)
-}
-
-func (c *client) awaitHolders(region string, want int64, limit time.Duration) (n int64) {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	step := time.NewTicker(waitStep)
-	defer step.Stop()
-	for {
-		select {
-		case <-c.srv.ackCtx.Done():
-			return n
-		case <-deadline.C:
-			return c.srv.holders(region)
-		case <-step.C:
-			if n = c.srv.holders(region); n >= want {
-				return n
-			}
-		}
-	}
-}
-
-// holders counts the members that are known to have all that this node has of a region.
-func (s *Server) holders(region string) (n int64) {
-	status, err := s.cfg.Fabric.RegionStatus(region)
+	region, err := c.currentRegion()
 	if err != nil {
-		return 0
+		c.fail(errorWord(err) + err.Error())
+		return
 	}
-	for _, lag := range status.Lag {
-		if lag.AgeMS >= 0 && lag.Writes == 0 {
-			n++
-		}
+	if !c.settle() { // who waits has the replies before it
+		c.closing = true
+		return
 	}
-	return n
+	c.begin()
+	ctx, cancel := context.WithTimeout(c.srv.ackCtx, limit)
+	defer cancel()
+	n, err := region.WaitFor(ctx, region.Token(), fabric.AckedBy(min(want, math.MaxInt32)))
+	if err != nil && !errors.Is(err, fabric.ErrStale) {
+		c.fail(errorWord(err) + err.Error())
+		return
+	}
+	c.int(int64(n))
 }

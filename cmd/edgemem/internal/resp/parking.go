@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 )
 
@@ -58,9 +57,6 @@ func (c *client) park(keys [][]byte, deadline time.Time, nothing func()) {
 	}
 	c.waiter = w
 	c.srv.queues.add(w)
-	c.mu.Lock()
-	c.labels.waiter = w
-	c.mu.Unlock()
 }
 
 // mayWait runs a command that may park its client: the region's changes are followed before it looks, so that it misses none.
@@ -83,9 +79,7 @@ func (c *client) wait() bool {
 	_ = c.conn.SetReadDeadline(time.Time{})
 	good = good && !c.srv.isClosing()
 	c.waiter = nil
-	c.mu.Lock()
-	c.labels.waiter = nil
-	c.mu.Unlock()
+	c.noteWaiter(nil)
 	if c.srv.queues.interest.Add(-1) == 0 {
 		c.srv.feeds.rest()
 	}
@@ -172,19 +166,11 @@ func (c *client) roomWhileParked() bool {
 	return false
 }
 
-// noteServed tells of the events of a command that was run in its client's place.
-func (c *client) noteServed(tx *crdt.Tx) {
-	for _, key := range c.writtenKeys() {
-		c.srv.tracking.wrote(c, trackKey{c.region, key})
-		if c.srv.notifying() {
-			for i, arg := range c.args {
-				if i > 0 && string(arg) == key {
-					c.noteEvents(tx, c.region.Name(), keyState{at: i, there: true}, key)
-					break
-				}
-			}
-		}
-	}
+// noteWaiter is for CLIENT LIST and CLIENT UNBLOCK; nil: the client waits no more.
+func (c *client) noteWaiter(w *waiter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.labels.waiter = w
 }
 
 // clientUnblock is CLIENT UNBLOCK.

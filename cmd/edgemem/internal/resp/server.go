@@ -58,7 +58,7 @@ func New(cfg Config) (*Server, error) {
 		start: time.Now(), runID: newRunID(), clients: make(map[int64]*client),
 	}
 	s.feeds.srv = s
-	s.queues.settled.L = &s.queues.mu
+	s.queues.changed.L = &s.queues.mu
 	s.stats.commands = make([]commandCounters, s.table.size)
 	s.ackCtx, s.giveUp = context.WithCancel(context.Background())
 	return s, nil
@@ -124,12 +124,11 @@ func (s *Server) admit(conn net.Conn) {
 	}
 	go func() {
 		defer s.wg.Done()
-		defer s.unregister(c)
 		c.serve()
 	}()
 }
 
-// register adds c unless the server is full or closing. The caller runs it, and then unregisters it.
+// register adds c unless the server is full or closing. The caller runs it; it unregisters itself.
 func (s *Server) register(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

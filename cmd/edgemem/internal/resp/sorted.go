@@ -475,25 +475,13 @@ func zmpop(c *client, tx *crdt.Tx) { c.popSet(tx, false) }
 
 // popSet is ZMPOP, or BZMPOP, which has a timeout as its first argument.
 func (c *client) popSet(tx *crdt.Tx, waits bool) {
-	q, ok := c.mpopArgs(waits, "min", "max")
-	if !ok {
-		return
-	}
-	keys, back, count := q.keys, q.back, q.count
-	key, n, ok := c.firstFilled(keys, tx.SortedLen)
-	switch {
-	case !ok:
-	case n == 0 && waits:
-		c.park(keys, q.deadline, c.nullArray)
-	case n == 0:
-		c.nullArray()
-	default:
-		members := takeEnd(tx, key, n, int(min(count, int64(n))), back)
+	c.popFirst(waits, "min", "max", tx.SortedLen, func(key string, n int, q mpop) {
+		members := takeEnd(tx, key, n, int(min(q.count, int64(n))), q.back)
 		c.array(2)
 		c.bulkString(key)
 		c.scored(members, true, true)
 		c.removeMembers(tx, key, n, members)
-	}
+	})
 }
 
 // mpop is what LMPOP and ZMPOP ask for.
@@ -502,6 +490,24 @@ type mpop struct {
 	back     bool
 	count    int64
 	deadline time.Time
+}
+
+// popFirst runs take on the first of several keys that holds something, and waits or answers nothing where none does.
+func (c *client) popFirst(waits bool, first, last string, length func(key string) (int, error), take func(key string, n int, q mpop)) {
+	q, ok := c.mpopArgs(waits, first, last)
+	if !ok {
+		return
+	}
+	key, n, ok := c.firstFilled(q.keys, length)
+	switch {
+	case !ok:
+	case n == 0 && waits:
+		c.park(q.keys, q.deadline, c.nullArray)
+	case n == 0:
+		c.nullArray()
+	default:
+		take(key, n, q)
+	}
 }
 
 // mpopArgs reads keys, which end to take from, how many, and, of a command that waits, how long.

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -123,6 +124,30 @@ func awaitKey(t *testing.T, f *fabric.Fabric, key string, then func()) {
 			return
 		}
 	}
+}
+
+// awaitReply waits until a command has a reply, looking again with each change of the default region of the node that answers.
+func awaitReply(t *testing.T, f *fabric.Fabric, p *peer, reply string, args ...string) {
+	t.Helper()
+	r, err := f.Region(fabric.DefaultRegion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
+	defer cancel()
+	events := r.Watch(ctx, "")
+	if p.do(args...).String() == reply {
+		return
+	}
+	for _, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.do(args...).String() == reply {
+			return
+		}
+	}
+	t.Fatalf("%q: %s, want %s", args, p.do(args...), reply)
 }
 
 func TestWatchNoticesMerges(t *testing.T) {

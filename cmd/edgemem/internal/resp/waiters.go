@@ -14,7 +14,7 @@ import (
 //
 // A command that finds nothing puts its client into the queues of its keys, and the client's goroutine parks. Whoever
 // brings something runs the command again in the client's place, within the same Apply, so that nobody comes in between: a
-// client of this node after its own write (client.serveWaiters), the feed of the region's changes after all others
+// client of this node after its own write (client.serveWaiting), the feed of the region's changes after all others
 // (Server.serveWaiters): merges, and writes that did not come by this protocol. The first that waits is served first.
 //
 //	arming ──park──► waiting ◄──► serving ──► served
@@ -50,7 +50,7 @@ type waitQueues struct {
 	interest atomic.Int64 // clients that wait, or are about to: while there are any, regions are followed
 
 	mu      sync.Mutex
-	settled sync.Cond // a waiter left waiterServing
+	changed sync.Cond // a queue, or the state of a waiter
 	of      map[trackKey][]*waiter
 	waiting int
 }
@@ -62,9 +62,12 @@ const (
 	errTooManyWaited = "ERR the keys to wait for are longer than 1 MiB"
 )
 
+// add puts a waiter into the queues of its keys. From then on CLIENT LIST shows it, and CLIENT UNBLOCK finds it.
 func (q *waitQueues) add(w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.changed.Broadcast()
+	w.c.noteWaiter(w)
 	if q.of == nil {
 		q.of = make(map[trackKey][]*waiter)
 	}
@@ -77,6 +80,7 @@ func (q *waitQueues) add(w *waiter) {
 
 // remove takes a waiter out of its queues; the caller holds mu.
 func (q *waitQueues) remove(w *waiter) {
+	defer q.changed.Broadcast()
 	q.waiting--
 	for _, key := range w.keys {
 		k := trackKey{w.region, key}
@@ -125,7 +129,7 @@ func (q *waitQueues) release(w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.state = waiterWaiting
-	q.settled.Broadcast()
+	q.changed.Broadcast()
 }
 
 // serve gives what the keys hold to those who wait for them, and returns them. It runs within an Apply of the region; deliver
@@ -158,7 +162,7 @@ func (q *waitQueues) deliver(served []*waiter, commit fabric.Commit, err error) 
 	for _, w := range served {
 		q.mu.Lock()
 		w.state, w.commit, w.err = waiterServed, commit, err
-		q.settled.Broadcast()
+		q.changed.Broadcast()
 		q.mu.Unlock()
 		w.wake()
 	}
@@ -169,7 +173,7 @@ func (q *waitQueues) leave(w *waiter) (left bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for w.state == waiterServing {
-		q.settled.Wait()
+		q.changed.Wait()
 	}
 	if w.state == waiterArming || w.state == waiterWaiting {
 		w.state = waiterLeft
@@ -238,15 +242,11 @@ func (w *waiter) try(tx *crdt.Tx) bool {
 	c := w.c
 	c.begin()
 	c.parked = false
-	before := tx.Writes()
-	c.cmd.write(c, tx)
+	c.runWrite(tx)
 	if c.parked {
 		return false
 	}
 	c.tellUnread(&tx.View)
-	if tx.Writes() != before && c.noting() {
-		c.noteServed(tx)
-	}
 	c.finish()
 	return true
 }
@@ -279,12 +279,8 @@ func (s *Server) serveAll(region *fabric.Region) {
 
 // writtenKeys are those that the command under way may have written.
 func (c *client) writtenKeys() (keys []string) {
-	for _, way := range c.cmd.keys.ways() {
-		if way.access != "" && way.access[:2] != "RO" {
-			for _, i := range way.within(c.args) {
-				keys = append(keys, string(c.args[i]))
-			}
-		}
+	for _, i := range c.written() {
+		keys = append(keys, string(c.args[i]))
 	}
 	return keys
 }
