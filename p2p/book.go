@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/options"
@@ -36,11 +37,47 @@ const (
 
 var membersPrefix = datastore.NewKey("/edgemem/members")
 
-// durableAddrs is what pstoreds gives.
-type durableAddrs interface {
-	peerstore.AddrBook
-	peerstore.CertifiedAddrBook
-	Close() error
+// durableAddrs is what this package uses of the address book of pstoreds, one call at a time: there, a reader that
+// found no record puts its empty one into the cache after a writer has put the full one there, and the peer is without
+// addresses until the cache forgets it.
+type durableAddrs struct {
+	mu   sync.Mutex // a leaf
+	book interface {
+		peerstore.AddrBook
+		peerstore.CertifiedAddrBook
+		Close() error
+	}
+}
+
+func (d *durableAddrs) add(p peer.ID, addrs []ma.Multiaddr, ttl time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.book.AddAddrs(p, addrs, ttl)
+}
+
+func (d *durableAddrs) addrs(p peer.ID) []ma.Multiaddr {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.book.Addrs(p)
+}
+
+func (d *durableAddrs) clear(p peer.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.book.ClearAddrs(p)
+}
+
+func (d *durableAddrs) consume(env *record.Envelope, ttl time.Duration) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, err := d.book.ConsumePeerRecord(env, ttl)
+	return err
+}
+
+func (d *durableAddrs) record(p peer.ID) *record.Envelope {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.book.GetPeerRecord(p)
 }
 
 // book is libp2p's peerstore: members' addresses durable through go-ds-badger, all else in memory. What a
@@ -122,14 +159,14 @@ func newBook(ctx context.Context, store datastore.Batching) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &book{Peerstore: mem, durable: durable, store: store}, nil
+	return &book{Peerstore: mem, durable: durableAddrs{book: durable}, store: store}, nil
 }
 
 // bookPatience bounds how long the peerstore may take to close. On a full disk its Badger tries for ever.
 const bookPatience = 3 * time.Second
 
 func (b *book) Close() error {
-	err := errors.Join(b.durable.Close(), b.Peerstore.Close())
+	err := errors.Join(b.durable.book.Close(), b.Peerstore.Close())
 	closed := make(chan error, 1) // one answer, never blocks
 	go func() { closed <- b.store.Close() }()
 	select {
@@ -143,7 +180,7 @@ func (b *book) Close() error {
 // AddAddrs implements peerstore.AddrBook.
 func (b *book) AddAddrs(p peer.ID, addrs []ma.Multiaddr, ttl time.Duration) {
 	if ttl >= durableTTL {
-		b.durable.AddAddrs(p, addrs, ttl)
+		b.durable.add(p, addrs, ttl)
 		return
 	}
 	b.Peerstore.AddAddrs(p, addrs, ttl)
@@ -151,7 +188,7 @@ func (b *book) AddAddrs(p peer.ID, addrs []ma.Multiaddr, ttl time.Duration) {
 
 // Addrs implements peerstore.AddrBook.
 func (b *book) Addrs(p peer.ID) []ma.Multiaddr {
-	return ma.Unique(append(b.durable.Addrs(p), b.Peerstore.Addrs(p)...))
+	return ma.Unique(append(b.durable.addrs(p), b.Peerstore.Addrs(p)...))
 }
 
 // PeerInfo implements peerstore.Peerstore.
@@ -185,12 +222,11 @@ func (b *book) saveContact(c contact) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.durable.ConsumePeerRecord(env, memberAddrTTL)
-	return err
+	return b.durable.consume(env, memberAddrTTL)
 }
 
 func (b *book) forgetMember(id peer.ID) error {
-	b.durable.ClearAddrs(id)
+	b.durable.clear(id)
 	return b.store.Delete(context.Background(), memberKey(id))
 }
 
@@ -232,7 +268,7 @@ func (b *book) decodeMember(value []byte) (m storedMember, err error) {
 
 // contactOf is the newest signed address record of a peer, empty if none is stored.
 func (b *book) contactOf(id peer.ID) contact {
-	if env := b.durable.GetPeerRecord(id); env != nil {
+	if env := b.durable.record(id); env != nil {
 		if raw, err := env.Marshal(); err == nil {
 			if c, err := parseContact(raw, id); err == nil {
 				return c

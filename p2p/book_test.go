@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -43,6 +44,29 @@ func TestBookKeepsMembers(t *testing.T) {
 	}
 	if got, _ := b.loadMembers(membersMax); len(got) != 0 || len(b.Addrs(c.Peer)) != 0 {
 		t.Errorf("still there: %v, %v", got, b.Addrs(c.Peer))
+	}
+}
+
+// Addresses that are looked up while they come are found from then on.
+func TestBookFindsWhatItWasJustTold(t *testing.T) {
+	t.Parallel()
+	b := mustOpenBook(t, filepath.Join(t.TempDir(), "peers"))
+	defer closeBook(t, b)
+	for n := range byte(255) {
+		ct := contact{id: fixedID(t, n), envelope: sealedBy(t, n)}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { b.Addrs(ct.id) })
+		}
+		wg.Go(func() {
+			if err := b.saveContact(ct); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		if len(b.Addrs(ct.id)) == 0 {
+			t.Fatalf("peer %d has no addresses", n)
+		}
 	}
 }
 

@@ -200,8 +200,13 @@ func FuzzHello(f *testing.F) {
 // sealedContact is a signed address record of the fixed certificate's peer.
 func sealedContact(t testing.TB) []byte {
 	t.Helper()
-	h := &Host{member: &membership{key: fixedKey(2)}}
-	envelope, err := h.seal(&peer.PeerRecord{PeerID: fixedID(t, 2), Seq: 1, Addrs: fixedTicket(t).addrs})
+	return sealedBy(t, 2)
+}
+
+func sealedBy(t testing.TB, n byte) []byte {
+	t.Helper()
+	h := &Host{member: &membership{key: fixedKey(n)}}
+	envelope, err := h.seal(&peer.PeerRecord{PeerID: fixedID(t, n), Seq: 1, Addrs: fixedTicket(t).addrs})
 	if err != nil {
 		t.Fatal(err)
 	}
