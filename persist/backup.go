@@ -56,17 +56,17 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, o Backup) (BackupReport
 		return BackupReport{}, err
 	}
 	defer s.leave()
-	txn, err := s.snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return BackupReport{}, err
 	}
-	defer txn.Discard()
+	defer snap.close()
 	defer s.trim()
 	b := &backingUp{ctx: ctx, o: o}
-	if err := b.begin(s, txn, w); err != nil {
+	if err := b.begin(s, snap, w); err != nil {
 		return b.report, fmt.Errorf("persist: backup: %w", err)
 	}
-	if err := s.eachRecord(txn, b.record); err != nil {
+	if err := s.eachRecord(snap, b.record); err != nil {
 		return b.report, fmt.Errorf("persist: backup: %w", err)
 	}
 	if err := b.finish(); err != nil {
@@ -88,11 +88,11 @@ type backingUp struct {
 // toldEvery is how often progress is told.
 const toldEvery = 100 * time.Millisecond
 
-func (b *backingUp) begin(s *Store, txn *badger.Txn, w io.Writer) error {
+func (b *backingUp) begin(s *Store, snap *snapshot, w io.Writer) error {
 	about := BackupAbout{
-		Made: s.config.Now().UTC().Format(time.RFC3339), By: b.o.By, Name: b.o.Name, Node: b.o.Node, Store: s.id.String(), Commit: txn.ReadTs(),
+		Made: s.config.Now().UTC().Format(time.RFC3339), By: b.o.By, Name: b.o.Name, Node: b.o.Node, Store: s.id.String(), Commit: snap.commit,
 	}
-	if err := b.measure(txn, &about); err != nil {
+	if err := b.measure(snap, &about); err != nil {
 		return err
 	}
 	key := s.config.Key
@@ -105,7 +105,7 @@ func (b *backingUp) begin(s *Store, txn *badger.Txn, w io.Writer) error {
 	var starts []Incarnation
 	if b.o.Node != "" {
 		var err error
-		if starts, err = s.incarnationsIn(txn); err != nil {
+		if starts, err = s.incarnationsIn(snap.txn); err != nil {
 			return err
 		}
 	}
@@ -132,8 +132,8 @@ func (b *backingUp) open(about BackupAbout, key []byte, w io.Writer) error {
 }
 
 // measure counts, which takes reading the keys alone, so that progress is true and a cut backup tells what it lacks.
-func (b *backingUp) measure(txn *badger.Txn, about *BackupAbout) error {
-	return eachKey(txn, nil, func(_ []byte, bytes int64) error {
+func (b *backingUp) measure(snap *snapshot, about *BackupAbout) error {
+	return snap.eachKey(nil, func(_ []byte, bytes int64) error {
 		about.Records++
 		about.Bytes += bytes
 		if about.Records%1024 == 0 {
@@ -144,15 +144,40 @@ func (b *backingUp) measure(txn *badger.Txn, about *BackupAbout) error {
 }
 
 // eachKey gives the stored keys of callers' records that begin with prefix, without their first byte, and the size of each record.
-func eachKey(txn *badger.Txn, prefix []byte, fn func(key []byte, bytes int64) error) error {
+func (n *snapshot) eachKey(prefix []byte, fn func(key []byte, bytes int64) error) error {
+	prefix = append([]byte{spaceRecord}, prefix...)
+	list, err := n.overlay(prefix)
+	if err != nil {
+		return err
+	}
 	options := badger.DefaultIteratorOptions
 	options.PrefetchValues = false
-	options.Prefix = append([]byte{spaceRecord}, prefix...)
-	it := txn.NewIterator(options)
+	options.Prefix = prefix
+	it := n.txn.NewIterator(options)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		item := it.Item()
+		count, hidden := covered(list, item.Key())
+		if err := eachOver(list[:count], fn); err != nil {
+			return err
+		}
+		list = list[count:]
+		if hidden {
+			continue
+		}
 		if err := fn(item.Key()[1:], item.KeySize()+item.ValueSize()); err != nil {
+			return err
+		}
+	}
+	return eachOver(list, fn)
+}
+
+func eachOver(list []over, fn func(key []byte, bytes int64) error) error {
+	for _, o := range list {
+		if o.gone {
+			continue
+		}
+		if err := fn(o.key[1:], o.size); err != nil {
 			return err
 		}
 	}

@@ -24,8 +24,6 @@ const batchReserve = 256
 // Commit makes all of recs durable, or none. A nil Value deletes its key, deleted or not; of two records
 // with one key the later counts. It returns after fsync. recs is not kept.
 //
-// A batch may have any size; one beyond a transaction is written twice (see redo.go).
-//
 // Errors: ErrFull leaves the store as it was. After any other error the store is failed: every
 // further Commit gives ErrFailed, and only opening the store again tells whether recs are there.
 func (s *Store) Commit(recs []crdt.Record) error {
@@ -33,9 +31,8 @@ func (s *Store) Commit(recs []crdt.Record) error {
 		return err
 	}
 	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.commit(sealAll(recs))
+	pairs := sealAll(recs)
+	return s.commitAbove(s.floor(pairs), pairs)
 }
 
 // sealAll lays all pairs into one allocation.
@@ -72,47 +69,52 @@ func (s *Store) CommitRemoves(recs []crdt.Record) error {
 		return err
 	}
 	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	pairs := sealAll(recs)
 	return s.commitAbove(s.config.MinFreeBytes/2+copies(pairs), pairs)
 }
 
-// commit is called with mu held.
-func (s *Store) commit(pairs []pair) error { return s.commitAbove(s.floor(pairs), pairs) }
-
-// commitAbove commits if so many bytes are free. The caller holds mu.
+// commitAbove commits to the journal if so many bytes are free.
 func (s *Store) commitAbove(need int64, pairs []pair) error {
-	if s.failed != nil {
-		return s.failedError()
-	}
-	if len(pairs) == 0 {
-		return nil
-	}
-	if err := s.checkSpace(need); err != nil {
-		s.counts.Refused++
-		return err
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	if failed := s.failure(); failed != nil || len(pairs) == 0 {
+		return failed
 	}
 	start := time.Now()
-	err := s.writeAny(pairs)
+	err := s.checkSpace(need)
 	if err == nil {
-		err = s.dirSync.sync(s.sub)
+		err = s.append(pairs)
 	}
 	if err != nil {
+		s.countRefused(err)
+		return err
+	}
+	s.show(pairs)
+	s.journal.out.shrink()
+	s.count(pairs, time.Since(start))
+	s.stir()
+	commit := s.journal.commits
+	if err := s.noteMark(func(m *mark) { m.journal = commit }, false); err != nil {
+		s.log.Warn("persist: the mark lags behind", "commit", commit, "err", err)
+	}
+	return nil
+}
+
+// commitDirectly commits to Badger, past the journal, what is never in that.
+func (s *Store) commitDirectly(need int64, pairs []pair) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writeChunks(pairs, need); err != nil {
+		s.countRefused(err)
+		if errors.Is(err, ErrFull) || errors.Is(err, ErrFailed) {
+			return err
+		}
 		return s.fail(err)
 	}
 	s.renewReader()
-	s.count(pairs, time.Since(start))
 	s.stir()
-	if s.config.Profile == ProfileDevice {
-		size := 0
-		for _, p := range pairs {
-			size += len(p.value)
-		}
-		s.touch(touchedPerWrite * int64(size))
-	}
 	if err := s.putMark(false, false); err != nil {
-		s.log.Warn("persist: the mark lags behind", "commit", s.commits, "err", err)
+		s.log.Warn("persist: the mark lags behind", "err", err)
 	}
 	return nil
 }
@@ -128,25 +130,18 @@ func (s *Store) floor(pairs []pair) int64 {
 	return need + copies(pairs)
 }
 
-// copies is what a large batch takes beyond the reserve: it is written twice, and more while tables are compacted.
+// copies is what a large batch takes beyond the reserve: it is written to the journal and then to Badger, and more while tables are compacted.
 func copies(pairs []pair) (bytes int64) {
 	for _, p := range pairs {
 		bytes += int64(len(p.key) + len(p.value))
 	}
-	if bytes <= partBytes {
+	if bytes <= largeBytes {
 		return 0
 	}
 	return 3 * bytes
 }
 
-func (s *Store) writeAny(pairs []pair) error {
-	if chunkLen(pairs, s.db.MaxBatchSize(), s.db.MaxBatchCount(), s.config.ValueThresholdBytes) == len(pairs) {
-		return s.write(pairs)
-	}
-	return s.writeLarge(pairs)
-}
-
-// write makes one Badger transaction, which carries the next commit number.
+// write makes one Badger transaction, which carries the next of Badger's numbers.
 func (s *Store) write(pairs []pair) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -189,16 +184,38 @@ func (s *Store) fail(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
-	s.failed = err
-	s.log.Error("persist: store failed; open it again", "dir", s.dir, "commit", s.commits+1, "err", err)
-	return s.failedError()
+	s.counting.Lock()
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: %s: %w", ErrFailed, s.dir, err)
+		s.log.Error("persist: store failed; open it again", "dir", s.dir, "err", err)
+	}
+	failed := s.failed
+	s.counting.Unlock()
+	s.reading.Lock() // whoever waits for a drain is waiting by now, or looks again
+	s.reading.Unlock()
+	s.drained.Broadcast()
+	return failed
 }
 
-func (s *Store) failedError() error {
-	return fmt.Errorf("%w: %s: %w", ErrFailed, s.dir, s.failed)
+// failure is nil until the store has failed.
+func (s *Store) failure() error {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	return s.failed
+}
+
+func (s *Store) countRefused(err error) {
+	if !errors.Is(err, ErrFull) {
+		return
+	}
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	s.counts.Refused++
 }
 
 func (s *Store) count(pairs []pair, took time.Duration) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	s.counts.Commits++
 	s.counts.Records += uint64(len(pairs))
 	for _, p := range pairs {
@@ -207,6 +224,9 @@ func (s *Store) count(pairs []pair, took time.Duration) {
 	s.counts.LastCommit = took
 	s.counts.LongestCommit = max(s.counts.LongestCommit, took)
 }
+
+// largeBytes: what a batch has up to this the reserve covers.
+const largeBytes = 4 << 20
 
 // chunkLen is how many of pairs fit in one transaction. Values in the value log count as their pointer.
 func chunkLen(pairs []pair, maxBytes, maxCount, threshold int64) int {

@@ -21,6 +21,8 @@ const (
 const (
 	memtableBytesMin     = 1 << 20   // below this a batch of everyday size takes the detour of redo.go
 	memtableBytesMax     = 1 << 30   // the log of a memtable is mapped at twice its size, which must stay below 2 GiB
+	journalBytesMin      = 64 << 10  // below this there are more files than commits
+	journalBytesMax      = 1 << 30   // offsets have 32 bits, and a batch may go beyond
 	valueThresholdMin    = 64        // below this a pointer costs as much as the value
 	valueLogFileBytesMin = 8 << 20   // a part of a batch, as one value, must fit in one file
 	valueLogFileBytesMax = 1<<30 - 1 // Badger maps twice as much and addresses it with 32 bits
@@ -49,6 +51,10 @@ type Config struct {
 	// ValueLogFileBytes: size at which the value log starts a new file. Device 8 MiB, server 64 MiB, 16 MiB with 32-bit words. It is the
 	// unit of reclaiming: small files give disk back sooner, large ones mean fewer of them.
 	ValueLogFileBytes int64
+	// JournalBytes: size at which a segment of the journal is full, and goes to Badger. Device 2 MiB, server 32 MiB; with 32-bit words 1 and 2 MiB.
+	// Up to four are on disk at once, and of each what overwrites nothing takes about 40 bytes of memory a record. The larger it is, the
+	// less often Badger writes a record that is overwritten again and again.
+	JournalBytes int64
 	// MinFreeBytes: Commit refuses with ErrFull when the file system has less than this left. Device 32 MiB,
 	// server 256 MiB. Badger writes through sparse memory maps, where a full disk is a SIGBUS and not an
 	// error; this reserve keeps its flushes and compactions away from the edge. It must cover three memtables.
@@ -83,17 +89,19 @@ func (c Config) withDefaults() Config {
 	if c.Profile == "" {
 		c.Profile = ProfileDevice
 	}
-	memtable, vlog, free := int64(4<<20), int64(8<<20), int64(32<<20)
+	memtable, vlog, free, segment := int64(4<<20), int64(8<<20), int64(32<<20), int64(2<<20)
 	if c.Profile == ProfileServer {
-		memtable, vlog, free = 64<<20, 64<<20, 256<<20
+		memtable, vlog, free, segment = 64<<20, 64<<20, 256<<20, 32<<20
 	}
 	if wordBits == 32 { // addresses are few, and see narrow.go
 		memtable, vlog = min(memtable/2, narrowMemtableBytes), min(vlog, 16<<20)
+		segment = min(segment/2, 2<<20)
 	}
 	setDefault(&c.MemtableBytes, memtable)
 	setDefault(&c.ValueThresholdBytes, 4<<10)
 	setDefault(&c.ValueLogFileBytes, vlog)
 	setDefault(&c.MinFreeBytes, free)
+	setDefault(&c.JournalBytes, segment)
 	setDefault(&c.ReclaimInterval, 10*time.Minute)
 	setDefault(&c.ReclaimRatio, 0.5)
 	if c.Logger == nil {
@@ -146,6 +154,7 @@ func (c Config) validate() error {
 		{"MemtableBytes", c.MemtableBytes, memtableBytesMin, memtableMax},
 		{"ValueThresholdBytes", c.ValueThresholdBytes, valueThresholdMin, thresholdMax},
 		{"ValueLogFileBytes", c.ValueLogFileBytes, valueLogFileBytesMin, valueLogFileBytesMax},
+		{"JournalBytes", c.JournalBytes, journalBytesMin, journalBytesMax},
 		{"MinFreeBytes", c.MinFreeBytes, 3 * c.MemtableBytes, 1 << 40},
 	} {
 		if f.got < f.min || f.got > f.max {

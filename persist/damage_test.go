@@ -105,8 +105,8 @@ func valueOf(key string) string {
 	return strings.Repeat(key, n)
 }
 
-// newSample makes a store that has everything: tables in use, two write-ahead logs would be luck, value logs, and commits
-// in a log that is not flushed. The image is of a killed process, or of one that closed.
+// newSample makes a store that has everything: tables in use, two write-ahead logs would be luck, value logs, transactions
+// in a log that is not flushed, and commits that are in the journal alone. The image is of a killed process, or of one that closed.
 func newSample(t *testing.T, killed bool) (image string) {
 	t.Helper()
 	config := damageConfig(filepath.Join(t.TempDir(), "store"))
@@ -122,6 +122,9 @@ func newSample(t *testing.T, killed bool) (image string) {
 				recs[i] = crdt.Record{Key: []byte(key), Value: []byte(valueOf(key))}
 			}
 			check(t, s.Commit(recs))
+			if b == 39 || b == 59 && round < 2 {
+				check(t, persist.Drain(s))
+			}
 		}
 		if round == 2 && killed {
 			image = snapshot(t, config.Dir)

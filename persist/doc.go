@@ -5,6 +5,7 @@
 //	DIR/VERSION   format of the directory, and the store's random id
 //	DIR/MARK      how far the store had come: last acknowledged commit, synced bytes of MANIFEST
 //	DIR/KEYS      of an encrypted store: copy of Badger's key registry
+//	DIR/journal/  commits that Badger does not have yet, see segment.go and journal.go
 //	DIR/badger/   Badger: MANIFEST, *.sst tables, *.mem write-ahead logs, *.vlog value logs
 //
 // # Invariants
@@ -26,13 +27,14 @@
 //	VERSION ─ id ─┐
 //	MARK ─ commit ┤   MANIFEST      only grew since the mark, or was rewritten whole
 //	              ├─▶ *.sst         all that MANIFEST names are there, each block is sound
-//	              │   *.mem         commits follow those of the tables without a gap, up to the mark at least
+//	              │   *.mem         transactions follow those of the tables without a gap, up to the mark at least
 //	              │   *.vlog        sound; a torn tail only where no record points
-//	              └─▶ Badger opens, and its last version must be the last commit found
+//	              ├─▶ journal/      commits follow those that Badger has without a gap, up to the mark at least
+//	              └─▶ Badger opens, and its last version must be the last transaction found
 //
-// Commits are numbered from 1 without gaps, since there is one writer; the number is Badger's own version, and every
-// transaction rewrites a counter record so that compaction never drops the newest version. The mark
-// is rewritten after each commit, without an fsync of its own (an fsync a commit is all we pay), in one of four
+// Commits are numbered from 1 without gaps, and so are Badger's transactions, since there is one writer of each; the number of a transaction is Badger's
+// own version, and each rewrites a counter record so that compaction never drops the newest version. The mark
+// is rewritten after each commit, without an fsync of its own (one fdatasync a commit is all we pay), in one of four
 // slots, of which two are for those that are fsynced. It therefore survives a killed process to the last commit. After a power cut it may lag by what
 // the kernel had not written yet, some 30 seconds at most. Damage in the same instant is noticed all the same, unless it
 // hits the very last commit alone: a whole commit behind one that is not whole proves that the latter was fsynced once.
@@ -46,14 +48,15 @@
 // Every check above is made on an encrypted store too. A wrong key, a missing one, and one for a plain store are told
 // before anything is touched (ErrKey). Rekey changes the key of a closed store.
 //
-// # Batches beyond a transaction
+// # Why there is a journal before Badger
 //
-// A batch of 4 MiB in one Badger transaction needs a memtable of 32 MiB. Devices have small memtables,
-// and commit such a batch as one value first, then copy it to its place; Open finishes the copying. See redo.go.
+// Badger pays for each record of each commit: a place in a memtable, which is a skip list, the log of that, a table, and compactions. That was two thirds
+// of what a daemon computed for a write, and two msyncs of sparse maps. What a segment of the journal holds comes to Badger once for each key, in large
+// transactions, in the background. A batch of any size is one write there and needs no large memtable.
 //
 // # Full disks
 //
-// Badger writes through sparse memory maps, where no free block means SIGBUS. Commit therefore refuses with ErrFull while less
+// The journal meets a full disk with an error before anything is written that counts. Badger writes through sparse memory maps, where no free block means SIGBUS. Commit therefore refuses with ErrFull while less
 // than Config.MinFreeBytes is left, before anything is written, and works again when there is more. Batches that only delete,
 // and those of CommitRemoves, may use half of that reserve; a start, which must be durable to be one, and a checkpoint, which makes room, go further too. Room says
 // how it is, so that the fabric refuses writes before they are made. Close leaves out what needs room. Another process that eats the whole reserve between two commits can still kill this

@@ -18,6 +18,7 @@ type Examination struct {
 	Tables       int      `json:"tables"`                  // files
 	Logs         int      `json:"logs"`                    // files
 	ValueLogs    int      `json:"value_logs"`              // files
+	Undrained    uint64   `json:"undrained_commits"`       // in the journal alone, not in tables yet
 	Disk         Disk     `json:"disk"`                    // bytes of blocks
 	Garbage      int64    `json:"value_log_garbage_bytes"` // as far as compactions have found it
 	Repairs      []string `json:"repairs,omitempty"`       // what the next start mends, none of which was acknowledged
@@ -37,7 +38,7 @@ func Examine(dir string, key []byte) (x Examination, err error) {
 	defer lock.release()
 	x.Encrypted = key != nil
 	sub := filepath.Join(dir, badgerDirName)
-	if err := x.measure(sub); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := x.measure(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return x, err
 	}
 	err = x.verify(dir, sub, key)
@@ -54,7 +55,7 @@ func exists(path string) bool {
 }
 
 func (x *Examination) verify(dir, sub string, key []byte) error {
-	id, err := identityOf(dir, key)
+	id, _, err := identityOf(dir, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return damaged(dir, versionFileName, "missing, though %s is there", badgerDirName)
 	}
@@ -67,28 +68,29 @@ func (x *Examination) verify(dir, sub string, key []byte) error {
 		return err
 	}
 	if last != nil {
-		x.Acknowledged, x.Clean = last.commit, last.clean
+		x.Acknowledged, x.Clean = last.journal, last.clean
 	}
 	s := &Store{dir: dir, sub: sub, config: Config{Key: key}, id: id}
 	found, err := s.inspect(last)
 	if err != nil {
 		return err
 	}
-	x.Commit = found.commit
+	x.Commit, x.Undrained = found.journal, found.undrained()
 	for _, r := range found.repairs {
 		x.Repairs = append(x.Repairs, r.file+": "+r.why)
 	}
 	return nil
 }
 
-func (x *Examination) measure(sub string) error {
+func (x *Examination) measure(dir string) error {
+	sub := filepath.Join(dir, badgerDirName)
 	files, err := list(sub)
 	if err != nil {
 		return err
 	}
 	x.Tables, x.Logs, x.ValueLogs = len(files.tables), len(files.wals), len(files.vlogs)
 	var st Stats
-	if err := st.addFiles(sub); err != nil {
+	if err := st.addFiles(dir); err != nil {
 		return err
 	}
 	x.Disk, x.Garbage = st.Disk(), garbageIn(sub)
@@ -114,12 +116,12 @@ func (s *Store) Usage(prefix []byte, fn func(key []byte, bytes int64)) error {
 		return err
 	}
 	defer s.leave()
-	txn, err := s.snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
-	defer txn.Discard()
-	return eachKey(txn, prefix, func(key []byte, bytes int64) error { fn(key, bytes); return nil })
+	defer snap.close()
+	return snap.eachKey(prefix, func(key []byte, bytes int64) error { fn(key, bytes); return nil })
 }
 
 // Garbage is what compactions have found in the value log that nobody points to.

@@ -10,12 +10,24 @@ import (
 	"path/filepath"
 )
 
-// Layouts of the directory. 1: LOCK, VERSION, MARK, badger/. 2: the same, and Badger's files are encrypted.
+// Layouts of the directory. 1: LOCK, VERSION, MARK, badger/. 2: the same, and Badger's files are encrypted. 4 and 7: these with journal/. Who
+// opens the former makes the latter of them. No two are one bit apart.
 const (
-	formatPlain     = 1
-	formatEncrypted = 2
-	formatNewest    = formatEncrypted
+	formatBadger          = 1
+	formatBadgerEncrypted = 2
+	formatPlain           = 4
+	formatEncrypted       = 7
+	formatNewest          = formatEncrypted
 )
+
+func isEncrypted(format int) bool {
+	return format == formatBadgerEncrypted || format == formatEncrypted
+}
+
+func hasJournal(format int) bool { return format == formatPlain || format == formatEncrypted }
+
+// withJournal is the layout that an older one becomes.
+var withJournal = map[int]int{formatBadger: formatPlain, formatBadgerEncrypted: formatEncrypted}
 
 const versionFileName = "VERSION"
 
@@ -26,30 +38,42 @@ type storeID [16]byte
 func (id storeID) String() string { return hex.EncodeToString(id[:]) }
 
 // openIdentity reads VERSION, or writes it where the directory is new.
-func openIdentity(dir string, key []byte, random io.Reader) (storeID, error) {
-	id, err := identityOf(dir, key)
+func openIdentity(dir string, key []byte, random io.Reader) (id storeID, format int, err error) {
+	id, format, err = identityOf(dir, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return createIdentity(dir, key, random)
 	}
-	return id, err
+	return id, format, err
+}
+
+// upgrade notes that there is a journal, before anything is in it.
+func (s *Store) upgrade() error {
+	if hasJournal(s.format) {
+		return nil
+	}
+	s.format = withJournal[s.format]
+	if err := replaceFile(s.dir, versionFileName, []byte(identityText(s.format, s.id))); err != nil {
+		return fmt.Errorf("persist: write version: %w", err)
+	}
+	return nil
 }
 
 // identityOf reads VERSION, and holds the key to what it says.
-func identityOf(dir string, key []byte) (storeID, error) {
+func identityOf(dir string, key []byte) (id storeID, format int, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, versionFileName))
 	if err != nil {
-		return storeID{}, fmt.Errorf("persist: read version: %w", err)
+		return id, 0, fmt.Errorf("persist: read version: %w", err)
 	}
-	id, format, err := parseIdentity(dir, string(text))
+	id, format, err = parseIdentity(dir, string(text))
 	switch {
 	case err != nil:
-		return id, err
-	case format == formatEncrypted && key == nil:
-		return id, fmt.Errorf("%w: %s is encrypted; give the key that it was made with", ErrKey, dir)
-	case format == formatPlain && key != nil:
-		return id, fmt.Errorf("%w: %s is not encrypted, and a key was given; leave the key out, or back the store up and restore it with the key into another directory", ErrKey, dir)
+		return id, format, err
+	case isEncrypted(format) && key == nil:
+		return id, format, fmt.Errorf("%w: %s is encrypted; give the key that it was made with", ErrKey, dir)
+	case !isEncrypted(format) && key != nil:
+		return id, format, fmt.Errorf("%w: %s is not encrypted, and a key was given; leave the key out, or back the store up and restore it with the key into another directory", ErrKey, dir)
 	}
-	return id, nil
+	return id, format, nil
 }
 
 func parseIdentity(dir, text string) (id storeID, format int, err error) {
@@ -62,7 +86,7 @@ func parseIdentity(dir, text string) (id storeID, format int, err error) {
 	}
 	_, err = fmt.Sscanf(text, "edgemem store format %d\nid %32s\n", &format, &hexID)
 	raw, hexErr := hex.DecodeString(hexID)
-	if format < formatPlain || err != nil || hexErr != nil || len(raw) != len(id) || text != identityText(format, storeID(raw)) {
+	if !hasJournal(format) && withJournal[format] == 0 || err != nil || hexErr != nil || len(raw) != len(id) || text != identityText(format, storeID(raw)) {
 		return id, format, damaged(dir, versionFileName, "not a version file")
 	}
 	return storeID(raw), format, nil
@@ -73,23 +97,23 @@ func identityText(format int, id storeID) string {
 }
 
 // createIdentity refuses where a store is present already: then VERSION was lost.
-func createIdentity(dir string, key []byte, random io.Reader) (id storeID, err error) {
-	for _, name := range []string{markFileName, badgerDirName} {
+func createIdentity(dir string, key []byte, random io.Reader) (id storeID, format int, err error) {
+	for _, name := range []string{markFileName, badgerDirName, journalDirName} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return id, damaged(dir, versionFileName, "missing, though %s is there", name)
+			return id, 0, damaged(dir, versionFileName, "missing, though %s is there", name)
 		}
 	}
 	if _, err := io.ReadFull(random, id[:]); err != nil {
-		return id, fmt.Errorf("persist: draw store id: %w", err)
+		return id, 0, fmt.Errorf("persist: draw store id: %w", err)
 	}
-	format := formatPlain
+	format = formatPlain
 	if key != nil {
 		format = formatEncrypted
 	}
 	if err := replaceFile(dir, versionFileName, []byte(identityText(format, id))); err != nil {
-		return id, fmt.Errorf("persist: write version: %w", err)
+		return id, 0, fmt.Errorf("persist: write version: %w", err)
 	}
-	return id, nil
+	return id, format, nil
 }
 
 // replaceFile writes a file that is there whole or not at all, whatever happens.

@@ -32,8 +32,8 @@ func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint
 		return crdt.Nonce{}, err
 	}
 	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.starting.Lock()
+	defer s.starting.Unlock()
 	past, err := s.incarnations()
 	if err != nil {
 		return crdt.Nonce{}, err
@@ -57,7 +57,7 @@ func (s *Store) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint
 	inc.Nonce = crdt.NewNonce(inc.Number, random)
 	key := incarnationKey(inc.Number)
 	// A node must be able to start on a full disk, to merge and to be read: as little free as Open asks for will do.
-	if err := s.commitAbove(s.config.MinFreeBytes/4, []pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
+	if err := s.commitDirectly(s.config.MinFreeBytes/4, []pair{{key, seal(nil, key, nil, inc.encode())}}); err != nil {
 		return crdt.Nonce{}, fmt.Errorf("persist: incarnation %d: %w", inc.Number, err)
 	}
 	return inc.Nonce, nil

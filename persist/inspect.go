@@ -30,11 +30,13 @@ const (
 
 // inspection is what a look at Badger's directory found, before Badger changed anything.
 type inspection struct {
-	empty   bool   // nothing was ever stored
-	commit  uint64 // the highest that is durable
-	repairs []repair
-	scans   []logScan
-	keys    keyring
+	empty    bool   // nothing was ever stored
+	commit   uint64 // the highest of Badger's that is durable
+	repairs  []repair
+	scans    []logScan
+	journal  uint64 // the highest commit of the journal, or that is drained
+	segments []foundSegment
+	keys     keyring
 }
 
 // repair is a change that loses nothing acknowledged. Repairs are made only when all was found sound.

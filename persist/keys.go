@@ -290,7 +290,7 @@ func Rekey(dir string, old, new []byte) error {
 }
 
 func rekey(dir string, old, new []byte) error {
-	if _, err := identityOf(dir, old); err != nil {
+	if _, _, err := identityOf(dir, old); err != nil {
 		return err
 	}
 	sub := filepath.Join(dir, badgerDirName)

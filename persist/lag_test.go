@@ -28,16 +28,17 @@ func TestRotBehindALaggingMark(t *testing.T) {
 		check(t, s.Close())
 		check(t, os.WriteFile(filepath.Join(image, "MARK"), early, 0o600))
 
-		log := filepath.Join(image, "badger", "00001.mem")
+		const segment = "00000000000000000001.log"
+		log := filepath.Join(image, "journal", segment)
 		content, err := os.ReadFile(log)
 		check(t, err)
 		end := int64(len(strings.TrimRight(string(content), "\x00")))
 		for _, c := range []struct {
 			at   int64
 			says string
-		}{{end / 2, "00001.mem: unreadable from byte"}, {end - end/40, ""}} {
+		}{{end / 2, segment + ": unreadable from byte"}, {end - end/40, ""}} {
 			dir := snapshot(t, image)
-			flip(t, filepath.Join(dir, "badger", "00001.mem"), c.at)
+			flip(t, filepath.Join(dir, "journal", segment), c.at)
 			config.Dir = dir
 			s, err := persist.Open(config)
 			if c.says != "" {

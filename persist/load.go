@@ -3,7 +3,6 @@ package persist
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -20,18 +19,18 @@ func (s *Store) Load(fn func(key, value []byte) error) (err error) {
 		return err
 	}
 	defer s.leave()
-	txn, err := s.snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
 	defer s.trim()
-	defer txn.Discard()
-	return s.eachRecord(txn, fn)
+	defer snap.close()
+	return s.eachRecord(snap, fn)
 }
 
 // eachRecord calls fn with every record of a snapshot.
-func (s *Store) eachRecord(txn *badger.Txn, fn func(key, value []byte) error) error {
-	l := &loader{store: s, txn: txn, filled: make(chan *loaded, loadedAhead), spare: make(chan *loaded, loadedAhead+2), stop: make(chan struct{})}
+func (s *Store) eachRecord(snap *snapshot, fn func(key, value []byte) error) error {
+	l := &loader{store: s, snap: snap, filled: make(chan *loaded, loadedAhead), spare: make(chan *loaded, loadedAhead+2), stop: make(chan struct{})}
 	for range loadedAhead + 2 { // one is being filled, one emptied
 		l.spare <- &loaded{}
 	}
@@ -82,20 +81,10 @@ func (b *loaded) each(fn func(key, value []byte) error) error {
 	return nil
 }
 
-// snapshot never shows a batch that is half at its place: it waits for a commit under way, and refuses after a failed one.
-func (s *Store) snapshot() (*badger.Txn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed != nil {
-		return nil, s.failedError()
-	}
-	return s.db.NewTransaction(false), nil
-}
-
 // loader walks one snapshot.
 type loader struct {
 	store *Store
-	txn   *badger.Txn
+	snap  *snapshot
 
 	filled, spare chan *loaded
 	stop          chan struct{} // closed when the caller wants no more
@@ -108,7 +97,10 @@ type loader struct {
 }
 
 // longKey is kept without its value: a group may be large.
-type longKey struct{ key, stored []byte }
+type longKey struct {
+	key, stored []byte
+	over        *over // where it is, if in the journal
+}
 
 // errStopped: the caller wants no more.
 var errStopped = errors.New("stopped")
@@ -160,28 +152,72 @@ func (l *loader) pass(key, value []byte) error {
 	return l.next()
 }
 
+// each merges the journal and Badger.
 func (l *loader) each() error {
+	list, err := l.snap.overlay([]byte{spaceRecord})
+	if err != nil {
+		return err
+	}
 	options := badger.DefaultIteratorOptions
 	options.PrefetchValues = false // prefetching goroutines would be out of reach of recover
 	options.Prefix = []byte{spaceRecord}
-	it := l.txn.NewIterator(options)
+	it := l.snap.txn.NewIterator(options)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
-		if err := l.visit(it.Item()); err != nil {
+		item := it.Item()
+		n, hidden := covered(list, item.Key())
+		if err := l.visitAll(list[:n]); err != nil {
 			return err
 		}
+		list = list[n:]
+		if hidden {
+			continue
+		}
+		if err := l.visit(item.Key(), item, nil); err != nil {
+			return err
+		}
+	}
+	if err := l.visitAll(list); err != nil {
+		return err
 	}
 	return l.flush()
 }
 
-func (l *loader) visit(item *badger.Item) error {
-	stored := item.Key()
+// covered gives how many records of the journal come up to a stored key, and whether the last of them is of that key.
+func covered(list []over, stored []byte) (n int, hidden bool) {
+	for n < len(list) {
+		order := bytes.Compare(list[n].key, stored)
+		if order > 0 {
+			return n, false
+		}
+		n++
+		if order == 0 {
+			return n, true
+		}
+	}
+	return n, false
+}
+
+func (l *loader) visitAll(list []over) error {
+	for i := range list {
+		if list[i].gone {
+			continue
+		}
+		if err := l.visit(list[i].key, nil, &list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit takes a record that is in Badger, or in the journal.
+func (l *loader) visit(stored []byte, item *badger.Item, in *over) error {
 	if len(l.group) > 0 && !bytes.HasPrefix(stored, l.prefix) {
 		if err := l.flush(); err != nil {
 			return err
 		}
 	}
-	key, value, err := l.open(item)
+	key, value, err := l.open(stored, item, in)
 	if err != nil {
 		return err
 	}
@@ -189,7 +225,7 @@ func (l *loader) visit(item *badger.Item) error {
 		return l.pass(key, value)
 	}
 	l.prefix = append(l.prefix[:0], stored[:1+inlineKeyBytes]...)
-	l.group = append(l.group, longKey{bytes.Clone(key), bytes.Clone(stored)})
+	l.group = append(l.group, longKey{bytes.Clone(key), bytes.Clone(stored), in})
 	return nil
 }
 
@@ -197,9 +233,16 @@ func (l *loader) visit(item *badger.Item) error {
 var errValueGone = errors.New("a .vlog file is missing, cut or damaged where its value is")
 
 // open verifies a record.
-func (l *loader) open(item *badger.Item) (key, value []byte, err error) {
-	stored := item.Key()
-	l.sealed, err = item.ValueCopy(l.sealed[:0])
+func (l *loader) open(stored []byte, item *badger.Item, in *over) (key, value []byte, err error) {
+	if in != nil {
+		var p pair
+		if p, err = in.in.readKey(in.at, stored); err != nil {
+			return nil, nil, err
+		}
+		l.sealed = p.value
+	} else {
+		l.sealed, err = item.ValueCopy(l.sealed[:0])
+	}
 	if err == nil && len(l.sealed) == 0 {
 		err = errValueGone
 	}
@@ -207,7 +250,7 @@ func (l *loader) open(item *badger.Item) (key, value []byte, err error) {
 		key, value, err = unseal(stored, l.sealed)
 	}
 	if err != nil && !errors.Is(err, ErrVersion) {
-		err = &DamageError{Path: l.store.sub, Key: bytes.Clone(stored[1:]), Detail: fmt.Sprintf("record of commit %d unreadable", item.Version()), Err: err}
+		err = &DamageError{Path: l.store.sub, Key: bytes.Clone(stored[1:]), Detail: "record unreadable", Err: err}
 	}
 	return key, value, err
 }
@@ -216,11 +259,14 @@ func (l *loader) open(item *badger.Item) (key, value []byte, err error) {
 func (l *loader) flush() error {
 	slices.SortFunc(l.group, func(a, b longKey) int { return bytes.Compare(a.key, b.key) })
 	for _, k := range l.group {
-		item, err := l.txn.Get(k.stored)
-		if err != nil {
-			return &DamageError{Path: l.store.sub, Key: k.key, Detail: "unreadable", Err: err}
+		var item *badger.Item
+		if k.over == nil {
+			var err error
+			if item, err = l.snap.txn.Get(k.stored); err != nil {
+				return &DamageError{Path: l.store.sub, Key: k.key, Detail: "unreadable", Err: err}
+			}
 		}
-		key, value, err := l.open(item)
+		key, value, err := l.open(k.stored, item, k.over)
 		if err != nil {
 			return err
 		}

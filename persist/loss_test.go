@@ -25,6 +25,16 @@ func testLossIsNoticed(t *testing.T) {
 		check(t, err)
 		return files[len(files)-1]
 	}
+	older := func(dir string) string {
+		files, err := filepath.Glob(filepath.Join(dir, "badger", "*.mem"))
+		check(t, err)
+		return files[0]
+	}
+	segment := func(dir string) string {
+		files, err := filepath.Glob(filepath.Join(dir, "journal", "*.log"))
+		check(t, err)
+		return files[len(files)-1]
+	}
 	for _, c := range []struct {
 		name  string
 		image string
@@ -33,19 +43,29 @@ func testLossIsNoticed(t *testing.T) {
 	}{
 		{"log removed", killed, func(dir string) error { return os.Remove(newest(dir, "*.mem")) }, "a .mem file was removed"},
 		{"log emptied", killed, func(dir string) error { return os.Truncate(newest(dir, "*.mem"), 0) }, "a .mem file was removed, cut or emptied"},
-		{"log cut", killed, func(dir string) error { return os.Truncate(newest(dir, "*.mem"), 100_000) }, ".mem: unreadable from byte"},
+		{"log cut", killed, func(dir string) error { return os.Truncate(newest(dir, "*.mem"), 1_000) }, ".mem: unreadable from byte"},
 		{"older of two logs removed", killed, func(dir string) error {
-			if err := persist.SplitWAL(dir, 150); err != nil {
+			if _, err := persist.SplitWAL(dir); err != nil {
 				return err
 			}
-			return os.Remove(filepath.Join(dir, "badger", "00001.mem"))
-		}, "00002.mem: begins at commit 150"},
+			return os.Remove(older(dir))
+		}, ".mem: begins at commit"},
 		{"older of two logs cut", killed, func(dir string) error {
-			if err := persist.SplitWAL(dir, 150); err != nil {
+			if _, err := persist.SplitWAL(dir); err != nil {
 				return err
 			}
-			return os.Truncate(filepath.Join(dir, "badger", "00001.mem"), 50_000)
-		}, "00001.mem is unreadable from byte"},
+			return os.Truncate(older(dir), 1_000)
+		}, ".mem is unreadable from byte"},
+		{"journal removed", killed, func(dir string) error { return os.RemoveAll(filepath.Join(dir, "journal")) }, "journal: holds commits up to"},
+		{"journal emptied", killed, func(dir string) error { return os.Truncate(segment(dir), 0) }, "journal: holds commits up to"},
+		{"journal without its head", killed, func(dir string) error { return flipped(segment(dir), 30) }, ".log: unreadable from byte 0 on"},
+		{"journal cut", killed, func(dir string) error { return os.Truncate(segment(dir), 30_000) }, ".log: unreadable from byte"},
+		{"journal of another store", killed, func(dir string) error {
+			return os.Rename(segment(newSample(t, true)), segment(dir))
+		}, ".log: belongs to store"},
+		{"journal renamed", killed, func(dir string) error {
+			return os.Rename(segment(dir), filepath.Join(dir, "journal", "00000000000000000170.log"))
+		}, ".log: begins at commit"},
 		{"table removed", closed, func(dir string) error { return os.Remove(newest(dir, "*.sst")) }, ".sst: missing, though MANIFEST lists it"},
 		{"table emptied", closed, func(dir string) error { return os.Truncate(newest(dir, "*.sst"), 0) }, ".sst: index unreadable"},
 		{"manifest removed", closed, func(dir string) error { return os.Remove(filepath.Join(dir, "badger", "MANIFEST")) }, "MANIFEST: missing"},
@@ -110,7 +130,8 @@ func contents(t *testing.T, dir string) (text string) {
 func TestTwoLogsAreOneHistory(t *testing.T) {
 	t.Parallel()
 	dir := newSample(t, true)
-	check(t, persist.SplitWAL(dir, 150))
+	_, err := persist.SplitWAL(dir)
+	check(t, err)
 	if n := count(t, openStore(t, damageConfig(dir))); n != 3600 {
 		t.Errorf("%d records, want 3600", n)
 	}
@@ -149,6 +170,7 @@ func TestInterruptedBatch(t *testing.T) {
 		s, err := persist.Open(config)
 		check(t, err)
 		check(t, s.Commit(one("gone", "1")))
+		check(t, persist.Drain(s))
 		batch := append(sampleBatch(1, c.records), crdt.Record{Key: []byte("gone")})
 		check(t, s.InterruptRedo(persist.SealAll(batch), c.counts))
 		config.Dir = snapshot(t, config.Dir)
@@ -183,7 +205,8 @@ func testSalvage(t *testing.T) {
 	}{
 		"sound and killed": {true, "", 0, 3600, 3600, false},
 		"sound and closed": {false, "", 0, 3600, 3600, false},
-		"log":              {true, "*.mem", 200_000, 2500, 3590, true},
+		"log":              {true, "*.mem", 20_000, 2400, 2400, true},
+		"journal":          {true, "../journal/*.log", 100_000, 3200, 3590, true},
 		"table":            {false, "*.sst", 100_000, 3400, 3599, true},
 		"value log":        {false, "*.vlog", 100_000, 3599, 3599, true},
 	} {
@@ -213,13 +236,20 @@ func testSalvage(t *testing.T) {
 
 func flip(t *testing.T, file string, at int64) {
 	t.Helper()
+	check(t, flipped(file, at))
+}
+
+func flipped(file string, at int64) error {
 	f, err := os.OpenFile(file, os.O_RDWR, 0)
-	check(t, err)
+	if err != nil {
+		return err
+	}
 	defer f.Close()
 	var b [1]byte
-	_, err = f.ReadAt(b[:], at)
-	check(t, err)
+	if _, err = f.ReadAt(b[:], at); err != nil {
+		return err
+	}
 	b[0] ^= 0x10
 	_, err = f.WriteAt(b[:], at)
-	check(t, err)
+	return err
 }

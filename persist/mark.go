@@ -31,7 +31,9 @@ const (
 type mark struct {
 	seq         uint64 // of this slot; the higher of the two counts
 	id          storeID
-	commit      uint64 // number of the last acknowledged commit
+	commit      uint64 // Badger's number of its last acknowledged transaction
+	journal     uint64 // number of the last acknowledged commit
+	drained     uint64 // number of the last commit whose segment is in Badger, and may be gone
 	manifestLen uint64 // bytes of MANIFEST that were fsynced
 	manifestTag uint64 // length and checksum of MANIFEST's first record, see manifest.go
 	clean       bool   // written by Close
@@ -42,7 +44,7 @@ func (m mark) encode() []byte {
 	b = append(b, markMagic...)
 	b = binary.LittleEndian.AppendUint64(b, m.seq)
 	b = append(b, m.id[:]...)
-	for _, n := range []uint64{m.commit, m.manifestLen, m.manifestTag, 0, 0} {
+	for _, n := range []uint64{m.commit, m.manifestLen, m.manifestTag, m.journal, m.drained} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	clean := byte(0)
@@ -64,6 +66,8 @@ func decodeMark(b []byte) (m mark, ok bool) {
 	m.commit = binary.LittleEndian.Uint64(b[32:])
 	m.manifestLen = binary.LittleEndian.Uint64(b[40:])
 	m.manifestTag = binary.LittleEndian.Uint64(b[48:])
+	m.journal = binary.LittleEndian.Uint64(b[56:])
+	m.drained = binary.LittleEndian.Uint64(b[64:])
 	m.clean = b[72] == 1
 	return m, true
 }

@@ -49,20 +49,25 @@ const (
 	calmEvery = time.Minute
 )
 
-// stir notes a commit, after which the store will rest twice, if no other comes. The caller holds mu.
+// stir notes a commit, after which the store will rest twice, if no other comes.
 func (s *Store) stir() {
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	s.stirred = true
 	s.calm.Reset(max(s.config.calmAfter, s.config.calmEvery-time.Since(s.rested)))
 }
 
 // rest gives back what a burst of commits has left: pages of tables and logs that only passed through, and what Config.Calm knows of.
 func (s *Store) rest() {
+	if _, err := s.drainAll(); err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrClosed) {
+		s.log.Warn("persist: drain the journal", "dir", s.dir, "err", err)
+	}
 	pageOut(s.sub)
 	if s.config.Calm != nil {
 		s.config.Calm()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	if s.rested = time.Now(); s.stirred {
 		s.stirred = false
 		s.calm.Reset(s.config.settledAfter)
@@ -143,11 +148,13 @@ func (s *Store) trim() {
 
 // noteReclaim also fsyncs the mark, so that even an idle store's is fresh.
 func (s *Store) noteReclaim(files int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.counting.Lock()
 	s.counts.Reclaims++
 	s.counts.Reclaimed += uint64(files)
-	if s.failed != nil {
+	s.counting.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure() != nil {
 		return
 	}
 	if err := s.putMark(false, true); err != nil {

@@ -9,54 +9,14 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// A Badger transaction holds 15 % of a memtable. For a batch of 4 MiB the memtable would have to be 32 MiB,
-// and a few of those exist at once, mapped twice: too much for a device. So a batch beyond
-// the limit is first committed as one value (which goes to the value log, and counts as a pointer). From then on it is
-// acknowledgeable; it is copied to its place in as many transactions as it takes, the last of which removes the value.
-// Open finishes what a crash left half done, so that the batch is seen whole or not at all.
+// Before there was a journal, a batch beyond what a Badger transaction holds, 15 % of a memtable, was first committed as one value. From then
+// on it was acknowledged; it was copied to its place in as many transactions as it took, the last of which removed the value. Such stores
+// are still opened: what a crash left half done is finished, so that the batch is seen whole or not at all.
 
 var errRedo = errors.New("malformed batch")
 
 // A batch whose one value would not fit in a value log file goes as several: first the parts, each durable
 // but meaningless by itself, then the value that makes all of them count.
-
-func (s *Store) writeLarge(pairs []pair) error {
-	parts := split(pairs)
-	last := len(parts) - 1
-	for i, part := range parts[:last] {
-		if err := s.write([]pair{sealRedo(partKey(i), part)}); err != nil {
-			return err
-		}
-	}
-	if err := s.write([]pair{sealRedo(redoKey, parts[last])}); err != nil {
-		return err
-	}
-	return s.applyRedo(pairs, last)
-}
-
-func sealRedo(key []byte, pairs []pair) pair {
-	return pair{key, seal(nil, key, nil, encodeRedo(pairs))}
-}
-
-// Limits of one part: small enough for one value log file.
-const (
-	partBytes   = 4 << 20
-	partRecords = 16384
-)
-
-// split cuts a batch into parts, at least one.
-func split(pairs []pair) (parts [][]pair) {
-	for from := 0; from < len(pairs); {
-		to, size := from, 0
-		for to < len(pairs) && to-from < partRecords && (to == from || size+len(pairs[to].key)+len(pairs[to].value) <= partBytes) {
-			size += len(pairs[to].key) + len(pairs[to].value)
-			to++
-		}
-		parts = append(parts, pairs[from:to])
-		from = to
-	}
-	return parts
-}
 
 func partKey(i int) []byte {
 	return binary.BigEndian.AppendUint32(bytes.Clone(partPrefix), uint32(i))
@@ -69,17 +29,7 @@ func (s *Store) applyRedo(pairs []pair, parts int) error {
 	for i := range parts { // after what makes them count
 		pairs = append(pairs, pair{key: partKey(i)})
 	}
-	for len(pairs) > 0 {
-		n := chunkLen(pairs, s.db.MaxBatchSize(), s.db.MaxBatchCount(), s.config.ValueThresholdBytes)
-		if n == 0 {
-			return fmt.Errorf("%w: one record exceeds a transaction", errRedo)
-		}
-		if err := s.write(pairs[:n]); err != nil {
-			return err
-		}
-		pairs = pairs[n:]
-	}
-	return nil
+	return s.writeChunks(pairs, s.config.MinFreeBytes/4)
 }
 
 // finishRedo applies the batch that was under way when the store was closed last, if any, and takes away the
@@ -162,34 +112,11 @@ func (s *Store) hasRedo() (has bool, err error) {
 	return has, err
 }
 
-// encodeRedo: per pair uvarint key length, key, uvarint value length + 1 (0: delete), value.
-func encodeRedo(pairs []pair) []byte {
-	need := 0
-	for _, p := range pairs {
-		need += len(p.key) + len(p.value) + 2*binary.MaxVarintLen32
-	}
-	b := make([]byte, 0, need)
-	for _, p := range pairs {
-		b = append(binary.AppendUvarint(b, uint64(len(p.key))), p.key...)
-		if p.value == nil {
-			b = append(b, 0)
-			continue
-		}
-		b = append(binary.AppendUvarint(b, uint64(len(p.value))+1), p.value...)
-	}
-	return b
-}
-
 // decodeRedo returns pairs that alias b.
 func decodeRedo(b []byte) (pairs []pair, err error) {
 	for len(b) > 0 {
 		var p pair
-		if p.key, b, err = cutField(b, 0); err != nil {
-			return nil, err
-		}
-		if len(b) > 0 && b[0] == 0 {
-			b = b[1:]
-		} else if p.value, b, err = cutField(b, 1); err != nil {
+		if p, b, err = cutStored(b); err != nil {
 			return nil, err
 		}
 		pairs = append(pairs, p)

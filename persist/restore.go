@@ -246,9 +246,7 @@ func (s *Store) commitOwn(pairs []pair) error {
 		return err
 	}
 	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.commit(pairs)
+	return s.commitDirectly(s.floor(pairs), pairs)
 }
 
 // dropTorn leaves out the regions in which there are gaps.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -83,12 +84,19 @@ func salvage(dir string, key []byte) (*salvager, []pair, error) {
 	if sv.keys, _, err = unlock(sv.dir, key, files); err != nil {
 		return nil, nil, err
 	}
-	if m, err := readMark(dir); err != nil {
+	m, err := readMark(dir)
+	if err != nil {
 		sv.problem(err)
 	} else if m != nil {
-		sv.Acknowledged = m.commit
+		sv.Acknowledged = m.journal
 	}
-	sv.gather(files)
+	sv.gather(files, m)
+	if err := sv.gatherJournal(journalPath(dir)); err != nil {
+		return nil, nil, err
+	}
+	if sv.Commit < sv.Acknowledged {
+		sv.problem(damaged(sv.dir, "", "readable up to commit %d, %d were acknowledged", sv.Commit, sv.Acknowledged))
+	}
 	records := sv.records()
 	sv.sort(records)
 	return sv, records, nil
@@ -99,6 +107,8 @@ type salvager struct {
 	dir    string
 	keys   keyring
 	newest map[string]version // by stored key
+	badger uint64             // up to where Badger's transactions are taken
+	cut    bool               // a log of Badger's ends in what is unreadable
 }
 
 // version is one version of a stored key.
@@ -108,17 +118,100 @@ type version struct {
 	value  []byte // sealed, or a pointer
 }
 
-func (sv *salvager) gather(files *listing) {
+func (sv *salvager) gather(files *listing, m *mark) {
 	for _, ref := range sv.tables(files) {
 		sv.problem(sv.table(ref))
 	}
 	for _, id := range files.wals {
 		sv.wal(id)
 	}
-	if sv.Commit < sv.Acknowledged {
-		sv.problem(damaged(sv.dir, "", "readable up to commit %d, %d were acknowledged", sv.Commit, sv.Acknowledged))
+	// What is lost behind a transaction of Badger's may be half of a segment: then no instant shows.
+	if m != nil && sv.badger < m.commit || m == nil && sv.cut {
+		sv.gaps = append(sv.gaps, gap{})
+		sv.problem(damaged(sv.dir, "", "transactions behind number %d are lost", sv.badger))
 	}
 	sv.unpackRedo()
+}
+
+// journalVersion is more than any of Badger's numbers: what is in the journal is newer.
+const journalVersion = 1 << 63
+
+// gatherJournal takes commits as long as they follow each other.
+func (sv *salvager) gatherJournal(dir string) error {
+	firsts, err := listSegments(dir)
+	if err != nil {
+		return err
+	}
+	sv.Commit = sv.drained()
+	id, err := salvagedID(filepath.Dir(dir), firsts)
+	if err != nil {
+		sv.problem(err)
+		return nil
+	}
+	for _, first := range firsts {
+		if first > sv.Commit+1 {
+			sv.problem(damaged(dir, segmentName(first), "begins at commit %d, but what comes before ends at %d", first, sv.Commit))
+			return nil
+		}
+		s, err := scanSegment(filepath.Join(dir, segmentName(first)), id, first, sv.keys, sv.noteJournaled)
+		if err == nil && s.bad != nil && !s.emptyTail {
+			err = damaged(dir, s.name, "%v", s.bad)
+		}
+		if err == nil && s.bad == nil && !s.emptyTail {
+			err = damaged(dir, s.name, "unreadable from byte %d on", s.wholeTo)
+		}
+		sv.problem(err)
+		sv.Commit = max(sv.Commit, s.last)
+	}
+	return nil
+}
+
+// salvagedID is the store's id, which the journal must have too. Without VERSION it is taken from there.
+func salvagedID(dir string, firsts []uint64) (id storeID, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, versionFileName))
+	if err == nil {
+		if id, _, err = parseIdentity(dir, string(text)); err == nil {
+			return id, nil
+		}
+	}
+	if len(firsts) == 0 {
+		return id, nil
+	}
+	f, openErr := os.Open(filepath.Join(journalPath(dir), segmentName(firsts[0])))
+	if openErr != nil {
+		return id, err
+	}
+	defer f.Close()
+	var head [segmentHead]byte
+	if _, openErr := f.ReadAt(head[:], 0); openErr != nil {
+		return id, err
+	}
+	return storeID(head[8:24]), nil
+}
+
+// drained is up to where commits are in Badger, as far as that is readable.
+func (sv *salvager) drained() uint64 {
+	v, ok := sv.newest[string(drainedKey)]
+	if !ok {
+		return sv.badger // a store from before there was a journal
+	}
+	_, value, err := sv.open(drainedKey, v)
+	if err != nil || len(value) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(value)
+}
+
+func (sv *salvager) noteJournaled(commit uint64, p pair, _ place) error {
+	if commit <= sv.Commit {
+		return nil // drained, and its file is left behind
+	}
+	meta := byte(0)
+	if p.value == nil {
+		meta = metaDelete
+	}
+	sv.newest[string(p.key)] = version{journalVersion | commit, meta, slices.Clone(p.value)}
+	return nil
 }
 
 // tables are those that MANIFEST names. Without it all are taken, and nobody knows which are missing.
@@ -140,13 +233,14 @@ func (sv *salvager) tables(files *listing) (refs []tableRef) {
 // wal takes entries as long as commits follow each other.
 func (sv *salvager) wal(id uint64) {
 	s, err := scanWAL(filepath.Join(sv.dir, walName(id)), sv.keys, func(e storedEntry) {
-		if e.commit() > sv.Commit+1 {
+		if e.commit() > sv.badger+1 {
 			return
 		}
-		sv.Commit = max(sv.Commit, e.commit())
+		sv.badger = max(sv.badger, e.commit())
 		sv.note(e)
 	})
 	if err == nil && !s.emptyTail {
+		sv.cut = true
 		err = damaged(sv.dir, s.name, "unreadable from byte %d on", s.wholeTo)
 	}
 	sv.problem(err)
@@ -166,7 +260,7 @@ func (sv *salvager) table(ref tableRef) error {
 		return err
 	}
 	defer t.close()
-	sv.Commit = max(sv.Commit, t.index.MaxVersion())
+	sv.badger = max(sv.badger, t.index.MaxVersion())
 	var problems []error
 	for i := range t.index.OffsetsLength() {
 		data, err := t.block(i)

@@ -20,9 +20,10 @@ func TestRepairDropsWhatIsTorn(t *testing.T) {
 		check(t, err)
 		_, err = s.NewIncarnation(t.Context(), "node", 0)
 		check(t, err)
-		for batch := range slices.Chunk(regionRecords(t, "a", "b", "c", "d", "e", "f"), 40) { // none takes the detour of redo.go
+		for batch := range slices.Chunk(regionRecords(t, "a", "b", "c", "d", "e", "f"), 40) {
 			check(t, s.Commit(batch))
 		}
+		check(t, persist.Drain(s))
 		check(t, s.Close())
 		for pattern, at := range map[string]int64{"*.sst": 200_000, "*.vlog": 2_000} {
 			image := snapshot(t, dir)
@@ -64,17 +65,34 @@ func TestRepairDropsWhatIsTorn(t *testing.T) {
 	})
 }
 
-// TestSalvageStopsAtAGap takes nothing from behind a hole in the logs: the rest would show no instant that ever was.
+// TestSalvageStopsAtAGap takes nothing from behind a hole in the journal: the rest would show no instant that ever was. Where Badger's log has one
+// none is shown, and all regions are torn.
 func TestSalvageStopsAtAGap(t *testing.T) {
 	t.Parallel()
-	dir := newSample(t, true)
-	check(t, persist.SplitWAL(dir, 150))
-	files, err := filepath.Glob(filepath.Join(dir, "badger", "*.mem"))
+	image := newSample(t, true)
+	files, err := filepath.Glob(filepath.Join(image, "journal", "*.log"))
 	check(t, err)
 	flip(t, files[0], 60_000)
-	got, err := persist.Salvage(dir, nil, func(_, _ []byte) error { return nil })
+	got, err := persist.Salvage(image, nil, func(_, _ []byte) error { return nil })
 	check(t, err)
-	if got.Commit >= 150 || got.Commit == 0 || got.Acknowledged != 184 || len(got.Problems) == 0 {
-		t.Errorf("up to commit %d of %d: %v", got.Commit, got.Acknowledged, got.Problems)
+	if got.Commit >= 180 || got.Commit < 160 || got.Acknowledged != 180 || len(got.Problems) == 0 || len(got.Torn) > 0 {
+		t.Errorf("up to commit %d of %d: %v", got.Commit, got.Acknowledged, got)
+	}
+	config := damageConfig(filepath.Join(t.TempDir(), "store"))
+	s, err := persist.Open(config)
+	check(t, err)
+	for batch := range slices.Chunk(regionRecords(t, "a", "b"), 40) {
+		check(t, s.Commit(batch))
+		check(t, persist.Drain(s))
+	}
+	image = snapshot(t, config.Dir)
+	check(t, s.Close())
+	files, err = filepath.Glob(filepath.Join(image, "badger", "*.mem"))
+	check(t, err)
+	flip(t, files[len(files)-1], 20_000)
+	got, err = persist.Salvage(image, nil, func(_, _ []byte) error { return nil })
+	check(t, err)
+	if len(got.Problems) == 0 || len(got.Torn) == 0 || len(got.Whole) > 0 {
+		t.Errorf("a gap in Badger: %+v", got)
 	}
 }

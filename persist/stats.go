@@ -21,7 +21,8 @@ type Stats struct {
 	Reclaims      uint64 // value-log collections run
 	Reclaimed     uint64 // value-log files freed by them
 	LSMBytes      int64  // disk blocks taken by tables
-	LogBytes      int64  // disk blocks taken by write-ahead logs
+	LogBytes      int64  // disk blocks taken by Badger's write-ahead logs
+	JournalBytes  int64  // disk blocks taken by the journal
 	ValueLogBytes int64  // disk blocks taken by the value log
 	FreeBytes     int64  // left on the file system for this user
 	Failed        error  // why the store takes no more commits; nil: it does
@@ -33,24 +34,37 @@ func (s *Store) Stats() (Stats, error) {
 		return Stats{}, err
 	}
 	defer s.leave()
-	s.mu.Lock()
+	s.counting.Lock()
 	st := s.counts
-	st.Commit, st.Failed = s.commits, s.failed
-	s.mu.Unlock()
+	st.Failed = s.failed
+	s.counting.Unlock()
+	s.marking.Lock()
+	st.Commit = s.mark.last.journal
+	s.marking.Unlock()
 	var err error
 	if st.FreeBytes, err = s.config.free(s.dir); err != nil {
 		return st, err
 	}
-	return st, st.addFiles(s.sub)
+	return st, st.addFiles(s.dir)
 }
 
+// addFiles adds up the files of the store in dir.
 func (st *Stats) addFiles(dir string) error {
+	kinds := map[string]*int64{".sst": &st.LSMBytes, ".mem": &st.LogBytes, ".vlog": &st.ValueLogBytes}
+	err := addBlocks(filepath.Join(dir, badgerDirName), kinds)
+	if err != nil {
+		return err
+	}
+	return addBlocks(journalPath(dir), map[string]*int64{segmentSuffix: &st.JournalBytes})
+}
+
+func addBlocks(dir string, kinds map[string]*int64) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("persist: stats: %w", err)
 	}
 	for _, e := range entries {
-		total := map[string]*int64{".sst": &st.LSMBytes, ".mem": &st.LogBytes, ".vlog": &st.ValueLogBytes}[filepath.Ext(e.Name())]
+		total := kinds[filepath.Ext(e.Name())]
 		var info unix.Stat_t
 		if total == nil || unix.Lstat(filepath.Join(dir, e.Name()), &info) != nil {
 			continue // not ours to count, or just compacted away

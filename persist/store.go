@@ -33,26 +33,43 @@ type Store struct {
 	db     *badger.DB
 	badger *badgerLogger
 	id     storeID
+	format int // of the directory
 
 	life sync.RWMutex // held for reading by every call, for writing by Close
 	done bool         // under life
 
-	mu      sync.Mutex // one commit at a time; guards what follows
-	commits uint64     // number of the last commit, which is also its Badger version
-	flushed uint64     // up to where all was in tables once
-	failed  error
-	mark    *markFile
-	dirSync dirSync
-	counts  Stats
+	journal journal
 
-	reading sync.RWMutex // guards reader
-	reader  *badger.Txn  // as of the last commit that has ended; see value.go
+	mu        sync.Mutex // one transaction of Badger's at a time; guards what follows
+	commits   uint64     // number of the last one, which is also its Badger version
+	flushed   uint64     // up to where all was in tables once
+	drainedTo uint64     // number of the last commit whose segment is in Badger
+	dirSync   dirSync
+
+	starting sync.Mutex // one new incarnation at a time; before mu
+
+	marking sync.Mutex // guards mark
+	mark    *markFile
+
+	counting sync.Mutex // guards counts, failed
+	counts   Stats
+	failed   error
+
+	reading  sync.RWMutex  // guards what follows, and the indexes of segments
+	reader   *badger.Txn   // as of the last transaction that has ended; see value.go
+	segments []*segment    // of the journal, oldest first
+	sealed   int           // how many of them are to be drained
+	stuck    error         // why the last drain could not be made
+	closing  bool          // Close has begun
+	drained  *sync.Cond    // a drain has ended, or one of these has changed
+	drains   chan struct{} // wakes the drain; capacity 1: one wish stands for any number
+
 	touched atomic.Int64 // bytes of files that reads made resident since they were let go last
 	paging  sync.Mutex   // one such letting go at a time
 
 	calm    *time.Timer   // fires when no commit has come for a while
-	rested  time.Time     // the last time that it did; under mu
-	stirred bool          // a commit came since; under mu
+	rested  time.Time     // the last time that it did; under counting
+	stirred bool          // a commit came since; under counting
 	full    atomic.Bool   // Room said so
 	kicked  atomic.Int64  // when it was woken last, Unix seconds
 	hungry  chan struct{} // wakes the collection; capacity 1: one wish stands for any number
@@ -84,13 +101,15 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{
 		dir: c.Dir, sub: filepath.Join(c.Dir, badgerDirName), config: c, log: c.Logger, lock: lock,
-		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1),
+		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1), drains: make(chan struct{}, 1),
 		calm: time.NewTimer(c.calmAfter), // what opening read is given back too
 	}
+	s.drained = sync.NewCond(&s.reading)
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	s.waiting.Go(s.reclaimLoop)
+	s.waiting.Go(s.drainLoop)
 	if c.Profile == ProfileDevice {
 		s.waiting.Go(func() { s.compaction.loop(s.stop) })
 	}
@@ -101,7 +120,7 @@ func (s *Store) open() (err error) {
 	if err := checkMaps(s.dir); err != nil {
 		return err
 	}
-	if s.id, err = openIdentity(s.dir, s.config.Key, s.config.Rand); err != nil {
+	if s.id, s.format, err = openIdentity(s.dir, s.config.Key, s.config.Rand); err != nil {
 		return err
 	}
 	last, err := readMark(s.dir)
@@ -122,6 +141,9 @@ func (s *Store) open() (err error) {
 	if err := s.readyKeys(found); err != nil {
 		return err
 	}
+	if err := s.readyJournal(); err != nil {
+		return err
+	}
 	if s.db, err = openBadger(s.sub, s.config, s.badger); err != nil {
 		return err
 	}
@@ -139,13 +161,16 @@ func (s *Store) inspect(last *mark) (*inspection, error) {
 		}
 	}
 	found, err := inspect(s.sub, s.config.Key, last)
-	if err == nil && last == nil && found.commit > 1 {
-		err = damaged(s.dir, markFileName, "missing, though the store has %d commits", found.commit)
+	if err == nil {
+		err = found.checkJournal(journalPath(s.dir), s.id, last)
+	}
+	if err == nil && last == nil && (found.commit > 1 || len(found.segments) > 0) {
+		err = damaged(s.dir, markFileName, "missing, though the store has %d commits", max(found.commit, found.journal))
 	}
 	return found, err
 }
 
-// readyKeys sees to it that a data key, and the copy of it, are there before anything is encrypted.
+// readyKeys sees to it that a data key, and the copy of it, are there before anything is encrypted, and that we have it.
 func (s *Store) readyKeys(found *inspection) error {
 	if s.config.Key == nil {
 		return nil
@@ -154,6 +179,15 @@ func (s *Store) readyKeys(found *inspection) error {
 		if err := drawDataKey(s.sub, s.config.Key); err != nil {
 			return err
 		}
+		registry, err := readRegistry(s.sub)
+		if found.keys, _, err = openRegistry(s.sub, registry, s.config.Key, err); err != nil {
+			return err
+		}
+	}
+	s.journal.cipher.key = found.keys.only()
+	var err error
+	if s.journal.cipher.block, err = found.keys.cipherOf(s.journal.cipher.key); err != nil {
+		return damaged(s.sub, registryFileName, "%v", err)
 	}
 	return keepKeysCopy(s.dir, s.sub)
 }
@@ -176,7 +210,7 @@ func (s *Store) begin(found *inspection, last *mark) error {
 	s.commits = found.commit
 	m := mark{id: s.id, commit: s.commits}
 	if last != nil {
-		m.seq = last.seq
+		m.seq, m.journal, m.drained = last.seq, last.journal, last.drained
 	}
 	if err := s.checkOwnRecords(); err != nil {
 		return err
@@ -186,7 +220,7 @@ func (s *Store) begin(found *inspection, last *mark) error {
 	}
 	if last == nil && s.commits == 0 {
 		// The first commit is made before the first mark: a mark means that the id is on disk.
-		if err := s.write([]pair{{idKey, seal(nil, idKey, nil, s.id[:])}}); err != nil {
+		if err := s.write([]pair{{idKey, seal(nil, idKey, nil, s.id[:])}, drainedPair(0)}); err != nil {
 			return err
 		}
 		m.commit = s.commits
@@ -196,6 +230,9 @@ func (s *Store) begin(found *inspection, last *mark) error {
 		return err
 	}
 	if err := s.finishRedo(); err != nil {
+		return err
+	}
+	if err := s.beginJournal(found); err != nil {
 		return err
 	}
 	s.renewReader()
@@ -249,10 +286,25 @@ func (s *Store) getOwn(key []byte) (value []byte, version uint64, err error) {
 	return value, version, err
 }
 
-// putMark notes how far the store is. A failure only weakens what the next open can notice.
-func (s *Store) putMark(clean, sync bool) error {
+// noteMark changes the mark.
+func (s *Store) noteMark(change func(m *mark), sync bool) error {
+	s.marking.Lock()
+	defer s.marking.Unlock()
 	m := s.mark.last
-	m.commit, m.clean = s.commits, clean
+	m.clean = false
+	change(&m)
+	if err := s.mark.write(m, sync); err != nil {
+		return fmt.Errorf("persist: write mark: %w", err)
+	}
+	return nil
+}
+
+// putMark notes how far Badger is. The caller holds mu. A failure only weakens what the next open can notice.
+func (s *Store) putMark(clean, sync bool) error {
+	s.marking.Lock()
+	defer s.marking.Unlock()
+	m := s.mark.last
+	m.commit, m.drained, m.clean = s.commits, s.drainedTo, clean
 	grew, err := observeManifest(s.sub, &m)
 	if err != nil {
 		return err
@@ -283,6 +335,10 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.done = true
+	s.reading.Lock()
+	s.closing = true
+	s.reading.Unlock()
+	s.drained.Broadcast()
 	close(s.stop)
 	s.calm.Stop()
 	s.waiting.Wait()
@@ -294,12 +350,15 @@ func (s *Store) release() (err error) {
 	if s.reader != nil {
 		s.reader.Discard()
 	}
+	for _, g := range s.segments {
+		g.release()
+	}
 	abandoned := s.db != nil && s.abandon()
 	if s.db != nil && !abandoned {
 		err = s.closeBadger()
 	}
 	if s.mark != nil {
-		if err == nil && s.failed == nil && !abandoned {
+		if err == nil && s.failure() == nil && !abandoned {
 			err = s.putMark(true, true)
 		}
 		err = errors.Join(err, s.mark.f.Close())

@@ -91,10 +91,10 @@ func TestLockSurvivesNoKill(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	check(t, os.WriteFile(filepath.Join(dir, "VERSION"), []byte("edgemem store format 7\nsomething else\n"), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, "VERSION"), []byte("edgemem store format 9\nsomething else\n"), 0o600))
 	_, err := persist.Open(persist.Config{Dir: dir})
-	if !errors.Is(err, persist.ErrVersion) || !strings.Contains(err.Error(), "7") || !strings.Contains(err.Error(), "writes 2") {
-		t.Errorf("open: %v, want ErrVersion with 7 and 2", err)
+	if !errors.Is(err, persist.ErrVersion) || !strings.Contains(err.Error(), "9") || !strings.Contains(err.Error(), "writes 7") {
+		t.Errorf("open: %v, want ErrVersion with 9 and 7", err)
 	}
 }
 
@@ -202,14 +202,20 @@ func TestStats(t *testing.T) {
 	check(t, s.Commit(one("long", strings.Repeat("v", 100<<10))))
 	st, err := s.Stats()
 	check(t, err)
-	if st.Commits != 2 || st.Commit != 3 || st.Records != 2 || st.SyncedBytes < 100<<10 || st.Failed != nil {
+	if st.Commits != 2 || st.Commit != 2 || st.Records != 2 || st.SyncedBytes < 100<<10 || st.Failed != nil {
 		t.Errorf("counters: %+v", st)
 	}
 	if st.LastCommit <= 0 || st.LongestCommit < st.LastCommit || st.FreeBytes <= 0 {
 		t.Errorf("measures: %+v", st)
 	}
-	if st.LogBytes < 4096 || st.LogBytes > 1<<20 || st.ValueLogBytes < 100<<10 || st.ValueLogBytes > 1<<20 {
+	if st.JournalBytes < 100<<10 || st.JournalBytes > 1<<20 || st.ValueLogBytes > 4<<10 {
 		t.Errorf("sizes: %+v", st)
+	}
+	check(t, persist.Drain(s))
+	st, err = s.Stats()
+	check(t, err)
+	if st.JournalBytes != 0 || st.LogBytes < 4096 || st.LogBytes > 1<<20 || st.ValueLogBytes < 100<<10 || st.ValueLogBytes > 1<<20 {
+		t.Errorf("sizes when drained: %+v", st)
 	}
 }
 
@@ -227,6 +233,7 @@ func TestReclaim(t *testing.T) {
 				recs[i] = one(fmt.Sprint(i), value(round, i))[0]
 			}
 			check(t, s.Commit(recs))
+			check(t, persist.Drain(s))
 		}
 		freed, err := s.Reclaim()
 		check(t, err)
@@ -264,7 +271,8 @@ func TestReclaimRunsOnSchedule(t *testing.T) {
 	}
 }
 
-// TestFailedSyncIsNotAcknowledged: Badger only logs when the value log's sync fails; the commit must fail all the same.
+// TestFailedSyncIsNotAcknowledged: Badger only logs when the value log's sync fails; the drain must fail all the same, and nothing is
+// acknowledged from then on.
 func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -272,6 +280,9 @@ func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	s := openStore(t, persist.Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	check(t, s.Commit(one("a", "1")))
 	s.LogAsBadger("Error while curlf sync: %v\n", syscall.EIO)
+	if err := persist.Drain(s); !errors.Is(err, persist.ErrFailed) {
+		t.Errorf("drain: %v, want ErrFailed", err)
+	}
 	for range 2 {
 		if err := s.Commit(one("b", "2")); !errors.Is(err, persist.ErrFailed) || !strings.Contains(err.Error(), syscall.EIO.Error()) {
 			t.Errorf("commit: %v, want ErrFailed with its cause", err)
@@ -286,7 +297,7 @@ func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 		t.Errorf("stats %+v, log %s", st, log.String())
 	}
 	check(t, s.Close())
-	if n := count(t, openStore(t, persist.Config{Dir: dir})); n < 1 || n > 2 {
+	if n := count(t, openStore(t, persist.Config{Dir: dir})); n != 1 {
 		t.Errorf("%d records after reopening", n)
 	}
 }
@@ -299,8 +310,11 @@ func TestNumbersAreBadgersVersions(t *testing.T) {
 		check(t, err)
 		for b := range 30 {
 			check(t, s.Commit(sampleBatch(b, 1+b*b*10)))
+			if b%3 == 0 {
+				check(t, persist.Drain(s))
+			}
 			if ours, badgers := s.Numbers(); ours != badgers {
-				t.Fatalf("batch %d: commit %d, Badger's version %d", b, ours, badgers)
+				t.Fatalf("batch %d: transaction %d, Badger's version %d", b, ours, badgers)
 			}
 		}
 		check(t, s.Close())

@@ -33,7 +33,14 @@ func (s *Store) Value(key []byte) (value []byte, err error) {
 		}
 	}()
 	stored := storedKey(nil, key)
-	sealed, err := s.sealed(stored)
+	p, ok, err := s.journaled(stored)
+	if ok && err == nil && p.value == nil {
+		return nil, nil
+	}
+	sealed := p.value
+	if !ok {
+		sealed, err = s.fromBadger(stored)
+	}
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
@@ -43,7 +50,7 @@ func (s *Store) Value(key []byte) (value []byte, err error) {
 	if err == nil {
 		_, value, err = unseal(stored, sealed)
 	}
-	if err != nil && !errors.Is(err, ErrVersion) {
+	if err != nil && !errors.Is(err, ErrVersion) && !errors.Is(err, ErrDamaged) {
 		err = &DamageError{Path: s.sub, Key: bytes.Clone(key), Detail: "record unreadable", Err: err}
 	}
 	s.touch(int64(touchedPerRead + len(sealed)))
@@ -62,7 +69,7 @@ func (s *Store) touch(bytes int64) {
 	}
 }
 
-func (s *Store) sealed(stored []byte) ([]byte, error) {
+func (s *Store) fromBadger(stored []byte) ([]byte, error) {
 	s.reading.RLock()
 	defer s.reading.RUnlock()
 	item, err := s.reader.Get(stored)

@@ -68,9 +68,10 @@ func printCheckpoint(w io.Writer, did control.Checkpoint) error {
 	t := newTable(w)
 	t.row("commit", formatCount(int(did.Commit)))
 	t.row("tables", formatBytes(did.Before.Tables)+" → "+formatBytes(did.After.Tables))
+	t.row("journal", formatBytes(did.Before.Journal)+" → "+formatBytes(did.After.Journal))
 	t.row("logs", formatBytes(did.Before.Logs)+" → "+formatBytes(did.After.Logs))
 	t.row("value logs", fmt.Sprintf("%s → %s, %d files freed", formatBytes(did.Before.ValueLogs), formatBytes(did.After.ValueLogs), did.Files))
-	t.row("took", fmt.Sprintf("%v, writes to disk waited %v", did.Took.Round(time.Millisecond), did.Paused.Round(time.Millisecond)))
+	t.row("took", did.Took.Round(time.Millisecond).String())
 	if did.CollectFailed != "" {
 		t.row("not collected", did.CollectFailed)
 	}

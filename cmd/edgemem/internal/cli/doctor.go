@@ -136,6 +136,7 @@ func printDoctorDisk(w io.Writer, rep *doctor.Report) error {
 	t := newTable(w)
 	t.row("ON DISK", "")
 	t.row("tables", formatBytes(d.Tables))
+	t.row("journal", formatBytes(d.Journal))
 	t.row("write-ahead logs", formatBytes(d.Logs))
 	t.row("value logs", fmt.Sprintf("%s, of which %s known garbage", formatBytes(d.ValueLogs), formatBytes(d.GarbageBytes)))
 	t.row("of it live", formatBytes(d.LiveBytes)+", the newest version of each record")
@@ -146,6 +147,7 @@ func printDoctorDisk(w io.Writer, rep *doctor.Report) error {
 	t.row("encrypted", map[bool]string{true: "yes", false: "no"}[d.Encrypted])
 	if x := rep.Store; x != nil {
 		t.row("commits", fmt.Sprintf("%s readable, %s acknowledged", formatCount(int(x.Commit)), formatCount(int(x.Acknowledged))))
+		t.row("not in tables yet", formatCount(int(x.Undrained))+" commits, in the journal")
 		t.row("files", fmt.Sprintf("%d tables, %d logs, %d value logs", x.Tables, x.Logs, x.ValueLogs))
 	}
 	return t.Flush()

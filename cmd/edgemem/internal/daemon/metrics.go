@@ -122,6 +122,7 @@ func (s sink) store(store *persist.Store) {
 	s.yes("store_failed", st.Failed != nil)
 	s.send("store_disk_bytes", float64(st.LSMBytes), "tables")
 	s.send("store_disk_bytes", float64(st.LogBytes), "log")
+	s.send("store_disk_bytes", float64(st.JournalBytes), "journal")
 	s.send("store_disk_bytes", float64(st.ValueLogBytes), "values")
 	s.send("store_free_bytes", float64(st.FreeBytes))
 }
