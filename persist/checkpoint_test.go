@@ -81,7 +81,7 @@ func TestCheckpointBesideCommits(t *testing.T) {
 func TestLogsAreEmptiedOnSchedule(t *testing.T) {
 	t.Parallel()
 	ticks := make(chan time.Time)
-	s := openStore(t, persist.WithTicks(persist.Config{Dir: filepath.Join(t.TempDir(), "store"), Profile: persist.ProfileServer}, ticks))
+	s := openStore(t, persist.WithTicks(persist.Config{Dir: filepath.Join(t.TempDir(), "store"), Profile: persist.ProfileServer, JournalBytes: 32 << 20}, ticks))
 	for i := range 80 {
 		check(t, s.Commit(one("k", strings.Repeat(fmt.Sprint(i%10), 3000))))
 		check(t, s.Commit(sampleBatch(i%3, 500)))

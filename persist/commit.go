@@ -191,9 +191,7 @@ func (s *Store) fail(err error) error {
 	}
 	failed := s.failed
 	s.counting.Unlock()
-	s.reading.Lock() // whoever waits for a drain is waiting by now, or looks again
-	s.reading.Unlock()
-	s.drained.Broadcast()
+	s.wakeWaiters()
 	return failed
 }
 

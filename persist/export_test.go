@@ -177,10 +177,6 @@ func DrainAgain(s *Store) error {
 	s.reading.Lock()
 	s.stuck = nil
 	s.reading.Unlock()
-	select {
-	case s.drains <- struct{}{}:
-	default:
-	}
 	return Drain(s)
 }
 

@@ -95,12 +95,10 @@ func (s *Store) lengthen(g *segment, end int64) error {
 // makeActive sees to it that there is a segment with room, and waits where too many are sealed.
 func (s *Store) makeActive() error {
 	j := &s.journal
-	if j.active != nil && j.active.size >= s.config.JournalBytes {
-		s.seal()
-	}
-	if j.active != nil {
+	if j.active != nil && j.active.size < s.config.JournalBytes {
 		return nil
 	}
+	s.seal()
 	if err := s.awaitDrains(func() bool { return len(s.segments) <= sealedMax }); err != nil {
 		return err
 	}
@@ -122,15 +120,12 @@ func (s *Store) makeActive() error {
 	return nil
 }
 
-// seal ends the active segment, and has it drained. The caller holds the journal's mu.
+// seal ends the active segment, if there is one, and has all that are sealed drained. The caller holds the journal's mu.
 func (s *Store) seal() {
 	s.reading.Lock()
-	defer s.reading.Unlock()
-	if s.journal.active == nil {
-		return
-	}
 	s.journal.active = nil
 	s.sealed = len(s.segments)
+	s.reading.Unlock()
 	select {
 	case s.drains <- struct{}{}:
 	default:
@@ -214,11 +209,18 @@ func (s *Store) drainSealed() error {
 		s.reading.Lock()
 		s.stuck = err
 		s.reading.Unlock()
-		s.drained.Broadcast()
+		s.wakeWaiters()
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// wakeWaiters has those in awaitDrains look again.
+func (s *Store) wakeWaiters() {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.drained.Broadcast()
 }
 
 func (s *Store) oldestSealed() *segment {

@@ -128,7 +128,7 @@ func TestJournalLiesOverBadger(t *testing.T) {
 		config := damageConfig(filepath.Join(t.TempDir(), "store"))
 		config.JournalBytes = 64 << 10
 		m := newModel(t, config)
-		for range 25 {
+		for range 12 {
 			for range random.IntN(6) {
 				m.commit(random, 1+random.IntN(60))
 			}

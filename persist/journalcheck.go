@@ -145,9 +145,7 @@ func (s *Store) beginJournal(found *inspection) error {
 			return err
 		}
 	}
-	if s.sealed > 0 {
-		s.drains <- struct{}{}
-	}
+	// What is sealed waits for the first rest, or for the next segment: a start has enough to do.
 	s.drainedTo = drained
 	return s.noteMark(func(m *mark) { m.journal = s.journal.commits }, true)
 }

@@ -338,7 +338,7 @@ func (s *Store) Close() error {
 	s.reading.Lock()
 	s.closing = true
 	s.reading.Unlock()
-	s.drained.Broadcast()
+	s.wakeWaiters()
 	close(s.stop)
 	s.calm.Stop()
 	s.waiting.Wait()
