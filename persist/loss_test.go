@@ -205,7 +205,7 @@ func testSalvage(t *testing.T) {
 	}{
 		"sound and killed": {true, "", 0, 3600, 3600, false},
 		"sound and closed": {false, "", 0, 3600, 3600, false},
-		"log":              {true, "*.mem", 20_000, 2400, 2400, true},
+		"log":              {true, "*.mem", 20_000, 2800, 2800, true},
 		"journal":          {true, "../journal/*.log", 100_000, 3200, 3590, true},
 		"table":            {false, "*.sst", 100_000, 3400, 3599, true},
 		"value log":        {false, "*.vlog", 100_000, 3599, 3599, true},

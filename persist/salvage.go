@@ -91,7 +91,7 @@ func salvage(dir string, key []byte) (*salvager, []pair, error) {
 		sv.Acknowledged = m.journal
 	}
 	sv.gather(files, m)
-	if err := sv.gatherJournal(journalPath(dir)); err != nil {
+	if err := sv.gatherJournal(journalPath(dir), m); err != nil {
 		return nil, nil, err
 	}
 	if sv.Commit < sv.Acknowledged {
@@ -137,12 +137,15 @@ func (sv *salvager) gather(files *listing, m *mark) {
 const journalVersion = 1 << 63
 
 // gatherJournal takes commits as long as they follow each other.
-func (sv *salvager) gatherJournal(dir string) error {
+func (sv *salvager) gatherJournal(dir string, m *mark) error {
 	firsts, err := listSegments(dir)
 	if err != nil {
 		return err
 	}
 	sv.Commit = sv.drained()
+	if m != nil {
+		sv.Commit = max(sv.Commit, m.drained) // the record of it may be in what is unreadable
+	}
 	id, err := salvagedID(filepath.Dir(dir), firsts)
 	if err != nil {
 		sv.problem(err)
