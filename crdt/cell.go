@@ -15,6 +15,8 @@ const (
 	CellScore  CellKind = 7  // one member of a sorted set, named by Sub: registers of its score and counter contributions
 	CellFlag   CellKind = 8  // the entry's flag
 	CellItem   CellKind = 9  // one element of a list, Sub is its position
+	CellEntry  CellKind = 10 // one entry of a stream, named by its id, see streamid.go
+	CellStream CellKind = 11 // what a stream knows beside its entries
 	CellBlock  CellKind = 12 // a block's length
 	CellPage   CellKind = 13 // one page of a block, Sub is its number
 	CellNode   CellKind = 14 // one node of a JSON document, Sub is its path
@@ -103,20 +105,21 @@ type sibling struct {
 // cell holds the live siblings and the ghosts of one position: a handle on a record, see store.go. It is written to by
 // Region.change and Region.write alone.
 type cell struct {
-	at     pos
-	key    []byte // these three are parts of the record, or of name
-	sub    []byte
-	sibs   []sibling
-	ghosts []tip
-	ref    uint64 // the record; 0: none yet
-	in     uint64 // the entry's record, ref itself where it is solo; 0: none yet
-	epoch  uint64 // of the store, when the handle was read
-	kind   CellKind
-	dirty  bool
-	fresh  []tip  // added since, and not in the dot index yet
-	name   []byte // the key and name of a cell without a record
-	room   [1]sibling
-	first  [1]tip
+	at      pos
+	key     []byte // these three are parts of the record, or of name
+	sub     []byte
+	sibs    []sibling
+	ghosts  []tip
+	ref     uint64 // the record; 0: none yet
+	in      uint64 // the entry's record, ref itself where it is solo; 0: none yet
+	epoch   uint64 // of the store, when the handle was read
+	kind    CellKind
+	dirty   bool
+	arrival uint64 // of a stream's entry: its place among those that came to be here, see stream.go
+	fresh   []tip  // added since, and not in the dot index yet
+	name    []byte // the key and name of a cell without a record
+	room    [1]sibling
+	first   [1]tip
 }
 
 func (c *cell) pos() pos { return c.at }
@@ -129,7 +132,7 @@ func shows(kind CellKind, tag Tag) bool {
 	switch kind {
 	case CellValue, CellField, CellScore, CellNode:
 		return tag == TagReg || tag == TagCount
-	case CellItem, CellBlock:
+	case CellItem, CellBlock, CellEntry, CellStream:
 		return tag == TagReg
 	case CellFlag:
 		return tag == TagFlag
@@ -170,6 +173,7 @@ func (c *cell) empty() bool { return len(c.sibs) == 0 && len(c.ghosts) == 0 }
 func (c *cell) copyFrom(o *cell) {
 	sibs, ghosts := append(c.sibs[:0], o.sibs...), append(c.ghosts[:0], o.ghosts...)
 	c.at, c.key, c.sub, c.ref, c.in, c.epoch, c.kind, c.dirty = o.at, o.key, o.sub, o.ref, o.in, o.epoch, o.kind, o.dirty
+	c.arrival = o.arrival
 	c.sibs, c.ghosts, c.fresh = sibs, ghosts, c.fresh[:0]
 }
 
@@ -201,6 +205,7 @@ const (
 	KindSorted Kind = 4
 	KindList   Kind = 5
 	KindFlag   Kind = 6
+	KindStream Kind = 7
 	KindBlock  Kind = 9
 	KindJSON   Kind = 10
 )
@@ -220,6 +225,8 @@ func (k Kind) String() string {
 		return "list"
 	case KindFlag:
 		return "flag"
+	case KindStream:
+		return "stream"
 	case KindBlock:
 		return "block"
 	case KindJSON:

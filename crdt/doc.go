@@ -73,7 +73,8 @@
 // is one (hll.go). A counter is the sum of its origins' contributions
 // beside at most one register that shows (counter.go). A set member is present while one add of it lives, so adds win
 // over concurrent removes. A map field is a register or a counter. Of concurrent expiries the latest instant
-// wins, and PERSIST beats all (expiry.go). A block is pages of 4 KiB that merge one by one (block.go). A JSON document
+// wins, and PERSIST beats all (expiry.go). A stream is its entries, named by their ids; those of both sides stay, and who reads on gets
+// what arrived since (stream.go). A block is pages of 4 KiB that merge one by one (block.go). A JSON document
 // is a tree that merges by path, whose arrays are lists and whose numbers are counters (json.go). Several kinds written concurrently under one key are all kept; one shows
 // (Kind), and a later write settles it. Cells and tags of newer versions are kept and relayed.
 //

@@ -72,7 +72,7 @@ func (e entry) kind() Kind {
 }
 
 // shownKinds are those of cells that show something, in the order in which entries show them.
-var shownKinds = [...]CellKind{CellNode, CellBlock, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
+var shownKinds = [...]CellKind{CellNode, CellBlock, CellEntry, CellStream, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
 
 // kindOf is the kind of an entry of which a cell of this kind shows.
 func kindOf(k CellKind) Kind {
@@ -89,6 +89,8 @@ func kindOf(k CellKind) Kind {
 		return KindList
 	case CellFlag:
 		return KindFlag
+	case CellEntry, CellStream:
+		return KindStream
 	case CellBlock:
 		return KindBlock
 	case CellNode:
@@ -267,7 +269,7 @@ func (s *store) load(c *cell, ref uint64) {
 // take makes c the handle on a record of entry e.
 func (s *store) take(c *cell, p *packed, ref uint64, e entry) {
 	c.ref, c.in, c.epoch = ref, e.ref, s.epoch
-	c.kind, c.sub, c.dirty = p.kind, p.sub, p.flags&recordDirty != 0
+	c.kind, c.sub, c.dirty, c.arrival = p.kind, p.sub, p.flags&recordDirty != 0, p.arrival
 	if c.key = p.key; p.head != 0 {
 		c.key = entryKey(e.b)
 	}

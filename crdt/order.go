@@ -7,7 +7,8 @@ import (
 	"unsafe"
 )
 
-// An order is the sequence of the cells of one entry: a sorted set's by score and member, a list's by position. It is derived,
+// An order is the sequence of the cells of one entry: a sorted set's by score and member, a list's by position, a stream's by id, and
+// another of it by arrival. It is derived,
 // neither durable nor on the wire: the cells are in a table by hash. It is made when somebody first asks for it and follows each
 // change from then on, until nobody has asked for long, or memory is short.
 //
@@ -19,12 +20,13 @@ import (
 //	cost: 14 to 20 bytes a cell. A change is O(log n) comparisons and moves half a leaf, 0.8 KB, besides every 60th, which splits one.
 //	      To make it for n cells is a sort, and so is not done more often than for every 4n changes.
 type order struct {
-	kind    CellKind
-	groups  []orderGroup
-	n       int
-	spare   int    // changes since somebody asked
-	asked   uint32 // 1: somebody has asked since the last change; see Config.Mark
-	entryOf uint64 // the head
+	kind      CellKind
+	byArrival bool
+	groups    []orderGroup
+	n         int
+	spare     int    // changes since somebody asked
+	asked     uint32 // 1: somebody has asked since the last change; see Config.Mark
+	entryOf   uint64 // the head
 }
 
 type orderGroup struct {
@@ -401,15 +403,20 @@ func (v *View) orderOf(e entry, kind CellKind) ordered {
 		r.mark(&o.asked)
 		return ordered{s: &r.store, kept: o}
 	}
-	if n := e.size(); e.many() && (n >= orderMin || kind == CellItem && v.writes && n >= orderMinList) { // ghosts are walked over, too
+	if n := e.size(); e.many() && (n >= orderMin || (kind == CellItem || kind == CellEntry) && v.writes && n >= orderMinList) { // ghosts are walked over, too
 		if v.writes {
-			return ordered{s: &r.store, kept: r.keepOrder(e, kind)}
+			return ordered{s: &r.store, kept: r.keepOrder(e, kind, false)}
 		}
-		if w := (headRef{e.hash, e.ref}); len(v.wanted) < wantedOrders && !slices.Contains(v.wanted, w) {
-			v.wanted = append(v.wanted, w)
-		}
+		v.want(headRef{e.hash, e.ref, false})
 	}
-	return ordered{s: &r.store, items: r.sorted(e, kind)}
+	return ordered{s: &r.store, items: r.sorted(e, kind, false)}
+}
+
+// want notes an order that is worth keeping.
+func (v *View) want(w headRef) {
+	if len(v.wanted) < wantedOrders && !slices.Contains(v.wanted, w) {
+		v.wanted = append(v.wanted, w)
+	}
 }
 
 func (r *Region) mark(p *uint32) {
@@ -421,11 +428,11 @@ func (r *Region) mark(p *uint32) {
 }
 
 // sorted lists an entry's cells of a kind that show something, in order.
-func (r *Region) sorted(e entry, kind CellKind) []orderItem {
+func (r *Region) sorted(e entry, kind CellKind, byArrival bool) []orderItem {
 	items := make([]orderItem, 0, e.count(kind))
 	e.records(0, func(ref uint64) bool {
 		if p := unpack(r.store.mem.Bytes(ref)); p.kind == kind && p.present() {
-			items = append(items, orderItem{r.orderKey(kind, &p), ref})
+			items = append(items, orderItem{r.orderKey(kind, byArrival, &p), ref})
 		}
 		return true
 	})
@@ -434,25 +441,50 @@ func (r *Region) sorted(e entry, kind CellKind) []orderItem {
 }
 
 // orderKey is what a record's cell is ordered by first.
-func (r *Region) orderKey(kind CellKind, p *packed) uint64 {
-	if kind == CellScore {
+func (r *Region) orderKey(kind CellKind, byArrival bool, p *packed) uint64 {
+	switch {
+	case byArrival:
+		return p.arrival
+	case kind == CellEntry:
+		return entryMS(p.sub)
+	case kind == CellScore:
 		return scoreKey(r.scoreOf(p))
 	}
 	return 0
 }
 
-func (r *Region) keepOrder(e entry, kind CellKind) *order {
-	if len(r.orders) >= ordersMax {
+func (r *Region) keepOrder(e entry, kind CellKind, byArrival bool) *order {
+	if len(r.orders)+len(r.arrivals) >= ordersMax {
 		r.DropOrders()
 	}
-	r.dropOrder(e.ref)
-	o := &order{kind: kind, entryOf: e.ref}
-	o.fill(&r.store, r.sorted(e, kind))
-	if r.orders == nil {
-		r.orders = map[uint64]*order{}
-	}
-	r.orders[e.ref] = o
+	in := r.ordersBy(byArrival)
+	in.drop(&r.store, e.ref)
+	o := &order{kind: kind, byArrival: byArrival, entryOf: e.ref}
+	o.fill(&r.store, r.sorted(e, kind, byArrival))
+	in[e.ref] = o
 	return o
+}
+
+// orderMap is orders of entries, by their heads.
+type orderMap map[uint64]*order
+
+// ordersBy are the orders of one sort.
+func (r *Region) ordersBy(byArrival bool) orderMap {
+	in := &r.orders
+	if byArrival {
+		in = &r.arrivals
+	}
+	if *in == nil {
+		*in = orderMap{}
+	}
+	return *in
+}
+
+func (m orderMap) drop(s *store, head uint64) {
+	if o := m[head]; o != nil {
+		o.free(s)
+		delete(m, head)
+	}
 }
 
 // WantsOrders reports whether this View has made an order that is worth keeping: give it to Region.KeepOrders.
@@ -462,20 +494,24 @@ func (v *View) WantsOrders() bool { return len(v.wanted) > 0 }
 // may have written since.
 func (r *Region) KeepOrders(v *View) {
 	for _, w := range v.wanted {
-		if r.orders[w.ref] != nil {
+		if r.ordersBy(w.byArrival)[w.ref] != nil {
 			continue
 		}
 		if e := r.headAt(w); e.ok() {
-			if kind := orderedCell(e.kind()); kind != 0 && e.size() >= orderMin {
-				r.keepOrder(e, kind)
+			kind := orderedCell(e.kind())
+			if kind != 0 && e.size() >= orderMin && (!w.byArrival || kind == CellEntry) {
+				r.keepOrder(e, kind, w.byArrival)
 			}
 		}
 	}
 	v.wanted = v.wanted[:0]
 }
 
-// headRef is an entry's head, and its hash.
-type headRef struct{ hash, ref uint64 }
+// headRef is an entry's head, its hash, and which of its orders is meant.
+type headRef struct {
+	hash, ref uint64
+	byArrival bool
+}
 
 // wantedOrders bounds the orders that one View asks for.
 const wantedOrders = 16
@@ -498,6 +534,8 @@ func orderedCell(k Kind) CellKind {
 		return CellScore
 	case KindList:
 		return CellItem
+	case KindStream:
+		return CellEntry
 	case KindJSON:
 		return CellNode
 	}
@@ -508,44 +546,48 @@ func orderedCell(k Kind) CellKind {
 func (r *Region) takeFromOrder(o *order, c *cell, was bool) {
 	if was && c.ref != 0 {
 		p := unpack(r.store.mem.Bytes(c.ref))
-		o.remove(&r.store, orderItem{r.orderKey(o.kind, &p), c.ref})
+		o.remove(&r.store, orderItem{r.orderKey(o.kind, o.byArrival, &p), c.ref})
 	}
 }
 
 // putInOrder ends a change.
 func (r *Region) putInOrder(o *order, c *cell) {
-	if r.orders[o.entryOf] != o {
+	in := r.ordersBy(o.byArrival)
+	if in[o.entryOf] != o {
 		return
 	}
 	if c.ref != 0 && c.present() {
 		p := unpack(r.store.mem.Bytes(c.ref))
-		o.insert(&r.store, orderItem{r.orderKey(o.kind, &p), c.ref})
+		o.insert(&r.store, orderItem{r.orderKey(o.kind, o.byArrival, &p), c.ref})
 	}
 	if o.spare++; o.asked != 0 {
 		o.asked, o.spare = 0, 0
 	}
 	if o.spare > orderSpare*o.n+1024 {
-		r.dropOrder(o.entryOf)
+		in.drop(&r.store, o.entryOf)
 	}
 }
 
+// dropOrder drops the orders of an entry.
 func (r *Region) dropOrder(head uint64) {
-	if o := r.orders[head]; o != nil {
-		o.free(&r.store)
-		delete(r.orders, head)
-	}
+	r.orders.drop(&r.store, head)
+	r.arrivals.drop(&r.store, head)
 }
 
 // DropOrders gives back the memory of all orders. Whoever asks for one makes it again.
 func (r *Region) DropOrders() {
-	for head := range r.orders {
-		r.dropOrder(head)
+	for _, in := range []orderMap{r.orders, r.arrivals} {
+		for head := range in {
+			in.drop(&r.store, head)
+		}
 	}
 }
 
 // orderBytes is what orders take beside Memory.
-func (r *Region) orderBytes() (n int64) {
-	for _, o := range r.orders {
+func (r *Region) orderBytes() int64 { return r.orders.bytes() + r.arrivals.bytes() }
+
+func (m orderMap) bytes() (n int64) {
+	for _, o := range m {
 		n += int64(unsafe.Sizeof(*o)) + 48
 		for g := range o.groups {
 			n += int64(unsafe.Sizeof(orderGroup{})) + int64(cap(o.groups[g].leaves))*int64(unsafe.Sizeof(orderLeafRef{}))
@@ -556,14 +598,19 @@ func (r *Region) orderBytes() (n int64) {
 
 // orders compares each order with the cells.
 func (a *audit) orders() {
+	a.ordersIn(a.r.orders)
+	a.ordersIn(a.r.arrivals)
+}
+
+func (a *audit) ordersIn(in orderMap) {
 	r := a.r
-	for head, o := range r.orders {
+	for head, o := range in {
 		e := r.store.entryAt(head)
 		a.want(e.many(), "an order of an entry that is not there")
 		if a.err != nil {
 			return
 		}
-		want := r.sorted(e, o.kind)
+		want := r.sorted(e, o.kind, o.byArrival)
 		var have []orderItem
 		for g := range o.groups {
 			n := 0

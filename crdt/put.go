@@ -17,6 +17,13 @@ func (r *Region) put(c *cell, was bool) {
 			defer r.putInOrder(o, c)
 		}
 	}
+	if c.kind == CellEntry {
+		if o := r.arrivals[c.in]; o != nil {
+			r.takeFromOrder(o, c, was)
+			defer r.putInOrder(o, c)
+		}
+		r.arrive(c, was)
+	}
 	wasLive := s.liveRecord(c.ref)
 	switch {
 	case c.empty() && c.ref == 0:

@@ -106,13 +106,15 @@ type Region struct {
 	dirty    dirtyList
 	changed  map[string]bool // keys that changed since the last TakeChanged
 	expiry   expiryHeap
-	expiring int               // entries with an expiry
-	settle   []pos             // of cells with a reset for us to absorb
-	flushes  int               // ghosts of whole-region removals
-	hot      *cell             // the handle of short writes
-	orders   map[uint64]*order // of entries, by their heads; see order.go
+	expiring int      // entries with an expiry
+	settle   []pos    // of cells with a reset for us to absorb
+	flushes  int      // ghosts of whole-region removals
+	hot      *cell    // the handle of short writes
+	orders   orderMap // see order.go
+	arrivals orderMap // of streams, by arrival
 
 	arrived   uint64 // siblings that came to be here, ever
+	entered   uint64 // entries of streams that did, but for those of the durable image
 	check     *Check // a check of the digest that is under way
 	offers    uint64 // reconciliations begun, so that each has its own salt
 	digest    uint64
@@ -390,7 +392,7 @@ func (r *Region) seekIn(c *cell, e entry, key string, kind CellKind, sub string)
 	c.name = append(append(c.name[:0], key...), sub...)
 	c.key, c.sub = c.name[:len(key):len(key)], c.name[len(key):]
 	c.at, c.kind = pos{e.hash, r.key.cell(kind, sub)}, kind
-	c.ref, c.in, c.epoch, c.dirty = 0, e.ref, r.store.epoch, false
+	c.ref, c.in, c.epoch, c.dirty, c.arrival = 0, e.ref, r.store.epoch, false, 0
 	c.sibs, c.ghosts, c.fresh = c.sibs[:0], c.ghosts[:0], c.fresh[:0]
 }
 

@@ -11,7 +11,7 @@ import (
 //
 //	solo   an entry of one cell     flags kind+tag  key  [name]  body
 //	head   an entry of several      flags expiry counts table  key
-//	part   one of its cells         flags kind+tag  head  [name]  body
+//	part   one of its cells         flags kind+tag  head  [name]  body       of a stream's entry: [name] arrival body
 //
 //	body   one sibling: origin, number, stamp, value     one ghost: origin, number     or lists of both
 //	       one that is away: origin, number, stamp, length, hash (away.go)
@@ -85,13 +85,14 @@ const nibbleWide = 15
 
 // packed is a cell's record taken apart.
 type packed struct {
-	flags byte
-	kind  CellKind
-	tag   Tag
-	key   []byte // of a solo
-	head  uint64 // of a part
-	sub   []byte
-	body  []byte
+	flags   byte
+	kind    CellKind
+	tag     Tag
+	key     []byte // of a solo
+	head    uint64 // of a part
+	sub     []byte
+	arrival uint64 // of a stream's entry
+	body    []byte
 }
 
 func unpack(b []byte) (p packed) {
@@ -111,6 +112,9 @@ func unpack(b []byte) (p packed) {
 	}
 	if p.flags&recordNamed != 0 {
 		p.sub, b = cut(b)
+	}
+	if p.kind == CellEntry && p.flags&bodyMask != bodyGhost {
+		p.arrival, b = number(b)
 	}
 	p.body = b
 	return p
@@ -219,6 +223,9 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	}
 	if len(c.sub) > 0 {
 		b = appendBytes(b, c.sub)
+	}
+	if c.kind == CellEntry && flags&bodyMask != bodyGhost {
+		b = binary.AppendUvarint(b, c.arrival)
 	}
 	switch flags & bodyMask {
 	case bodySibling:
@@ -474,7 +481,7 @@ func setCells(b []byte, t *table) {
 }
 
 // headCounts is how many kinds of cells an entry may have many of.
-const headCounts = 5
+const headCounts = 6
 
 // countPlace is where a head counts the cells of a kind that show something: in four bytes, or, where an entry has at most one such
 // cell, in a bit.
@@ -490,6 +497,10 @@ func countPlace(kind CellKind) (at int, bit byte) {
 		return headCount + 12, 0
 	case CellNode:
 		return headCount + 16, 0
+	case CellEntry:
+		return headCount + 20, 0
+	case CellStream:
+		return headFew, 8
 	case CellFlag:
 		return headFew, 2
 	case CellBlock:

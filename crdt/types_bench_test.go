@@ -70,3 +70,48 @@ func BenchmarkSortedSet(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStream adds entries to a stream of a length that is kept, with readers that go on by arrival.
+func BenchmarkStream(b *testing.B) {
+	for _, readers := range []int{0, 1, 10} {
+		b.Run(fmt.Sprint("readers=", readers), func(b *testing.B) {
+			const length = 100_000
+			r := NewRegion(Config{Name: "t", Self: testOrigin(1)})
+			fields := [][]byte{[]byte("value"), make([]byte, 100)}
+			places := make([]StreamCursor, readers)
+			add := func(tx *Tx) error {
+				id, err := tx.StreamNextID("s")
+				if err != nil {
+					return err
+				}
+				if err = tx.StreamAdd("s", id, fields); err != nil {
+					return err
+				}
+				for i := range places {
+					places[i], _ = tx.StreamRead("s", places[i], 0, func(StreamID, [][]byte) bool { return true })
+				}
+				n, _ := tx.StreamLen("s")
+				_, err = tx.StreamTrim("s", n-length)
+				return err
+			}
+			for i := range length {
+				if err := r.Update(testNow+int64(i)/50, add); err != nil {
+					b.Fatal(err)
+				}
+			}
+			_ = r.TakeDirty()
+			bytes := float64(r.Memory().Total()) / length
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := r.Update(testNow+int64(length+i)/50, add); err != nil {
+					b.Fatal(err)
+				}
+				if i%4096 == 0 {
+					_ = r.TakeDirty()
+					_ = r.Tick(testNow)
+				}
+			}
+			b.ReportMetric(bytes, "bytes/entry")
+		})
+	}
+}

@@ -125,6 +125,10 @@ func (d *decoder) checkCell(kind CellKind, key, sub string) {
 		if _, ok := levelsOf([]byte(sub)); !ok {
 			d.fail("an element of a list at %.64q, which is no position", sub)
 		}
+	case CellEntry:
+		if _, ok := takeEntryName([]byte(sub)); !ok {
+			d.fail("an entry of a stream at %.64q, which is no name", sub)
+		}
 	case CellNode:
 		if _, ok := JSONSteps(sub); !ok {
 			d.fail("a node of a document at %.64q, which is no path", sub)
@@ -133,7 +137,7 @@ func (d *decoder) checkCell(kind CellKind, key, sub string) {
 		if _, ok := pageOf([]byte(sub)); !ok {
 			d.fail("a page of a block at %.64q, which is no number", sub)
 		}
-	case CellValue, CellExpiry, CellDrop, CellFlag, CellBlock:
+	case CellValue, CellExpiry, CellDrop, CellFlag, CellBlock, CellStream:
 		if sub != "" {
 			d.fail("a cell of kind %d with a name", kind)
 		}

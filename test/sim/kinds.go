@@ -134,7 +134,9 @@ func typed(seed uint64) schedule {
 		{opHLLAdd, opHLLAdd, opHLLAdd, opIncr, opSetKeep, opDel, opFlush, opPersist, opSetAdd},
 		{opJSONSet, opJSONSet, opJSONSet, opJSONDelete, opJSONInsert, opJSONInsert, opJSONIncr},
 		{opJSONSet, opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr, opJSONIncr, opDel, opFlush, opExpire, opPersist, opSet, opBlockAlloc},
-	}[rng.IntN(12)]
+		{opStreamAdd, opStreamAdd, opStreamAdd, opStreamAddAt, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet},
+		{opStreamAdd, opStreamAdd, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet, opDel, opFlush, opExpire, opPersist, opSet, opListInsert},
+	}[rng.IntN(14)]
 	return s
 }
 

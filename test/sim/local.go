@@ -46,10 +46,15 @@ const (
 	opJSONDelete
 	opJSONInsert
 	opJSONIncr
+	opStreamAdd
+	opStreamAddAt
+	opStreamRemove
+	opStreamTrim
+	opStreamSet
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd", "JSONSet", "JSONDelete", "JSONInsert", "JSONIncr"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd", "JSONSet", "JSONDelete", "JSONInsert", "JSONIncr", "StreamAdd", "StreamAddAt", "StreamRemove", "StreamTrim", "StreamSet"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -124,6 +129,8 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 		return "", tx.FlagSet(o.key, o.val == "true", rule)
 	case opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr:
 		return o.doJSON(tx)
+	case opStreamAdd, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet:
+		return o.doStream(tx)
 	case opBlockAlloc:
 		n, err := tx.BlockAlloc(o.key, o.at)
 		return fmt.Sprint(n), err
@@ -250,6 +257,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		kind = crdt.KindBlock
 	case opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr:
 		kind = crdt.KindJSON
+	case opStreamAdd, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet:
+		kind = crdt.KindStream
 	}
 	if was.kind != crdt.KindNone && was.kind != kind {
 		return was, "", crdt.ErrWrongType
@@ -260,6 +269,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		return o.wantsOfBlock(was, is)
 	case crdt.KindJSON:
 		return o.wantsOfJSON(was, is)
+	case crdt.KindStream:
+		return o.wantsOfStream(was, is)
 	case crdt.KindList:
 		return o.wantsOfList(was, is)
 	case crdt.KindFlag:

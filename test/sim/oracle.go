@@ -245,7 +245,7 @@ func (o *oracle) firstHeld(x replica, v *write) *write {
 
 func (w *write) String() string {
 	tag := [...]string{"remove", "register", "count", "reset", "member", "expiry", "flag"}
-	kind := [...]string{"", "value", "member", "field", "expiry", "drop", "flush", "score", "flag", "item", "", "", "block", "page", "node"}
+	kind := [...]string{"", "value", "member", "field", "expiry", "drop", "flush", "score", "flag", "item", "entry", "stream", "block", "page", "node"}
 	return fmt.Sprintf("%v %s %s of %q/%q", w.Dot, tag[w.Tag], kind[w.Kind], w.Key, w.Sub)
 }
 

@@ -155,6 +155,10 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.at = int64(rng.IntN(1000))
 	case opJSONIncr:
 		o.val, o.at = []string{"1", "-0.25", "7"}[rng.IntN(3)], int64(rng.IntN(1000))
+	case opStreamAdd, opStreamRemove, opStreamTrim, opStreamSet:
+		o.val, o.at = fmt.Sprintf("e%x", rng.Uint32N(1<<16)), int64(rng.IntN(60))
+	case opStreamAddAt: // ids that others choose too
+		o.val, o.at = fmt.Sprintf("e%x", rng.Uint32N(1<<16)), int64(rng.IntN(4))
 	case opBlockAlloc:
 		o.at = []int64{0, 1, crdt.PageBytes, crdt.PageBytes + 1, 2 * crdt.PageBytes}[rng.IntN(5)]
 	case opBlockWrite:

@@ -59,6 +59,8 @@ func actual(v *crdt.View, key string) shown {
 		buf := make([]byte, n)
 		_, _ = v.BlockRead(key, 0, buf)
 		s.str = blockText(buf)
+	case crdt.KindStream:
+		s.str = streamActual(v, key)
 	case crdt.KindFlag:
 		on, _, _, _ := v.Flag(key)
 		s.str = fmt.Sprint(on)
@@ -114,6 +116,10 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 			s.str, s.subs = documentOf(s.subs), nil
 			out[key] = s
 		}
+		if s.kind == crdt.KindStream {
+			s.str, s.subs = streamExpected(s.subs, cells[cellID{key, "", crdt.CellStream}]), nil
+			out[key] = s
+		}
 		if s.kind == crdt.KindBlock {
 			s.str = blockOf(s.str, key, cells)
 			out[key] = s
@@ -146,6 +152,10 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		kind = crdt.KindMap
 	case crdt.CellItem:
 		kind = crdt.KindList
+	case crdt.CellEntry:
+		kind = crdt.KindStream
+	case crdt.CellStream: // read apart
+		return crdt.KindStream, "", len(ws) > 0
 	case crdt.CellBlock:
 		return blockShows(ws)
 	case crdt.CellFlag:
