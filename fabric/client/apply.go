@@ -95,6 +95,7 @@ func (o *Operation) complete(a *Args) error {
 	has := map[string]bool{
 		"value": a.Value != nil, "ttl_ms": a.TTLMs != nil, "by": a.By != nil, "by_decimal": a.ByDecimal != nil, "member": a.Member != nil, "members": len(a.Members) > 0,
 		"field": a.Field != nil, "names": len(a.Names) > 0, "fields": len(a.Fields) > 0, "scores": len(a.Scores) > 0, "on": a.On != nil, "index": a.Index != nil, "size": a.Size != nil, "offset": a.Offset != nil,
+		"ids": len(a.IDs) > 0, "keep": a.Keep != nil,
 	}
 	for _, arg := range o.Needs {
 		if !has[arg] {

@@ -30,6 +30,9 @@ type Args struct {
 	Index      *int              `json:"index,omitempty" minimum:"0" doc:"From the front, which is 0."`
 	Size       *int64            `json:"size,omitempty" minimum:"0" maximum:"1073741824" doc:"Of a block, bytes."`
 	Offset     *int64            `json:"offset,omitempty" minimum:"0" doc:"In a block, bytes."`
+	ID         *string           `json:"id,omitempty" maxLength:"41" doc:"Of a stream's new entry, beyond its last. Default: one of the present millisecond."`
+	IDs        []string          `json:"ids,omitempty" nullable:"false" minItems:"1" maxItems:"10000" doc:"Of a stream's entries."`
+	Keep       *int              `json:"keep,omitempty" minimum:"0" doc:"How many entries stay, the last."`
 	Count      *int              `json:"count,omitempty" minimum:"1" doc:"Of elements. Default: 1."`
 }
 
@@ -110,6 +113,14 @@ func smallMembers(members []string) error {
 		}
 	}
 	return nil
+}
+
+func streamID(text string) (crdt.StreamID, error) {
+	id, err := crdt.ParseStreamID(text)
+	if err != nil {
+		return id, fmt.Errorf("%w: %w", ErrArguments, err)
+	}
+	return id, nil
 }
 
 func parseScore(text string) (float64, error) {

@@ -14,7 +14,7 @@ import (
 type Entry struct {
 	Key       string            `json:"key"`
 	Encoding  string            `json:"encoding" enum:"utf-8,base64" doc:"Of key, values, members and names: base64 where some are no UTF-8."`
-	Type      string            `json:"type" doc:"none, string, set, hash, zset, list, flag or another: none is an entry that is gone."`
+	Type      string            `json:"type" doc:"none, string, set, hash, zset, list, stream, flag or another: none is an entry that is gone."`
 	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum. Of a JSON document its text."`
 	On        *bool             `json:"on,omitempty" doc:"Of a flag."`
 	Siblings  []string          `json:"siblings,omitempty" nullable:"false" doc:"Of a register that was written concurrently: all values, the one that shows first."`
@@ -22,6 +22,7 @@ type Entry struct {
 	Members   []string          `json:"members,omitempty" nullable:"false" doc:"Of a set in byte order, of a list in its order."`
 	Fields    map[string]string `json:"fields,omitempty" doc:"Of a hash."`
 	Scores    []Score           `json:"scores,omitempty" nullable:"false" doc:"Of a zset, by score."`
+	Entries   []StreamEntry     `json:"entries,omitempty" nullable:"false" doc:"Of a stream, by id."`
 	Truncated bool              `json:"truncated,omitempty" doc:"There is more than one answer holds."`
 	ExpireMs  int64             `json:"expire_at_ms,omitempty" doc:"When it expires, Unix milliseconds."`
 	ETag      string            `json:"etag" doc:"Of this state, as in If-Match."`
@@ -31,6 +32,12 @@ type Entry struct {
 type Score struct {
 	Member string `json:"member"`
 	Score  string `json:"score" doc:"A decimal number, inf or -inf."`
+}
+
+// StreamEntry is one entry of a stream.
+type StreamEntry struct {
+	ID     string   `json:"id" doc:"Milliseconds and a number within them, as in 1526919030474-55."`
+	Fields []string `json:"fields" nullable:"false" doc:"Names and values by turns."`
 }
 
 // What one answer tells of an entry.
@@ -118,6 +125,18 @@ func (x *reader) read(kind crdt.Kind, key string) (err error) {
 			}
 			return ok
 		})
+	case crdt.KindStream:
+		err = v.StreamEach(key, 0, false, func(id crdt.StreamID, fields [][]byte) bool {
+			entry, bytes := StreamEntry{ID: id.String(), Fields: []string{}}, len(id.String())
+			for _, f := range fields {
+				entry.Fields, bytes = append(entry.Fields, string(f)), bytes+len(f)
+			}
+			ok := x.take(bytes)
+			if ok {
+				e.Entries = append(e.Entries, entry)
+			}
+			return ok
+		})
 	case crdt.KindMap:
 		e.Fields = map[string]string{}
 		err = v.MapEach(key, func(f string, val []byte) bool {
@@ -187,6 +206,11 @@ func (e *Entry) encode() {
 	for i := range e.Scores {
 		e.Scores[i].Member = in64(e.Scores[i].Member)
 	}
+	for i := range e.Entries {
+		for k, f := range e.Entries[i].Fields {
+			e.Entries[i].Fields[k] = in64(f)
+		}
+	}
 	if e.Fields != nil {
 		fields := make(map[string]string, len(e.Fields))
 		for f, v := range e.Fields {
@@ -205,6 +229,11 @@ func (e *Entry) isText() bool {
 	}
 	for i := range e.Scores {
 		ok = ok && utf8.ValidString(e.Scores[i].Member)
+	}
+	for i := range e.Entries {
+		for _, f := range e.Entries[i].Fields {
+			ok = ok && utf8.ValidString(f)
+		}
 	}
 	for f, v := range e.Fields {
 		ok = ok && utf8.ValidString(f) && utf8.ValidString(v)

@@ -54,6 +54,9 @@ func Operations() []Operation {
 		{Name: "list/push", Summary: "Add elements to an end of a list. What is pushed concurrently does not interleave.", kind: crdt.KindList, Needs: []string{"members"}, Takes: []string{"front"}, do: pushElements},
 		{Name: "list/set", Summary: "Write the element at an index of a list.", kind: crdt.KindList, Needs: []string{"index", "value"}, do: setElement},
 		{Name: "list/remove", Summary: "Remove elements from an index of a list on, as far as they were seen here.", kind: crdt.KindList, Needs: []string{"index"}, Takes: []string{"count"}, shrinks: true, do: removeElements},
+		{Name: "stream/add", Summary: "Add an entry to a stream, its fields in the order of their names. Its value is the id.", kind: crdt.KindStream, Needs: []string{"fields"}, Takes: []string{"id"}, do: addEntry},
+		{Name: "stream/remove", Summary: "Remove entries from a stream, as far as they were seen here.", kind: crdt.KindStream, Needs: []string{"ids"}, shrinks: true, do: removeEntries},
+		{Name: "stream/trim", Summary: "Remove the first entries of a stream, as far as they were seen here.", kind: crdt.KindStream, Needs: []string{"keep"}, shrinks: true, do: trimStream},
 		{Name: "flag/turn", Summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, Needs: []string{"on"}, Takes: []string{"rule"}, do: turnFlag},
 		{Name: "block/alloc", Summary: "Make a block of zeros, or one that is there as long as that. Its value is the length.", kind: crdt.KindBlock, Needs: []string{"size"}, do: allocBlock},
 		{Name: "block/write", Summary: "Write bytes into a block. Writes to different pages of 4 KiB never conflict.", kind: crdt.KindBlock, Needs: []string{"offset", "value"}, do: writeBlock},
@@ -184,6 +187,43 @@ func removeElements(tx *crdt.Tx, key string, a *Args) (Result, error) {
 		n = *a.Count
 	}
 	return count(tx.ListRemove(key, *a.Index, n))
+}
+
+func addEntry(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	id, err := crdt.StreamID{}, error(nil)
+	if a.ID != nil {
+		id, err = streamID(*a.ID)
+	} else {
+		id, err = tx.StreamNextID(key)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	var fields [][]byte
+	for _, f := range slices.Sorted(maps.Keys(a.Fields)) {
+		fields = append(fields, []byte(f), []byte(a.Fields[f]))
+	}
+	text := id.String()
+	return Result{Changed: 1, Value: &text}, tx.StreamAdd(key, id, fields)
+}
+
+func removeEntries(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	ids := make([]crdt.StreamID, len(a.IDs))
+	for i, text := range a.IDs {
+		var err error
+		if ids[i], err = streamID(text); err != nil {
+			return Result{}, err
+		}
+	}
+	return count(tx.StreamRemove(key, ids...))
+}
+
+func trimStream(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	n, err := tx.StreamLen(key)
+	if err != nil {
+		return Result{}, err
+	}
+	return count(tx.StreamTrim(key, n-*a.Keep))
 }
 
 func turnFlag(tx *crdt.Tx, key string, a *Args) (Result, error) {

@@ -97,6 +97,6 @@ func checkClient(t *testing.T, got map[string]any) {
 			t.Errorf("%s: %v, want %v", field, got[field], want[field])
 		}
 	}
-	mustMatch(t, "refused", got["refused"], `^ERR 'xadd' not supported by edgemem: .+`)
+	mustMatch(t, "refused", got["refused"], `^ERR 'xack' not supported by edgemem: .+`)
 	mustMatch(t, "unknown", got["unknown"], `(?i)^ERR unknown command 'NONSENSE', with args beginning with: 'x'`)
 }

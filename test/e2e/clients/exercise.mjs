@@ -44,7 +44,7 @@ export async function exercise(driver, away, prefix) {
   out.select = await driver.otherRegion("regionof" + prefix, key("greeting"));
   out.blocking = await blocking(driver, key);
   out.wokenByMerge = await wokenByMerge(driver, away, key);
-  out.refused = await message(driver.call("XADD", key("stream"), "*", "x", "y"));
+  out.refused = await message(driver.call("XACK", key("stream"), "group", "1-1"));
   out.unknown = await message(driver.call("NONSENSE", "x"));
   out.wrongtype = await message(driver.call("SADD", key("hash"), "x"));
   return out;

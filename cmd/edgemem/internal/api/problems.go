@@ -47,6 +47,8 @@ var problems = []struct {
 	{crdt.ErrNoBlock, http.StatusConflict, "no-block"},
 	{crdt.ErrOutside, http.StatusConflict, "outside"},
 	{crdt.ErrNoElement, http.StatusConflict, "no-element"},
+	{crdt.ErrStreamID, http.StatusConflict, "stream-id"},
+	{crdt.ErrStreamFull, http.StatusConflict, "stream-full"},
 	{crdt.ErrUnreadable, http.StatusInternalServerError, "unreadable"},
 	{client.ErrArguments, http.StatusUnprocessableEntity, "arguments"},
 }

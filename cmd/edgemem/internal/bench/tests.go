@@ -24,6 +24,9 @@ var tests = []Test{
 		return []string{"ZADD", "bench:zset", strconv.Itoa(c.random.IntN(1_000_000)), c.key("member")}
 	}},
 	{"LPUSH", func(c *client) []string { return []string{"LPUSH", "bench:list", c.value} }},
+	{"XADD", func(c *client) []string {
+		return []string{"XADD", "bench:stream", "MAXLEN", "~", "100000", "*", "value", c.value}
+	}},
 	{"RPOP", func(*client) []string { return []string{"RPOP", "bench:list"} }},
 }
 

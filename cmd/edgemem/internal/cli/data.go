@@ -85,6 +85,15 @@ func printEntry(w io.Writer, e control.Entry) error {
 			return err
 		}
 	}
+	for _, x := range e.Entries {
+		line := x.ID
+		for _, f := range x.Fields {
+			line += "\t" + decode(f)
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
 	for _, f := range slices.Sorted(maps.Keys(e.Fields)) {
 		if _, err := fmt.Fprintf(w, "%s\t%s\n", decode(f), decode(e.Fields[f])); err != nil {
 			return err

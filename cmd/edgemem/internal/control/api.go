@@ -185,7 +185,14 @@ type Entry struct {
 	Value    *string           `json:"value,omitempty"`
 	Members  []string          `json:"members,omitempty"`
 	Fields   map[string]string `json:"fields,omitempty"`
+	Entries  []StreamEntry     `json:"entries,omitempty"` // of a stream
 	ExpireAt int64             `json:"expire_at_ms,omitempty"`
+}
+
+// StreamEntry is one entry of a stream; its fields are names and values by turns.
+type StreamEntry struct {
+	ID     string   `json:"id"`
+	Fields []string `json:"fields"`
 }
 
 // Event says that a key's visible value changed. Kind is "none" when it is gone.

@@ -122,6 +122,15 @@ func read(v *crdt.View, e *control.Entry) error {
 		return err
 	case crdt.KindList:
 		return v.ListEach(e.Key, 0, false, func(val []byte) bool { e.Members = append(e.Members, string(val)); return true })
+	case crdt.KindStream:
+		return v.StreamEach(e.Key, 0, false, func(id crdt.StreamID, fields [][]byte) bool {
+			x := control.StreamEntry{ID: id.String(), Fields: []string{}}
+			for _, f := range fields {
+				x.Fields = append(x.Fields, string(f))
+			}
+			e.Entries = append(e.Entries, x)
+			return true
+		})
 	case crdt.KindBlock:
 		info, _, err := v.BlockInfo(e.Key)
 		e.Fields = map[string]string{"length": strconv.FormatInt(info.Length, 10), "pages": strconv.Itoa(info.Pages), "bytes": strconv.FormatInt(info.Bytes, 10)}
@@ -234,6 +243,9 @@ func encoded(e control.Entry) control.Entry {
 	for f, v := range e.Fields {
 		texts = append(texts, f, v)
 	}
+	for i := range e.Entries {
+		texts = append(texts, e.Entries[i].Fields...)
+	}
 	if e.Encoding = "utf-8"; control.UTF8(texts...) {
 		return e
 	}
@@ -244,6 +256,11 @@ func encoded(e control.Entry) control.Entry {
 	}
 	for i, m := range e.Members {
 		e.Members[i] = encode(m)
+	}
+	for i := range e.Entries {
+		for k, f := range e.Entries[i].Fields {
+			e.Entries[i].Fields[k] = encode(f)
+		}
 	}
 	fields := map[string]string{}
 	for f, v := range e.Fields {

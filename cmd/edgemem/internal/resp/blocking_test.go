@@ -3,6 +3,7 @@ package resp
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -313,7 +314,9 @@ func (m maker) blockingCommand() []string {
 	timeout := m.pick("0", "0", "0", "0", "0.0", "x", "-1", "0x0", "1e30")
 	keys := m.several(3, m.blockingKey)
 	counted := append([]string{timeout, strconv.Itoa(len(keys))}, keys...)
-	switch m.r.IntN(6) {
+	switch m.r.IntN(8) {
+	case 6, 7:
+		return m.blockingRead()
 	case 0:
 		return append(append([]string{m.pick("bzpopmin", "bzpopmax")}, keys...), timeout)
 	case 1:
@@ -328,9 +331,26 @@ func (m maker) blockingCommand() []string {
 	return append(append([]string{m.pick("blpop", "brpop")}, keys...), timeout)
 }
 
+// blockingRead is an XREAD that may wait.
+func (m maker) blockingRead() []string {
+	keys := m.several(3, func() string { return m.pick("st:1", "st:2", "st:2", "q:1") })
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	out := append([]string{"xread", "block", m.pick("0", "0", "0", "x", "-1")}, m.upToPair("count", "1", "2")...)
+	out = append(append(out, "streams"), keys...)
+	for range keys {
+		out = append(out, m.pick("$", "$", "$", "0", "5-1", "5-2", "5-9", "9", ">", "x"))
+	}
+	return out
+}
+
 func (m maker) blockingActor() []string {
-	list, set := m.pick("q:1", "q:2", "q:3"), m.pick("z:1", "z:2")
-	switch m.r.IntN(8) {
+	list, set, stream := m.pick("q:1", "q:2", "q:3"), m.pick("z:1", "z:2"), m.pick("st:1", "st:2")
+	switch m.r.IntN(11) {
+	case 8, 9:
+		return []string{"xadd", stream, m.pick("5-*", "5-*", "6-*", "9-*"), "f", m.member()}
+	case 10:
+		return []string{m.pick("del", "xlen"), stream}
 	case 0, 1:
 		return append([]string{m.pick("rpush", "lpush"), list}, m.several(3, m.member)...)
 	case 2, 3:

@@ -48,6 +48,7 @@ type client struct {
 	cache   cacheNext
 	outbox  outbox
 
+	places      places       // of streams that it reads
 	tx          *transaction // between MULTI and EXEC
 	watches     []watched
 	watchBytes  int
@@ -102,6 +103,7 @@ func newClient(s *Server, conn net.Conn, id int64) *client {
 	c.guard.limits = &s.limits
 	c.limitBytes = s.limits.ReplyBytes
 	c.labels.region = defaultRegion
+	c.places.most = placesBytesClient
 	// Bound once: a closure for each run would be an allocation for each run.
 	c.applyFn, c.viewFn = c.writeRun, c.readRun
 	return c
@@ -285,10 +287,11 @@ func (c *client) charge() bool {
 
 // heldBeside is what the client holds beside its buffers.
 func (c *client) heldBeside() int64 {
-	if c.tx == nil {
-		return int64(c.watchBytes + c.subs.bytes)
+	held := c.watchBytes + c.subs.bytes + c.places.held()
+	if c.tx != nil {
+		held += c.tx.bytes
 	}
-	return int64(c.watchBytes + c.subs.bytes + c.tx.bytes)
+	return int64(held)
 }
 
 // send writes the collected replies out. It reports whether the connection is still good.

@@ -144,6 +144,8 @@ func (c *client) copierOf(tx *crdt.Tx, from string) (put func(to string), ok boo
 		}, true
 	case crdt.KindBlock:
 		return c.blockCopier(tx, from)
+	case crdt.KindStream:
+		return c.streamCopier(tx, from)
 	case crdt.KindJSON:
 		doc, _, err := tx.JSON(from, "")
 		if err != nil {

@@ -29,6 +29,7 @@ import (
 //   - Random picks: only how many there are is compared, and SPOP takes all or nothing.
 //   - SORT BY nosort: a set has no order. Elements of equal weight under ALPHA stand as they come, so there is no such case.
 //   - Sizes: Redis is set to the limit of one value here, 1 MiB.
+//   - XINFO STREAM tells of Redis's radix tree, which there is none of here.
 //   - INCRBYFLOAT of numbers beyond 18 digits: Redis adds long doubles, edgemem exact decimals. The numbers
 //     here have few digits, where both are exact; large integers stay on keys of their own.
 
@@ -142,6 +143,12 @@ func canonical(args []string, v value) string {
 		}
 	case "hgetall":
 		sortPairs(v.items)
+	case "xinfo":
+		for i := 0; i+1 < len(v.items); i += 2 {
+			if strings.HasPrefix(v.items[i].text, "radix-tree-") {
+				v.items[i+1].text = "of Redis alone"
+			}
+		}
 	case "scan", "sscan", "hscan", "zscan":
 		if v.kind == '*' {
 			return "a step of a walk"
@@ -347,6 +354,7 @@ func (m maker) wellFormed() []string {
 	makers = append(makers, m.transactionMakers(line)...)
 	makers = append(makers, m.sortedMakers(line)...)
 	makers = append(makers, m.listMakers(line)...)
+	makers = append(makers, m.streamMakers(line)...)
 	if m.r.IntN(400) == 0 {
 		return line("flushdb", m.pick("SYNC", "ASYNC"))
 	}

@@ -135,7 +135,7 @@ func (c *client) dispatch() {
 		c.execCommits = c.execCommits[:0]
 		return
 	}
-	if c.cmd.is&flagBlocks != 0 {
+	if c.blocks() {
 		c.mayWait(c.dispatchEntries)
 		return
 	}
@@ -217,7 +217,7 @@ func (c *client) writeRun(tx *crdt.Tx) error {
 		if c.durable {
 			c.pending = append(c.pending, pendingAck{start: c.start, end: len(c.buf)})
 		}
-		if !c.goesOn(n, from) || c.cmd.write == nil || c.cmd.is&flagBlocks != 0 || c.shrinking && c.cmd.is&flagDenyOOM != 0 {
+		if !c.goesOn(n, from) || c.cmd.write == nil || c.blocks() || c.shrinking && c.cmd.is&flagDenyOOM != 0 {
 			return nil
 		}
 	}
@@ -275,7 +275,7 @@ func errorWord(err error) string {
 func (c *client) finish() {
 	if c.overflowed {
 		c.undo()
-		c.failf("ERR the reply is larger than %d bytes; read it in parts with SCAN, SSCAN or HSCAN", c.limitBytes)
+		c.failf("ERR the reply is larger than %d bytes; read it in parts with SCAN, SSCAN, HSCAN or COUNT", c.limitBytes)
 	}
 	if len(c.buf) > c.start && c.buf[c.start] == '-' {
 		c.run.failed++

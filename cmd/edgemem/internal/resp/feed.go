@@ -59,7 +59,7 @@ func (f *feeds) follow(region *fabric.Region) error {
 // followHere follows the region that the client is about to use, if it, or a setting, wants to hear of changes there. It
 // must not be called under the region's lock.
 func (c *client) followHere(region *fabric.Region) error {
-	waits := c.cmd != nil && c.cmd.is&flagBlocks != 0
+	waits := c.cmd != nil && c.blocks()
 	if c.tracked == nil && !c.srv.notifying() && !waits {
 		return nil
 	}

@@ -80,7 +80,7 @@ func TestReplyLimit(t *testing.T) {
 	for range 1000 {
 		args = append(args, "k")
 	}
-	want := "-ERR the reply is larger than 1048576 bytes; read it in parts with SCAN, SSCAN or HSCAN"
+	want := "-ERR the reply is larger than 1048576 bytes; read it in parts with SCAN, SSCAN, HSCAN or COUNT"
 	p.want(want, args...)
 	for i := range 30 {
 		p.want(":1", "HSET", "h", fmt.Sprint("f", i), strings.Repeat("v", 1<<16))

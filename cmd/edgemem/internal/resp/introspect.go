@@ -152,7 +152,11 @@ func (c *client) describeWord(k keySpec) {
 	c.bulkString("startfrom")
 	c.int(int64(k.from))
 	c.bulkString("find_keys")
-	c.spec("range", map[string]int{"lastkey": 0, "keystep": 1, "limit": 0}, []string{"lastkey", "keystep", "limit"})
+	last, limit := 0, 0
+	if k.half {
+		last, limit = -1, 2
+	}
+	c.spec("range", map[string]int{"lastkey": last, "keystep": 1, "limit": limit}, []string{"lastkey", "keystep", "limit"})
 }
 
 func (c *client) spec(kind string, values map[string]int, order []string) {

@@ -14,7 +14,7 @@ func keyspaceCommands() []*command {
 	return []*command{
 		{name: "type", arity: 2, flags: "readonly fast", keys: oneKey("RO"),
 			group: "generic", since: "1.0.0", cost: "O(1)",
-			summary: "Tells what a key holds: string, set, hash, zset, list, flag, block or none.",
+			summary: "Tells what a key holds: string, set, hash, zset, list, stream, flag, block, ReJSON-RL or none.",
 			note:    "Where two kinds were written concurrently, one shows, the same on every node, until a later write settles it.",
 			read:    kindOf},
 		{name: "exists", arity: -2, flags: "readonly fast", keys: allKeys("RO"),

@@ -10,7 +10,7 @@ import (
 
 // Keyspace notifications: messages on __keyspace@<db>__:<key> and __keyevent@<db>__:<event>, where <db> is what SELECT
 // takes. A write by a client of this node has the event that Redis gives it. Of a change that came by a merge only the
-// outcome is known: "set", "sadd" or "hset" by what the key holds now, "del" if it is gone, "expired" if it was this node
+// outcome is known: "set", "sadd", "hset" or "xadd" by what the key holds now, "del" if it is gone, "expired" if it was this node
 // that removed it. Off until CONFIG SET
 // notify-keyspace-events says otherwise.
 
@@ -110,6 +110,8 @@ func (s *Server) notifyRemote(region *fabric.Region, ev fabric.WatchEvent) {
 		s.event(region.Name(), 's', "sadd", ev.Key)
 	case ev.Kind == crdt.KindMap:
 		s.event(region.Name(), 'h', "hset", ev.Key)
+	case ev.Kind == crdt.KindStream:
+		s.event(region.Name(), 't', "xadd", ev.Key)
 	default:
 		s.event(region.Name(), 'g', ev.Kind.String(), ev.Key)
 	}

@@ -53,6 +53,8 @@ func encodingOf(v *crdt.View, key string) string {
 		return "quicklist"
 	case crdt.KindBlock:
 		return "pages"
+	case crdt.KindStream:
+		return "stream"
 	case crdt.KindJSON:
 		return "tree"
 	}

@@ -303,6 +303,8 @@ func memorySubcommands() []*command {
 const (
 	keyOverhead  = 48
 	partOverhead = 48
+	// entryOverhead is that of a stream's entry, with its name.
+	entryOverhead = partOverhead + 27
 )
 
 func memoryUsage(c *client, v *crdt.View) {
@@ -333,6 +335,14 @@ func memoryUsage(c *client, v *crdt.View) {
 	case crdt.KindBlock:
 		info, _, _ := v.BlockInfo(key)
 		size += int(info.Bytes) + info.Pages*partOverhead
+	case crdt.KindStream:
+		_ = v.StreamEach(key, 0, false, func(_ crdt.StreamID, fields [][]byte) bool {
+			size += entryOverhead
+			for _, f := range fields {
+				size += len(f) + 1
+			}
+			return true
+		})
 	case crdt.KindSet:
 		_ = v.SetEach(key, func(member string) bool { size += len(member) + partOverhead; return true })
 	case crdt.KindMap:

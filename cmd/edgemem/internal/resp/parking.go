@@ -28,6 +28,11 @@ func (c *client) timeout(i int) (deadline time.Time, ok bool) {
 	return time.Time{}, false
 }
 
+// blocks reports whether the command under way may wait for a key to hold something.
+func (c *client) blocks() bool {
+	return c.cmd.is&flagBlocks != 0 && (c.cmd.waits == nil || c.cmd.waits(c.args))
+}
+
 // park is called by a command that has found nothing in its keys: the client waits for them. Within a transaction nothing waits.
 func (c *client) park(keys [][]byte, deadline time.Time, nothing func()) {
 	if c.executing {

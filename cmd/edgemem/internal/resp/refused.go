@@ -4,7 +4,7 @@ import "strings"
 
 // Reasons why a command of Redis is absent.
 const (
-	notYet     = " are not implemented in this version"
+	noGroups   = "a consumer group gives each entry to one consumer, and nodes that do not hear of each other cannot agree on which; read with XREAD and share the work by keys"
 	noScripts  = "a script runs on one node, and its effects cannot be merged as it meant them"
 	noReplica  = "nodes of a fabric replicate among themselves; join with a ticket instead"
 	noCluster  = "there are no slots: every node answers for every key it holds"
@@ -16,7 +16,7 @@ const (
 // refusals lists the commands of Redis 7.0 that are not here, by why. COMMAND does not list them; an
 // attempt is answered with the reason.
 var refusals = []struct{ reason, names string }{
-	{"streams" + notYet, "xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange xread xreadgroup xrevrange xsetid xtrim"},
+	{noGroups, "xack xautoclaim xclaim xgroup xpending xreadgroup"},
 	{noScripts, "eval eval_ro evalsha evalsha_ro fcall fcall_ro"},
 	{noReplica, "psync replconf replicaof slaveof sync failover role"},
 	{noCluster, "asking cluster readonly readwrite migrate"},

@@ -30,6 +30,7 @@ type Server struct {
 	monitors monitors
 	tracking tracking
 	slowlog  slowlog
+	places   places        // of readers of streams
 	notify   atomic.Uint32 // notifySet
 
 	mu      sync.Mutex
@@ -58,6 +59,7 @@ func New(cfg Config) (*Server, error) {
 		start: time.Now(), runID: newRunID(), clients: make(map[int64]*client),
 	}
 	s.feeds.srv = s
+	s.places.most = placesBytesServer
 	s.queues.changed.L = &s.queues.mu
 	s.stats.commands = make([]commandCounters, s.table.size)
 	s.ackCtx, s.giveUp = context.WithCancel(context.Background())

@@ -28,7 +28,7 @@ func TestBasicCommands(t *testing.T) {
 	p.want("-WRONGTYPE Operation against a key holding the wrong kind of value", "GET", "h")
 	p.want("-ERR unknown command 'foo', with args beginning with: 'a' 'b' ", "foo", "a", "b")
 	p.want("-ERR wrong number of arguments for 'get' command", "GET")
-	p.want("-ERR 'xadd' not supported by edgemem: streams are not implemented in this version", "XADD", "l", "*", "f", "v")
+	p.want("-ERR 'xack' not supported by edgemem: "+noGroups, "XACK", "l", "g", "1-1")
 }
 
 func TestPipelineAnswersInOrder(t *testing.T) {

@@ -26,9 +26,11 @@ type command struct {
 
 	run     func(c *client)               // touches no entries
 	read    func(c *client, v *crdt.View) // runs inside the region's View
-	write   func(c *client, tx *crdt.Tx)  // runs inside the region's Apply: one atomic delta group
+	write   func(c *client, tx *crdt.Tx)  // runs inside the region's Apply: one atomic delta group; also what reads and may wait, since writers run it again
 	subs    []*command                    // a container: its second argument names the subcommand
 	refusal string                        // known to Redis, absent here, and why
+
+	waits func(line [][]byte) bool // of a command that may wait, whether this line of it may; nil: each
 
 	index   int // in the server's statistics
 	is      flagSet
@@ -46,6 +48,7 @@ type keySpec struct {
 	find  func(line [][]byte) []int // of a command whose keys hide among its options; COMMAND says "unknown" of those
 	word  string                    // the option, in capitals, that a key stands behind,
 	from  int                       // and the first argument that can be it
+	half  bool                      // the first half of all that stands behind it are keys
 }
 
 // oneKey is a key as first argument.
@@ -74,7 +77,7 @@ func keysFrom(i int, access string) keySpec {
 func countedKeys(at int, access string) keySpec { return keySpec{count: at, access: access} }
 
 // none says that no argument is a key.
-func (k *keySpec) none() bool { return k.first == 0 && k.count == 0 }
+func (k *keySpec) none() bool { return k.first == 0 && k.count == 0 && k.word == "" }
 
 // keyBehind is the key that stands behind an option.
 func keyBehind(word string, from int, access string) keySpec {
@@ -110,7 +113,7 @@ func newTable() *table {
 	for _, group := range [][]*command{
 		connectionCommands(), transactionCommands(), pubsubCommands(), monitorCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
-		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), jsonCommands(), blockingCommands(), flagCommands(), blockCommands(),
+		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), streamCommands(), jsonCommands(), blockingCommands(), flagCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
 	} {
 		for _, cmd := range group {
@@ -217,7 +220,13 @@ func (k *keySpec) within(line [][]byte) (at []int) {
 	case k.word != "":
 		for i := k.from; i+1 < len(line); i++ {
 			if strings.EqualFold(view(line[i]), k.word) {
-				return []int{i + 1}
+				if !k.half {
+					return []int{i + 1}
+				}
+				for n := range (len(line) - 1 - i) / 2 {
+					at = append(at, i+1+n)
+				}
+				return at
 			}
 		}
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/edgemem/edgemem/fabric"
 )
 
-// Clients that wait for a key to hold something: BLPOP and its relatives.
+// Clients that wait for a key to hold something: BLPOP and its relatives, and XREAD, which leaves to others what it reads.
 //
 // A command that finds nothing puts its client into the queues of its keys, and the client's goroutine parks. Whoever
 // brings something runs the command again in the client's place, within the same Apply, so that nobody comes in between: a
@@ -25,8 +25,9 @@ type waiter struct {
 	c        *client
 	region   *fabric.Region
 	keys     []string
-	deadline time.Time // zero: none
-	nothing  func()    // writes what a timeout answers
+	deadline time.Time      // zero: none
+	nothing  func()         // writes what a timeout answers
+	readers  []streamReader // of XREAD: where each stream was when it began to wait
 
 	state  waiterState // guarded, as all below, by waitQueues.mu
 	nudged bool        // something came while it was arming
