@@ -28,6 +28,10 @@ var (
 	ErrNotFound   = errors.New("fabric: no such key")
 	ErrNotDurable = errors.New("fabric: write is in memory, but not on disk")
 	ErrTooMany    = errors.New("fabric: too many regions")
+
+	// ErrMessageTooLarge: a message is longer than MaxMessage, or a topic is.
+	ErrMessageTooLarge = errors.New("fabric: message too large")
+	ErrTooManyTopics   = errors.New("fabric: too many topics")
 )
 
 // Storage keeps the durable image. persist.Store is one. It may have more:

@@ -59,6 +59,21 @@
 // what was written, Acquire brings what they have. Follow tells the state of a prefix, then its changes, and goes on at a Cursor after a
 // break, a restart, or at another member (follow.go, cursor.go).
 //
+// # Messages
+//
+// Publish and Subscribe carry messages on channels (messages.go): at most once, and never stored. A node says what its
+// subscriptions and Redis clients listen to, as a Bloom filter of channels and a list of prefixes (interest.go); that word goes
+// once to every node, and the neighbour who brought it leads back (routes.go). A message goes along those ways, with the list of
+// nodes that each copy is for, to the nodes that listen and those on the way to them; where nobody listens nothing is sent,
+// not even a stream opened. A way that breaks is told and found anew within a round trip; who cannot be reached is forgotten.
+//
+//	author A, listeners C, D, F        A ──▶ B (for C, D) ──▶ C
+//	                                   │     └──────────────▶ D
+//	                                   └───▶ F (for F)
+//
+// Messages go through nodes of this version only. A neighbour that does not keep up loses messages, beyond 4096 or 4 MiB
+// that wait for it, or 20,000 a second: MessageStats counts them, and nobody waits. A copy passes at most 16 nodes.
+//
 // # Where regions are
 //
 // The catalogue says where a region's copies are to be and who has one (placement.go), and a node's record its labels (labels.go). Every

@@ -152,3 +152,26 @@ func alone(ctx context.Context) (*fabric.Fabric, *fabric.Region) {
 	f := must(fabric.Open(ctx, fabric.Config{Name: "kiosk"}))
 	return f, must(f.Region("shop"))
 }
+
+// Messages are for what happens now: who is not there does not get them.
+func ExampleFabric_Subscribe() {
+	mesh := fabric.NewMesh(1)
+	here, err := fabric.Open(context.Background(), fabric.Config{Name: "here", Transport: mesh.Node("here")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer here.Close()
+	alarms, err := here.Subscribe(fabric.ChannelPrefix("alarm:"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, _, err := here.Publish("alarm:door", []byte("open")); err != nil {
+		log.Fatal(err)
+	}
+	m, err := alarms.Next(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s: %s\n", m.Channel, m.Payload)
+	// Output: alarm:door: open
+}

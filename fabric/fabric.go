@@ -41,6 +41,7 @@ type Fabric struct {
 	commits   *committer
 	pushes    *pusher
 	mesh      *mesh
+	messages  *messages
 	heap      *offheap.Heap // what the regions hold
 
 	ctx    context.Context // ends with Close
@@ -86,7 +87,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f.backlog = backlogFor(f.cfg.MemoryBudget)
 	f.evicts = newEvictor(f)
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
-	f.mesh, f.roster = newMesh(f), newRoster(f)
+	f.mesh, f.messages, f.roster = newMesh(f), newMessages(f), newRoster(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
@@ -136,6 +137,7 @@ func (f *Fabric) start(ctx context.Context) error {
 	f.announce(f.declaredRegions())
 	f.goDo(f.pushes.run)
 	f.goDo(f.mesh.herald)
+	f.goDo(f.messages.announce)
 	if t, ok := f.cfg.Transport.(Confessor); ok {
 		t.OnMissed(f.mesh.onMissed)
 	}
@@ -428,6 +430,7 @@ func (f *Fabric) tick() {
 		f.watchDisk()
 		f.watchMemory()
 		f.roster.tick()
+		f.messages.tick(time.Now())
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())
 		}

@@ -115,6 +115,17 @@ func (c *conn) begun() error {
 	return err
 }
 
+// idle waits until the other side says something, for as long as the link lives.
+func (c *conn) idle() error {
+	if s, ok := c.s.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = s.SetDeadline(time.Time{})
+	}
+	c.waiting = true
+	_, err := c.r.Peek(1)
+	c.waiting = false
+	return err
+}
+
 // read gives the next frame; the payload is valid until the next read.
 func (c *conn) read() (kind byte, payload []byte, err error) {
 	if kind, err = c.next(); err != nil {

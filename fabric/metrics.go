@@ -77,6 +77,39 @@ var (
 	fabricFailures = fabricMetric("pull_failures_total", "Pulls that broke off.", counter)
 )
 
+var (
+	messagesListening = fabricMetric("messages_listening_nodes", "Other nodes that listen to channels, as far as is known.", gauge)
+	messagesPublished = fabricMetric("messages_published_total", "Messages published on channels here.", counter)
+	messagesSent      = fabricMetric("messages_sent_total", "Copies of those, sent to neighbours.", counter)
+	messagesReceived  = fabricMetric("messages_received_total", "Messages received from neighbours.", counter)
+	messagesForwarded = fabricMetric("messages_forwarded_total", "Copies of those, passed on to other neighbours.", counter)
+	messagesRefused   = fabricMetric("messages_words_refused_total", "Words about who listens that were beyond a bound.", counter)
+	messagesCopies    = fabricMetric("messages_duplicates_total", "Messages received again, and delivered once.", counter)
+	messagesDropped   = metric{prometheus.NewDesc("edgemem_messages_dropped_total", "Messages lost to a bound or a broken link, by reason: "+
+		"queue, stream, rate, route or subscription.", []string{"reason"}, nil), counter}
+)
+
+func (s *MessageStats) collect(ch chan<- prometheus.Metric) {
+	messagesListening.send(ch, s.Listening)
+	for _, x := range []struct {
+		m metric
+		n uint64
+	}{
+		{messagesPublished, s.Published}, {messagesSent, s.Sent}, {messagesReceived, s.Received}, {messagesForwarded, s.Forwarded},
+		{messagesRefused, s.RefusedWords}, {messagesCopies, s.Duplicates},
+	} {
+		x.m.send(ch, int(x.n))
+	}
+	for _, x := range []struct {
+		reason string
+		n      uint64
+	}{
+		{"queue", s.DroppedQueue}, {"stream", s.DroppedStream}, {"rate", s.DroppedRate}, {"route", s.DroppedRoute}, {"subscription", s.DroppedHere},
+	} {
+		messagesDropped.send(ch, int(x.n), x.reason)
+	}
+}
+
 // collector reads the metrics when they are scraped.
 type collector struct{ f *Fabric }
 
@@ -108,6 +141,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		fabricNodes, fabricAlarms, peerLag, peerLagBytes, peerBehind, peerMissing,
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 		diskFull, diskUnsaved, diskRefused,
+		messagesListening, messagesPublished, messagesSent, messagesReceived, messagesForwarded, messagesRefused, messagesCopies, messagesDropped,
 		memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
 		memoryAway, memoryAwayBytes, memoryPacked, memoryPackedBytes, memoryPackedSize, memoryEvicted, memoryFaults, memoryReturned, memoryUnreadable,
 	} {
@@ -124,6 +158,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	c.f.ScrubStats().collect(ch)
 	c.f.Disk().collect(ch)
 	c.f.collectMemory(ch)
+	messages := c.f.MessageStats()
+	messages.collect(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

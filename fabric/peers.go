@@ -122,6 +122,7 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 		p.cancel()
 		p.cancel = nil
 		m.up.Add(-1)
+		m.f.messages.down(id)
 		m.f.goDo(func() { m.f.remember(p) })
 		return
 	}
@@ -133,6 +134,9 @@ func (m *mesh) onPeer(id crdt.NodeID, name, tier string, up bool) {
 	p.ask(becauseConnected)
 	rush := m.rush()
 	m.f.goDo(func() { m.follow(ctx, p, name, rush) })
+	if m.can&canMessages != 0 {
+		m.f.messages.up(ctx, p)
+	}
 }
 
 // How pulls from many peers that come at once are spread out.
@@ -363,8 +367,9 @@ func (m *mesh) complain(id crdt.NodeID, what string, err error) {
 	}
 }
 
-// streamsMax bounds the pulls of one peer that are open here. It needs one; more are there while it begins again.
-const streamsMax = 4
+// streamsMax bounds the streams of one peer that are open here. It needs one for pulls and one for messages; more are there
+// while it begins again.
+const streamsMax = 5
 
 func (m *mesh) onStream(id crdt.NodeID, s io.ReadWriteCloser) {
 	if m.f.closed.Load() || !m.openStream(id, 1) {

@@ -51,8 +51,12 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	if err != nil {
 		return err
 	}
-	if kind == frameScrub {
+	switch {
+	case kind == frameScrub:
 		return m.serveScrub(id, c)
+	case kind == frameOpen && m.can&canMessages != 0:
+		c.limIn, c.limOut = nil, nil // the limit is for pulls
+		return m.f.messages.serve(id, c)
 	}
 	x := &server{m: m, id: id, c: c, scope: everyBucket, squeezer: squeezer{codecs: &m.codecs}}
 	if same, err := x.greet(); err != nil || same {

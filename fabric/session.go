@@ -66,13 +66,14 @@ const (
 type abilities uint64
 
 const (
-	canScope abilities = 1 << iota // SCOPE
-	canReply                       // TURN and REPLY
-	canZstd                        // compressed chunks
-	canWhole                       // WHOLE
+	canScope    abilities = 1 << iota // SCOPE
+	canReply                          // TURN and REPLY
+	canZstd                           // compressed chunks
+	canWhole                          // WHOLE
+	canMessages                       // OPEN, which is just tried: see messagewire.go
 )
 
-const ourAbilities = canScope | canReply | canZstd | canWhole
+const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

@@ -78,6 +78,12 @@ func (c *Conn) Pipeline(cmds [][]string) ([]any, error) {
 	return replies, nil
 }
 
+// Receive gives what comes without being asked for: a message.
+func (c *Conn) Receive() (any, error) {
+	c.net.SetDeadline(time.Now().Add(replyTimeout))
+	return c.read()
+}
+
 func (c *Conn) read() (any, error) {
 	line, err := c.r.ReadString('\n')
 	if err != nil {

@@ -1,5 +1,7 @@
 package resp
 
+import "strings"
+
 // globMatch matches text against a pattern of Redis: * ? [abc] [^a-c] and \ before any of them. It goes
 // back to the last star only, so its time is bounded by len(pattern) * len(text).
 func globMatch(pattern, text string, fold bool) bool {
@@ -26,6 +28,14 @@ func globMatch(pattern, text string, fold bool) bool {
 		p++
 	}
 	return p == len(pattern)
+}
+
+// globPrefix is what all that a pattern matches begins with; all of the pattern if it matches nothing else.
+func globPrefix(pattern string) string {
+	if i := strings.IndexAny(pattern, `*?[\`); i >= 0 {
+		return pattern[:i]
+	}
+	return pattern
 }
 
 // globOne matches one byte against the element at the head of pattern, and returns its width.

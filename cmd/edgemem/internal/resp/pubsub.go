@@ -4,10 +4,17 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+
+	"github.com/edgemem/edgemem/fabric"
 )
 
 const atMostOnce = "At most once: a subscriber that is away, or too slow, misses messages."
+
+// publishNote says how far messages go, and what the answer counts: as in a Redis cluster, nobody waits for other nodes.
+const publishNote = " It reaches the listeners of every node that is connected, directly or through others; the answer counts those of this node. " +
+	"Other nodes take up to 256 KiB with the channel, and 20,000 messages a second from a neighbour."
 
 func pubsubCommands() []*command {
 	const (
@@ -34,17 +41,17 @@ func pubsubCommands() []*command {
 			summary: "Stops listening to shard channels.", is: flagSubscriber, run: func(c *client) { c.unsubscribe(ofShard) }},
 		{name: "publish", arity: 3, flags: "pubsub loading stale fast", group: "pubsub", since: "2.0.0", cost: "O(N+M) for N listeners and M patterns",
 			summary: "Sends a message to a channel, and counts who gets it.",
-			note:    atMostOnce + " It reaches the clients of this node.", run: func(c *client) { c.publish(ofChannel) }},
+			note:    atMostOnce + publishNote, run: func(c *client) { c.publish(ofChannel) }},
 		{name: "spublish", arity: 3, flags: "pubsub loading stale fast", keys: oneKey("not_key"), group: "pubsub", since: "7.0.0", cost: "O(N) for N listeners",
 			summary: "Sends a message to a shard channel.",
-			note:    atMostOnce + " It reaches the clients of this node.", run: func(c *client) { c.publish(ofShard) }},
+			note:    atMostOnce + publishNote, run: func(c *client) { c.publish(ofShard) }},
 		{name: "pubsub", arity: -2,
 			group: "pubsub", since: "2.8.0", cost: "by subcommand", summary: "Commands about channels.", subs: []*command{
 				sub("channels", -2, "2.8.0", "Lists the channels that somebody on this node listens to.", func(c *client) { c.listChannels(ofChannel) }),
 				sub("shardchannels", -2, "7.0.0", "Lists the shard channels that somebody on this node listens to.", func(c *client) { c.listChannels(ofShard) }),
-				sub("numsub", -2, "2.8.0", "Counts who listens to channels.", func(c *client) { c.countListeners(ofChannel) }),
-				sub("shardnumsub", -2, "7.0.0", "Counts who listens to shard channels.", func(c *client) { c.countListeners(ofShard) }),
-				sub("numpat", 2, "2.8.0", "Counts the patterns that are listened to.", func(c *client) { c.int(int64(c.srv.hub.names(ofPattern))) }),
+				sub("numsub", -2, "2.8.0", "Counts who listens to channels, on this node.", func(c *client) { c.countListeners(ofChannel) }),
+				sub("shardnumsub", -2, "7.0.0", "Counts who listens to shard channels, on this node.", func(c *client) { c.countListeners(ofShard) }),
+				sub("numpat", 2, "2.8.0", "Counts the patterns that somebody on this node listens to.", func(c *client) { c.int(int64(c.srv.hub.names(ofPattern))) }),
 				{name: "pubsub|help", arity: 2, flags: "loading stale", group: "pubsub", since: "6.2.0", cost: "O(1)",
 					summary: "Lists the subcommands.", run: func(c *client) { c.help(pubsubHelp) }},
 			}},
@@ -70,8 +77,41 @@ var (
 
 // hub knows who listens to what.
 type hub struct {
+	mesh *fabric.Listener // what the clients listen to beyond this node; nil until Serve
+
 	mu        sync.RWMutex
 	listeners [channelKinds]map[string]map[*client]struct{}
+}
+
+// open joins the hub to those of other nodes, until close.
+func (h *hub) open(f *fabric.Fabric) { h.mesh = f.Listen(h.hear) }
+
+func (h *hub) close() { h.mesh.Close() }
+
+// hear gives a message of another node, or of this process, to all who listen.
+func (h *hub) hear(m fabric.Message) int {
+	if staysHere(m.Channel) {
+		return 0
+	}
+	if m.Shard {
+		return h.send(ofShard, m.Channel, m.Payload)
+	}
+	return h.send(ofChannel, m.Channel, m.Payload)
+}
+
+// staysHere tells the channels of keyspace notifications: each node has its own.
+func staysHere(channel string) bool {
+	return strings.HasPrefix(channel, "__keyspace@") || strings.HasPrefix(channel, "__keyevent@")
+}
+
+// topicOf is what other nodes are asked for; false: nothing.
+func topicOf(kind channelKind, name string) (t fabric.Topic, ok bool) {
+	t = fabric.Topic{Name: name, Shard: kind == ofShard}
+	if kind == ofPattern {
+		literal := globPrefix(name)
+		t.Name, t.Prefix = literal, len(literal) < len(name)
+	}
+	return t, kind == ofShard || !staysHere(t.Name)
 }
 
 func (h *hub) add(kind channelKind, name string, c *client) {
@@ -82,6 +122,9 @@ func (h *hub) add(kind channelKind, name string, c *client) {
 	}
 	if h.listeners[kind][name] == nil {
 		h.listeners[kind][name] = map[*client]struct{}{}
+		if t, ok := topicOf(kind, name); ok {
+			h.mesh.Want(t)
+		}
 	}
 	h.listeners[kind][name][c] = struct{}{}
 }
@@ -90,8 +133,12 @@ func (h *hub) remove(kind channelKind, name string, c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	of := h.listeners[kind][name]
-	if delete(of, c); len(of) == 0 {
-		delete(h.listeners[kind], name)
+	if delete(of, c); len(of) > 0 {
+		return
+	}
+	delete(h.listeners[kind], name)
+	if t, ok := topicOf(kind, name); ok {
+		h.mesh.Unwant(t)
 	}
 }
 
@@ -243,8 +290,16 @@ func (c *client) confirm(word, name string, named bool, kind channelKind) {
 }
 
 func (c *client) publish(kind channelKind) {
-	n := c.srv.hub.send(kind, string(c.args[1]), c.args[2])
+	channel := string(c.args[1])
+	n := c.srv.hub.send(kind, channel, c.args[2])
 	c.takePushes() // who listens to itself hears itself first
+	if !staysHere(channel) {
+		more, _, err := c.srv.hub.mesh.Publish(fabric.Message{Channel: channel, Shard: kind == ofShard, Payload: c.args[2]})
+		if n += more; err != nil {
+			c.failf("ERR sent to %d clients of this node: %v", n, err)
+			return
+		}
+	}
 	c.int(int64(n))
 }
 
@@ -276,8 +331,8 @@ func (c *client) countListeners(kind channelKind) {
 
 var pubsubHelp = []string{
 	"PUBSUB <subcommand> [<arg> ...]. Subcommands are:",
-	"CHANNELS [<pattern>], SHARDCHANNELS [<pattern>]", "    List the channels that somebody listens to.",
-	"NUMSUB [<channel> ...], SHARDNUMSUB [<channel> ...]", "    Count who listens to channels.",
-	"NUMPAT", "    Count the patterns.",
+	"CHANNELS [<pattern>], SHARDCHANNELS [<pattern>]", "    List the channels that somebody on this node listens to.",
+	"NUMSUB [<channel> ...], SHARDNUMSUB [<channel> ...]", "    Count who listens to channels, on this node.",
+	"NUMPAT", "    Count the patterns, on this node.",
 	"HELP", "    This text.",
 }

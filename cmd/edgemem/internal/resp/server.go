@@ -83,6 +83,8 @@ const acceptPauseMax = time.Second
 func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.cfg.Listener.Close() })
 	defer stop()
+	s.hub.open(s.cfg.Fabric)
+	defer s.hub.close()
 	err := s.accept(ctx)
 	_ = s.cfg.Listener.Close()
 	s.drain()
