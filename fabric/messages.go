@@ -93,8 +93,12 @@ func (f *Fabric) MessageStats() MessageStats {
 }
 
 const (
-	announceEvery = 100 * time.Millisecond // the first change is told at once
-	shrinkAfter   = 10 * time.Second       // who leaves may be back soon
+	// A change is told at once, further ones as they come, until announceBurst of them were told; then as often as the
+	// mesh can bear: each goes over every link, and all who listen may be changing their minds.
+	announceEvery = 100 * time.Millisecond // for each node that listens
+	announceBurst = 10
+	announceLeast = 10 * time.Millisecond // between any two
+	shrinkAfter   = 10 * time.Second      // who leaves may be back soon
 
 	// What is taken of one neighbour. Beyond it messages are lost, and counted.
 	messageRate  = 20_000   // a second
@@ -132,8 +136,8 @@ func (l *Listener) Close() {
 	l.m.listeners.Store(&all)
 }
 
-// Want has the other nodes send what is published on a topic; Unwant, once for each Want, ends that. Others are told within
-// a tenth of a second; that a topic is not wanted any more, after ten seconds.
+// Want has the other nodes send what is published on a topic; Unwant, once for each Want, ends that. Others are told at
+// once, unless much changes; that a topic is not wanted any more, after ten seconds.
 func (l *Listener) Want(t Topic) {
 	m := l.m
 	m.mu.Lock()
@@ -307,29 +311,35 @@ func (m *messages) hurry() {
 
 // announce says what this node listens to whenever that has changed.
 func (m *messages) announce() {
+	pace := rate.NewLimiter(rate.Every(announceEvery), announceBurst)
 	for {
 		select {
 		case <-m.f.ctx.Done():
 			return
 		case <-m.due:
 		}
-		m.sayOwn(time.Now())
-		if !sleep(m.f.ctx, announceEvery) {
+		if !m.sayOwn(time.Now()) {
+			continue
+		}
+		pace.SetLimit(rate.Every(announceEvery * time.Duration(1+m.others.Load())))
+		if pace.Wait(m.f.ctx) != nil || !sleep(m.f.ctx, announceLeast) {
 			return
 		}
 	}
 }
 
-// sayOwn says what this node listens to, if that is more than others know, or due for another reason.
-func (m *messages) sayOwn(now time.Time) {
+// sayOwn says what this node listens to, if that is more than others know, or due for another reason. It tells whether it did.
+func (m *messages) sayOwn(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	want := interestIn(m.wants)
 	raw := want.encode()
-	if m.routes.overdue(now) || !slices.Equal(raw, m.routes.own.raw) && (m.routes.own.seq > 0 || !want.empty()) {
-		m.routes.say(want, now)
-		m.shrunk = time.Time{}
+	if !m.routes.overdue(now) && (slices.Equal(raw, m.routes.own.raw) || m.routes.own.seq == 0 && want.empty()) {
+		return false
 	}
+	m.routes.say(want, now)
+	m.shrunk = time.Time{}
+	return true
 }
 
 // tick is called once a second.

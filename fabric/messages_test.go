@@ -491,4 +491,41 @@ func TestWordsAreBounded(t *testing.T) {
 type mute struct{}
 
 func (mute) word(tag)         {}
+func (mute) knows(tag)        {}
 func (mute) lost(tag, uint64) {}
+
+// Listeners that come and go do not flood the mesh with words, and the last word is heard.
+func TestWordsArePaced(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		nodes := graph(t, m, 6, func(i, j int) bool { return true })
+		for _, f := range nodes[1:] {
+			subscribe(t, f, Channel("x"))
+		}
+		told()
+		seq := func() uint64 {
+			nodes[0].messages.mu.RLock()
+			defer nodes[0].messages.mu.RUnlock()
+			return nodes[0].messages.routes.own.seq
+		}
+		first := seq()
+		var last *Subscription
+		const changes, during = 1000, 30 * time.Second
+		for i := range changes {
+			last = subscribe(t, nodes[0], Channel(fmt.Sprint(i)))
+			if i == 0 {
+				first = uint64(time.Now().UnixMilli()) // of the first word
+			}
+			time.Sleep(during / changes)
+		}
+		most := announceBurst + uint64(during/(announceEvery*time.Duration(len(nodes)))) + 1
+		if said := seq() - first; said < announceBurst || said > most {
+			t.Errorf("%d changes in %v were told in %d words, at most %d expected", changes, during, said, most)
+		}
+		time.Sleep(announceEvery * time.Duration(2*len(nodes)))
+		synctest.Wait()
+		publish(t, nodes[3], fmt.Sprint(changes-1), "m")
+		synctest.Wait()
+		wantMessages(t, last, fmt.Sprint(changes-1)+"=m")
+	})
+}

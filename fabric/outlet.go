@@ -56,6 +56,13 @@ func (o *outlet) word(of tag) {
 	o.kick()
 }
 
+// knows notes that the neighbour said itself what was to be passed on.
+func (o *outlet) knows(of tag) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.words, of)
+}
+
 // lost notes that a node is lost.
 func (o *outlet) lost(of tag, seq uint64) {
 	o.mu.Lock()

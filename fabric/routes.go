@@ -39,9 +39,11 @@ type routes struct {
 	refused uint64 // words beyond a bound
 }
 
-// neighbour is what a node tells one of its neighbours. What is told twice before it is sent is sent once.
+// neighbour is what a node tells one of its neighbours. What is told twice before it is sent is sent once, and what the
+// neighbour turns out to know is not sent.
 type neighbour interface {
 	word(of tag)
+	knows(of tag)
 	lost(of tag, seq uint64)
 }
 
@@ -76,7 +78,7 @@ const (
 	routesMax    = 4096 // nodes that listen; further ones get no messages through this node
 	hopsMax      = 16
 	seqMax       = 1 << 62
-	wordsASecond = 40 // that are taken of one node: an honest one says a quarter of that
+	wordsASecond = 40 // that are taken of one node: an honest one says half of that at most
 
 	doubtFor     = 10 * time.Second // a node that does not speak within is forgotten
 	fightEvery   = 10 * time.Second
@@ -208,6 +210,7 @@ func (r *routes) hear(from tag, w word, now time.Time) {
 	case w.seq == k.seq && k.gone:
 		near.lost(w.of, w.seq) // by this number alone it cannot be told from our own echo
 	case w.seq == k.seq:
+		near.knows(w.of)
 		if w.hops < k.hops {
 			k.hops, k.via = w.hops, from
 		}
@@ -230,6 +233,7 @@ func (k *route) allow(now time.Time) bool {
 func (r *routes) learn(k *route, from tag, w word, now time.Time) {
 	k.seq, k.hops, k.via, k.want, k.raw = w.seq, w.hops, from, w.want, w.raw
 	k.heard, k.doubt, k.gone = now, time.Time{}, false
+	r.near[from].knows(w.of)
 	for id, n := range r.near {
 		if id != from && id != w.of {
 			n.word(w.of)
