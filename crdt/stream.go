@@ -129,14 +129,8 @@ func (v *View) StreamHead(key string) (h StreamHead, ok bool, err error) {
 // streamTag is how many bits of a new id's seq are the writer's.
 const streamTag = 16
 
-// StreamNextID is a new id for an entry: the present millisecond, or beyond the last id where that is not behind it. Errors: ErrWrongType,
-// ErrStreamFull.
-func (t *Tx) StreamNextID(key string) (id StreamID, err error) {
-	e, err := t.need(key, KindStream)
-	if err != nil {
-		return id, err
-	}
-	last := t.streamHead(e).Last
+// nextStreamID is a new id for an entry: the present millisecond, or beyond the last id where that is not behind it. Error: ErrStreamFull.
+func (t *Tx) nextStreamID(last StreamID) (id StreamID, err error) {
 	tag := t.r.origins[t.r.self].hash & (1<<streamTag - 1)
 	if now := uint64(max(t.Now(), 0)); now > last.MS {
 		return StreamID{now, tag}, nil
@@ -154,33 +148,56 @@ func (t *Tx) StreamNextID(key string) (id StreamID, err error) {
 	return StreamID{id.MS, tag}, nil
 }
 
-// StreamAdd adds an entry, whose fields are names and values by turns, to a stream, which there may not have been. Errors: ErrWrongType,
-// ErrTooLarge, ErrStreamID of an id that is not beyond the last.
+// StreamAppend adds an entry under a new id: of the present millisecond, or beyond the last. Its fields are names and values by turns; the
+// stream may not have been there. Errors: ErrWrongType, ErrTooLarge, ErrStreamFull.
+func (t *Tx) StreamAppend(key string, fields [][]byte) (id StreamID, err error) {
+	e, err := t.need(key, KindStream)
+	if err != nil {
+		return id, err
+	}
+	is := t.streamHead(e)
+	if id, err = t.nextStreamID(is.Last); err != nil {
+		return id, err
+	}
+	return id, t.putEntry(e, key, id, is.Added+1, fields)
+}
+
+// StreamAdd is StreamAppend under an id of the caller's. Errors: ErrWrongType, ErrTooLarge, ErrStreamID of an id that is not beyond the last.
 func (t *Tx) StreamAdd(key string, id StreamID, fields [][]byte) error {
 	e, err := t.need(key, KindStream)
 	if err != nil {
 		return err
 	}
-	if id.Compare(t.streamHead(e).Last) <= 0 {
+	is := t.streamHead(e)
+	if id.Compare(is.Last) <= 0 {
 		return ErrStreamID
 	}
-	return t.StreamPut(key, id, fields)
+	return t.putEntry(e, key, id, is.Added+1, fields)
 }
 
 // StreamPut is StreamAdd with an id of any order, as for a copy of another stream. Errors: ErrWrongType, ErrTooLarge.
 func (t *Tx) StreamPut(key string, id StreamID, fields [][]byte) error {
-	val := appendFields(nil, fields)
-	if err := fits(key, "", val); err != nil {
-		return err
-	}
 	e, err := t.need(key, KindStream)
 	if err != nil {
 		return err
 	}
-	self := &t.r.origins[t.r.self]
-	name := entryName{id, self.hash, t.streamHead(e).Added + 1}
+	return t.putEntry(e, key, id, t.streamHead(e).Added+1, fields)
+}
+
+// putEntry writes an entry, by its number.
+func (t *Tx) putEntry(e entry, key string, id StreamID, number uint64, fields [][]byte) error {
+	size := 0
+	for _, f := range fields {
+		size += len(f) + binary.MaxVarintLen32
+	}
+	val := appendFields(make([]byte, 0, size), fields)
+	if err := fits(key, "", val); err != nil {
+		return err
+	}
+	var room [entryNameMax]byte
+	name := entryName{id, t.r.origins[t.r.self].hash, number}
 	c := t.r.handle()
-	t.r.seekIn(c, e, key, CellEntry, string(name.append(nil)))
+	t.r.seekIn(c, e, key, CellEntry, string(name.append(room[:0])))
 	t.assign(c, val)
 	return nil
 }

@@ -242,9 +242,7 @@ func TestStreamIDs(t *testing.T) {
 	next := func(r *Region, now int64) (id StreamID, err error) {
 		t.Helper()
 		e := r.Update(now, func(tx *Tx) error {
-			if id, err = tx.StreamNextID("s"); err == nil {
-				err = tx.StreamAdd("s", id, fieldsOf("x"))
-			}
+			id, err = tx.StreamAppend("s", fieldsOf("x"))
 			return nil
 		})
 		return id, errors.Join(err, e)
@@ -305,7 +303,7 @@ func TestStreamRefuses(t *testing.T) {
 		if err := tx.StreamAdd("k", StreamID{1, 1}, nil); !errors.Is(err, ErrWrongType) {
 			t.Error(err)
 		}
-		if _, err := tx.StreamNextID("k"); !errors.Is(err, ErrWrongType) {
+		if _, err := tx.StreamAppend("k", nil); !errors.Is(err, ErrWrongType) {
 			t.Error(err)
 		}
 		if err := tx.StreamAdd("s", StreamID{1, 1}, fieldsOf(strings.Repeat("x", MaxValueBytes))); !errors.Is(err, ErrTooLarge) {
@@ -378,12 +376,9 @@ func TestStreamReadersMissNothing(t *testing.T) {
 				for range 1 + rng.IntN(burst) {
 					now := testNow + int64(rng.IntN(1000))
 					if err := r.Update(now, func(tx *Tx) error {
-						id, err := tx.StreamNextID("s")
-						if err != nil {
-							return err
-						}
 						total++
-						return tx.StreamAdd("s", id, fieldsOf(fmt.Sprint(total)))
+						_, err := tx.StreamAppend("s", fieldsOf(fmt.Sprint(total)))
+						return err
 					}); err != nil {
 						t.Fatal(err)
 					}

@@ -75,6 +75,9 @@ type entryName struct {
 	number uint64
 }
 
+// entryNameMax is the length of the longest name.
+const entryNameMax = 3*9 + 8
+
 func (n entryName) append(b []byte) []byte {
 	b = n.id.prefix(b)
 	b = binary.BigEndian.AppendUint64(b, n.writer)

@@ -80,18 +80,14 @@ func BenchmarkStream(b *testing.B) {
 			fields := [][]byte{[]byte("value"), make([]byte, 100)}
 			places := make([]StreamCursor, readers)
 			add := func(tx *Tx) error {
-				id, err := tx.StreamNextID("s")
-				if err != nil {
-					return err
-				}
-				if err = tx.StreamAdd("s", id, fields); err != nil {
+				if _, err := tx.StreamAppend("s", fields); err != nil {
 					return err
 				}
 				for i := range places {
 					places[i], _ = tx.StreamRead("s", places[i], 0, func(StreamID, [][]byte) bool { return true })
 				}
 				n, _ := tx.StreamLen("s")
-				_, err = tx.StreamTrim("s", n-length)
+				_, err := tx.StreamTrim("s", n-length)
 				return err
 			}
 			for i := range length {

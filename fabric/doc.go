@@ -8,7 +8,7 @@
 //
 // # How it works
 //
-//	your program ── Register, Counter, Set, Map, View, Update
+//	your program ── Register, Counter, Set, Map, Stream, View, Update
 //	     │
 //	  Region ── lock around one crdt.Region, which is pure: no clock, no I/O
 //	     │ effects

@@ -190,21 +190,18 @@ func removeElements(tx *crdt.Tx, key string, a *Args) (Result, error) {
 }
 
 func addEntry(tx *crdt.Tx, key string, a *Args) (Result, error) {
-	id, err := crdt.StreamID{}, error(nil)
-	if a.ID != nil {
-		id, err = streamID(*a.ID)
-	} else {
-		id, err = tx.StreamNextID(key)
-	}
-	if err != nil {
-		return Result{}, err
-	}
 	var fields [][]byte
 	for _, f := range slices.Sorted(maps.Keys(a.Fields)) {
 		fields = append(fields, []byte(f), []byte(a.Fields[f]))
 	}
+	id, err := crdt.StreamID{}, error(nil)
+	if a.ID == nil {
+		id, err = tx.StreamAppend(key, fields)
+	} else if id, err = streamID(*a.ID); err == nil {
+		err = tx.StreamAdd(key, id, fields)
+	}
 	text := id.String()
-	return Result{Changed: 1, Value: &text}, tx.StreamAdd(key, id, fields)
+	return Result{Changed: 1, Value: &text}, err
 }
 
 func removeEntries(tx *crdt.Tx, key string, a *Args) (Result, error) {

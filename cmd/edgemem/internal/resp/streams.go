@@ -126,6 +126,11 @@ func xadd(c *client, tx *crdt.Tx) {
 		return
 	}
 	key := string(c.args[1])
+	if !o.id.given && !o.noCreate {
+		id, err := tx.StreamAppend(key, fields)
+		c.added(tx, key, &o, id, err)
+		return
+	}
 	h, there, ok := c.stream(&tx.View, key)
 	switch {
 	case !ok:
@@ -134,32 +139,34 @@ func xadd(c *client, tx *crdt.Tx) {
 	case h.Last == crdt.StreamIDMax:
 		c.fail(errStreamFull)
 	default:
-		c.addEntry(tx, key, &o, h.Last, fields)
+		id, err := addEntry(tx, key, &o.id, h.Last, fields)
+		c.added(tx, key, &o, id, err)
 	}
 }
 
-// addEntry is XADD, once its arguments are known to be right.
-func (c *client) addEntry(tx *crdt.Tx, key string, o *trimming, last crdt.StreamID, fields [][]byte) {
-	id, err := o.id.StreamID, error(nil)
+// addEntry adds an entry to a stream of which the last id is known.
+func addEntry(tx *crdt.Tx, key string, want *entryID, last crdt.StreamID, fields [][]byte) (id crdt.StreamID, err error) {
+	id = want.StreamID
 	switch {
-	case !o.id.given:
-		id, err = tx.StreamNextID(key)
-	case !o.id.seqGiven && id.MS == last.MS:
-		if last.Seq == math.MaxUint64 {
-			c.fail(errStreamTop)
-			return
+	case !want.given:
+		return tx.StreamAppend(key, fields)
+	case !want.seqGiven && id.MS == last.MS:
+		if id.Seq = last.Seq + 1; id.Seq == 0 {
+			return id, crdt.ErrStreamID
 		}
-		id.Seq = last.Seq + 1
 	}
-	if err == nil {
-		err = tx.StreamAdd(key, id, fields)
-	}
+	return id, tx.StreamAdd(key, id, fields)
+}
+
+// added trims a stream to which an entry was added, and answers.
+func (c *client) added(tx *crdt.Tx, key string, o *trimming, id crdt.StreamID, err error) {
 	if err != nil {
 		c.failStream(err)
 		return
 	}
 	c.trim(tx, key, o)
-	c.bulkString(id.String())
+	var room [2*intBytesMax + 1]byte
+	c.bulk(id.Append(room[:0]))
 }
 
 func xdel(c *client, tx *crdt.Tx) {
@@ -304,6 +311,9 @@ func (c *client) trimFits(o *trimming, limited, adding bool) bool {
 
 // trim takes the first entries out, and tells how many.
 func (c *client) trim(tx *crdt.Tx, key string, o *trimming) int {
+	if o.by == 0 {
+		return 0
+	}
 	length, _ := tx.StreamLen(key)
 	n := 0
 	switch o.by {
@@ -319,8 +329,10 @@ func (c *client) trim(tx *crdt.Tx, key string, o *trimming) int {
 	case n < length:
 		n -= n % trimStep
 	}
-	removed, _ := tx.StreamTrim(key, n)
-	return removed
+	if n > 0 {
+		n, _ = tx.StreamTrim(key, n)
+	}
+	return n
 }
 
 // xrange is XRANGE and XREVRANGE.
