@@ -161,10 +161,10 @@ type Config struct {
 	// one fsync a second while something is written, none otherwise, and keys that change often are written once a second.
 	CommitEvery time.Duration
 	// MaxBacklog is how many changed cells of a region may wait for the disk before writers wait too. A batch is
-	// encoded in memory while it is committed. Default 40,960: with values of 100 B one transaction of
-	// a server's store.
+	// encoded in memory while it is committed. Default 131,072, which is some 30 MB with values of 100 B; bytes are bounded by
+	// the memory budget too.
 	MaxBacklog int
-	// MaxUnsaved is about how many changed cells are merged while the disk is full; what is beyond waits with the peers. Default: 16
+	// MaxUnsaved is about how many changed cells are merged while the disk is full; what is beyond waits with the peers. Default: 5
 	// times MaxBacklog.
 	MaxUnsaved int
 	// MaxGhosts is how many removes a region remembers, at about 28 bytes each. Default 65,536.
@@ -260,7 +260,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("fabric: MaxBacklog is %d: want more than 0, or 0 for the default", c.MaxBacklog)
 	}
 	if c.MaxBacklog == 0 {
-		c.MaxBacklog = 40 << 10
+		c.MaxBacklog = 128 << 10
 	}
 	if c.MemoryBudget < 0 || c.MemoryReserve < 0 || c.MemoryReserve > c.MemoryBudget {
 		return fmt.Errorf("fabric: MemoryBudget is %d, MemoryReserve %d: want a reserve within the budget", c.MemoryBudget, c.MemoryReserve)
@@ -272,7 +272,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("fabric: MaxUnsaved is %d: want more than 0, or 0 for the default", c.MaxUnsaved)
 	}
 	if c.MaxUnsaved == 0 {
-		c.MaxUnsaved = 16 * c.MaxBacklog
+		c.MaxUnsaved = 5 * c.MaxBacklog
 	}
 	if c.most == 0 {
 		c.most = maxRegions

@@ -31,35 +31,7 @@ func (s *Store) Commit(recs []crdt.Record) error {
 		return err
 	}
 	defer s.leave()
-	pairs := sealAll(recs)
-	return s.commitAbove(s.floor(pairs), pairs)
-}
-
-// sealAll lays all pairs into one allocation.
-func sealAll(recs []crdt.Record) []pair {
-	need := 0
-	for _, r := range recs {
-		need += 2*len(r.Key) + len(r.Value) + envelopeOverhead + binary.MaxVarintLen64 + 64
-	}
-	buf := make([]byte, 0, need)
-	pairs := make([]pair, len(recs))
-	for i, r := range recs {
-		start := len(buf)
-		buf = storedKey(buf, r.Key)
-		key := buf[start:len(buf):len(buf)]
-		pairs[i].key = key
-		if r.Value == nil {
-			continue
-		}
-		var long []byte
-		if isLongKey(key) {
-			long = r.Key
-		}
-		start = len(buf)
-		buf = seal(buf, key, long, r.Value)
-		pairs[i].value = buf[start:len(buf):len(buf)]
-	}
-	return pairs
+	return s.commitAbove(s.floor(recs), recs)
 }
 
 // CommitRemoves is Commit for a batch that holds removes, of which those who wrote it keep what they leave: half of the reserve is for such. A
@@ -69,29 +41,27 @@ func (s *Store) CommitRemoves(recs []crdt.Record) error {
 		return err
 	}
 	defer s.leave()
-	pairs := sealAll(recs)
-	return s.commitAbove(s.config.MinFreeBytes/2+copies(pairs), pairs)
+	return s.commitAbove(s.config.MinFreeBytes/2+copies(recs), recs)
 }
 
 // commitAbove commits to the journal if so many bytes are free.
-func (s *Store) commitAbove(need int64, pairs []pair) error {
+func (s *Store) commitAbove(need int64, recs []crdt.Record) error {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
-	if failed := s.failure(); failed != nil || len(pairs) == 0 {
+	if failed := s.failure(); failed != nil || len(recs) == 0 {
 		return failed
 	}
 	start := time.Now()
 	err := s.checkSpace(need)
 	if err == nil {
-		err = s.append(pairs)
+		err = s.append(recs)
 	}
 	if err != nil {
 		s.countRefused(err)
 		return err
 	}
-	s.show(pairs)
-	s.journal.out.shrink()
-	s.count(pairs, time.Since(start))
+	s.show()
+	s.count(recs, time.Since(start))
 	s.stir()
 	commit := s.journal.commits
 	if err := s.noteMark(func(m *mark) { m.journal = commit }, false); err != nil {
@@ -120,21 +90,19 @@ func (s *Store) commitDirectly(need int64, pairs []pair) error {
 }
 
 // floor is what must be free for a batch: those that only delete go further than others.
-func (s *Store) floor(pairs []pair) int64 {
+func (s *Store) floor(recs []crdt.Record) int64 {
 	need := s.config.MinFreeBytes / 2
-	for _, p := range pairs {
-		if p.value != nil {
+	for _, r := range recs {
+		if r.Value != nil {
 			need = s.config.MinFreeBytes
 		}
 	}
-	return need + copies(pairs)
+	return need + copies(recs)
 }
 
 // copies is what a large batch takes beyond the reserve: it is written to the journal and then to Badger, and more while tables are compacted.
-func copies(pairs []pair) (bytes int64) {
-	for _, p := range pairs {
-		bytes += int64(len(p.key) + len(p.value))
-	}
+func copies(recs []crdt.Record) int64 {
+	bytes := sizeOf(recs)
 	if bytes <= largeBytes {
 		return 0
 	}
@@ -211,14 +179,19 @@ func (s *Store) countRefused(err error) {
 	s.counts.Refused++
 }
 
-func (s *Store) count(pairs []pair, took time.Duration) {
+func sizeOf(recs []crdt.Record) (bytes int64) {
+	for _, r := range recs {
+		bytes += int64(len(r.Key) + len(r.Value))
+	}
+	return bytes
+}
+
+func (s *Store) count(recs []crdt.Record, took time.Duration) {
 	s.counting.Lock()
 	defer s.counting.Unlock()
 	s.counts.Commits++
-	s.counts.Records += uint64(len(pairs))
-	for _, p := range pairs {
-		s.counts.SyncedBytes += uint64(len(p.key) + len(p.value))
-	}
+	s.counts.Records += uint64(len(recs))
+	s.counts.SyncedBytes += uint64(sizeOf(recs))
 	s.counts.LastCommit = took
 	s.counts.LongestCommit = max(s.counts.LongestCommit, took)
 }

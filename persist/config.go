@@ -51,9 +51,9 @@ type Config struct {
 	// ValueLogFileBytes: size at which the value log starts a new file. Device 8 MiB, server 64 MiB, 16 MiB with 32-bit words. It is the
 	// unit of reclaiming: small files give disk back sooner, large ones mean fewer of them.
 	ValueLogFileBytes int64
-	// JournalBytes: size at which a segment of the journal is full, and goes to Badger. Device 1 MiB, server 32 MiB; with 32-bit words 512 KiB and 2 MiB.
-	// Up to four are on disk at once, and of each what overwrites nothing takes about 40 bytes of memory a record. The larger it is, the
-	// less often Badger writes a record that is overwritten again and again.
+	// JournalBytes: size at which a segment of the journal is full, and goes to Badger. Device 1 MiB, server 128 MiB; with 32-bit words 512 KiB and 2 MiB.
+	// So it does with 128 Ki keys, each of which takes some 45 bytes of memory. Two are on disk at once, three for a moment. The larger it is,
+	// the less often Badger writes a record that is overwritten again and again.
 	JournalBytes int64
 	// MinFreeBytes: Commit refuses with ErrFull when the file system has less than this left. Device 32 MiB,
 	// server 256 MiB. Badger writes through sparse memory maps, where a full disk is a SIGBUS and not an
@@ -91,7 +91,7 @@ func (c Config) withDefaults() Config {
 	}
 	memtable, vlog, free, segment := int64(4<<20), int64(8<<20), int64(32<<20), int64(1<<20)
 	if c.Profile == ProfileServer {
-		memtable, vlog, free, segment = 64<<20, 64<<20, 256<<20, 32<<20
+		memtable, vlog, free, segment = 64<<20, 64<<20, 256<<20, 128<<20
 	}
 	if wordBits == 32 { // addresses are few, and see narrow.go
 		memtable, vlog = min(memtable/2, narrowMemtableBytes), min(vlog, 16<<20)

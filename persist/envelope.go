@@ -53,6 +53,14 @@ func storedKey(dst, key []byte) []byte {
 	return append(append(dst, key[:inlineKeyBytes]...), sum[:]...)
 }
 
+// storedLen is the length of what storedKey makes.
+func storedLen(key []byte) int {
+	if len(key) <= inlineKeyBytes {
+		return 1 + len(key)
+	}
+	return 1 + inlineKeyBytes + sha256.Size
+}
+
 func isLongKey(stored []byte) bool { return len(stored) > 1+inlineKeyBytes }
 
 // seal appends the envelope of a record. stored is its stored key; key is nil unless it is a long one.
@@ -69,6 +77,15 @@ func seal(dst, stored, key, value []byte) []byte {
 	dst = append(dst, value...)
 	binary.LittleEndian.PutUint32(dst[start+1:], envelopeSum(stored, dst[start:]))
 	return dst
+}
+
+// sealedLen is the length of what seal makes.
+func sealedLen(key, value []byte) int {
+	n := envelopeOverhead + len(value)
+	if key != nil {
+		n += len(binary.AppendUvarint(nil, uint64(len(key)))) + len(key)
+	}
+	return n
 }
 
 func envelopeSum(stored, envelope []byte) uint32 {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
 // WithTicks makes a store reclaim when ticks says so.
@@ -207,4 +209,31 @@ func ScanSegment(file, dir string) (keys []string, err error) {
 		return nil
 	})
 	return keys, errors.Join(err, s.bad)
+}
+
+// sealAll lays all pairs into one allocation.
+func sealAll(recs []crdt.Record) []pair {
+	need := 0
+	for _, r := range recs {
+		need += 2*len(r.Key) + len(r.Value) + envelopeOverhead + binary.MaxVarintLen64 + 64
+	}
+	buf := make([]byte, 0, need)
+	pairs := make([]pair, len(recs))
+	for i, r := range recs {
+		start := len(buf)
+		buf = storedKey(buf, r.Key)
+		key := buf[start:len(buf):len(buf)]
+		pairs[i].key = key
+		if r.Value == nil {
+			continue
+		}
+		var long []byte
+		if isLongKey(key) {
+			long = r.Key
+		}
+		start = len(buf)
+		buf = seal(buf, key, long, r.Value)
+		pairs[i].value = buf[start:len(buf):len(buf)]
+	}
+	return pairs
 }

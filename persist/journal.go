@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
 // A commit goes to the journal alone. Badger gets what a segment holds when that is full, in the background and once for each key, so that what is
@@ -39,9 +41,12 @@ type journal struct {
 
 const (
 	// sealedMax is how many segments may wait for Badger. Then commits wait too.
-	sealedMax = 2
-	// zeroSteps is how many times a segment is lengthened, by zeros, until it is full.
+	sealedMax = 1
+	// segmentKeysMax bounds what the index of a segment takes, some 45 bytes a key. A batch may go beyond.
+	segmentKeysMax = 128 << 10
+	// A segment is lengthened, by zeros, at least zeroSteps times until it is full, and by zeroBytes at most: who commits waits for it.
 	zeroSteps = 32
+	zeroBytes = 512 << 10
 	// drainBytes is about what Badger gets at a time.
 	drainBytes = 1 << 20
 	// drainAgain is when a drain that found no room is tried again.
@@ -49,23 +54,23 @@ const (
 )
 
 // append writes one batch. The places of its records are those of s.journal.out. The caller holds the journal's mu.
-func (s *Store) append(pairs []pair) error {
+func (s *Store) append(recs []crdt.Record) error {
 	j := &s.journal
 	if err := s.makeActive(); err != nil {
 		return err
 	}
-	j.out.encode(pairs, j.commits+1, j.active.size, &j.active.cipher)
-	end := j.active.size + int64(len(j.out.buf))
-	if end > segmentBytesMax {
-		return fmt.Errorf("persist: a batch of %d bytes: at most %d", len(j.out.buf), int64(segmentBytesMax))
+	most := framesBytes(recs)
+	if j.active.size+most > segmentBytesMax {
+		return fmt.Errorf("persist: a batch of %d bytes: at most %d", most, segmentBytesMax-s.config.JournalBytes)
 	}
-	if err := s.lengthen(j.active, end); err != nil {
+	if err := s.lengthen(j.active, j.active.size+most); err != nil {
 		return err
 	}
-	if _, err := j.active.file.WriteAt(j.out.buf, j.active.size); err != nil {
-		return s.fail(err)
+	end, err := j.out.write(j.active, recs, j.commits+1)
+	if err == nil {
+		err = fdatasync(j.active.file)
 	}
-	if err := fdatasync(j.active.file); err != nil {
+	if err != nil {
 		return s.fail(err)
 	}
 	j.commits++
@@ -75,12 +80,12 @@ func (s *Store) append(pairs []pair) error {
 
 // lengthen writes zeros ahead. A disk that is full shows here, before anything is written that counts.
 func (s *Store) lengthen(g *segment, end int64) error {
-	step := s.config.JournalBytes / zeroSteps
+	step := min(s.config.JournalBytes/zeroSteps, zeroBytes)
 	if end <= g.zeroed {
 		return nil
 	}
 	target := (end + step - 1) / step * step
-	_, err := g.file.WriteAt(make([]byte, target-g.zeroed), g.zeroed)
+	err := writeZeros(g.file, g.zeroed, target)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		free, _ := s.config.free(s.dir)
 		return &FullError{s.dir, free, max(s.config.MinFreeBytes, free+target-g.zeroed)}
@@ -92,10 +97,23 @@ func (s *Store) lengthen(g *segment, end int64) error {
 	return nil
 }
 
+var zeros [64 << 10]byte
+
+func writeZeros(f *os.File, from, to int64) error {
+	for from < to {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-from)], from)
+		if err != nil {
+			return err
+		}
+		from += int64(n)
+	}
+	return nil
+}
+
 // makeActive sees to it that there is a segment with room, and waits where too many are sealed.
 func (s *Store) makeActive() error {
 	j := &s.journal
-	if j.active != nil && j.active.size < s.config.JournalBytes {
+	if j.active != nil && j.active.size < s.config.JournalBytes && len(j.active.index) < segmentKeysMax {
 		return nil
 	}
 	s.seal()
@@ -133,12 +151,12 @@ func (s *Store) seal() {
 }
 
 // show lets readers see what was just appended.
-func (s *Store) show(pairs []pair) {
-	g := s.journal.active
+func (s *Store) show() {
+	g, out := s.journal.active, &s.journal.out
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	for i, p := range pairs {
-		g.index[idOf(p.key)] = s.journal.out.places[i]
+	for i, id := range out.ids {
+		g.index[id] = out.places[i]
 	}
 }
 

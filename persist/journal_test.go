@@ -203,7 +203,7 @@ func TestFullDiskStopsTheDrain(t *testing.T) {
 			committed <- i
 		}
 	}()
-	const filled = 20 // of the 21 that three segments take
+	const filled = 12 // of the 14 that two segments take
 	for i := range committed {
 		if i == filled {
 			break

@@ -246,7 +246,7 @@ func (s *Store) commitOwn(pairs []pair) error {
 		return err
 	}
 	defer s.leave()
-	return s.commitDirectly(s.floor(pairs), pairs)
+	return s.commitDirectly(s.config.MinFreeBytes, pairs)
 }
 
 // dropTorn leaves out the regions in which there are gaps.

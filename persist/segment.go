@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
 // The journal is what a commit is written to: one write behind the last one, and one fdatasync. It lies in segments, each a file that is named
@@ -123,43 +125,75 @@ func decodeSegmentHead(b []byte, id storeID, first uint64, keys keyring) (c body
 	return c, err
 }
 
-// frames encodes a batch. Offsets count from where the segment ends.
+// frames writes a batch, a frame at a time.
 type frames struct {
-	buf    []byte
+	buf    []byte // of one frame
+	ids    []recordID
 	places []place
 }
 
-// encode replaces what is there by the frames of one batch that begins at offset base.
-func (f *frames) encode(pairs []pair, commit uint64, base int64, c *bodyCipher) {
-	f.buf, f.places = f.buf[:0], f.places[:0]
-	for from := 0; from < len(pairs); {
-		frame := len(f.buf)
-		f.buf = append(f.buf, make([]byte, frameHead)...)
-		body := len(f.buf)
+// write puts the frames of one batch behind the end of a segment, and gives where they end.
+func (f *frames) write(g *segment, recs []crdt.Record, commit uint64) (end int64, err error) {
+	f.ids, f.places = f.ids[:0], f.places[:0]
+	end = g.size
+	for from := 0; from < len(recs); {
+		f.buf = append(f.buf[:0], make([]byte, frameHead)...)
 		to := from
-		for ; to < len(pairs) && (to == from || len(f.buf)-body < frameBytes); to++ {
-			at := len(f.buf)
-			f.buf = appendStored(f.buf, pairs[to])
-			f.places = append(f.places, place{uint32(base + int64(frame)), uint32(at - body), uint32(len(f.buf) - at)})
+		for ; to < len(recs) && (to == from || len(f.buf) < frameBytes); to++ {
+			f.add(recs[to], end)
 		}
-		c.apply(f.buf[body:], base+int64(frame), 0)
-		head := f.buf[frame:]
-		binary.LittleEndian.PutUint32(head[4:], uint32(len(f.buf)-body))
+		head, body := f.buf[:frameHead], f.buf[frameHead:]
+		g.cipher.apply(body, end, 0)
+		binary.LittleEndian.PutUint32(head[4:], uint32(len(body)))
 		binary.LittleEndian.PutUint64(head[8:], commit)
-		if to < len(pairs) {
+		if to < len(recs) {
 			head[16] = flagMore
 		}
-		binary.LittleEndian.PutUint32(head, crc32.Checksum(head[4:], castagnoli))
+		binary.LittleEndian.PutUint32(head, crc32.Checksum(f.buf[4:], castagnoli))
+		if _, err := g.file.WriteAt(f.buf, end); err != nil {
+			return end, err
+		}
+		end += int64(len(f.buf))
 		from = to
 	}
+	if cap(f.buf) > 2*frameBytes { // of a large record
+		f.buf = nil
+	}
+	return end, nil
 }
 
-// shrink lets go of what a large batch took.
-func (f *frames) shrink() {
-	if cap(f.buf) > 2*frameBytes {
-		f.buf, f.places = nil, nil
+// add appends a record to the frame at an offset.
+func (f *frames) add(r crdt.Record, frame int64) {
+	at := len(f.buf)
+	f.buf = binary.AppendUvarint(f.buf, uint64(storedLen(r.Key)))
+	start := len(f.buf)
+	f.buf = storedKey(f.buf, r.Key)
+	stored := f.buf[start:]
+	f.ids = append(f.ids, idOf(stored))
+	if r.Value == nil {
+		f.buf = append(f.buf, 0)
+	} else {
+		var long []byte
+		if isLongKey(stored) {
+			long = r.Key
+		}
+		f.buf = binary.AppendUvarint(f.buf, uint64(sealedLen(long, r.Value))+1)
+		f.buf = seal(f.buf, stored, long, r.Value)
 	}
+	f.places = append(f.places, place{uint32(frame), uint32(at - frameHead), uint32(len(f.buf) - at)})
 }
+
+// framesBytes is no less than a batch takes.
+func framesBytes(recs []crdt.Record) int64 {
+	n := int64(0)
+	for _, r := range recs {
+		n += int64(2*len(r.Key)+len(r.Value)) + recordOverhead
+	}
+	return n + (n/frameBytes+1)*frameHead
+}
+
+// recordOverhead is more than a record takes beyond its key, twice where it is long, and its value.
+const recordOverhead = 64
 
 // read gives the pair at a place.
 func (g *segment) read(at place) (p pair, err error) {
@@ -339,14 +373,7 @@ func laterCommitFrom(path string, from int64, last uint64) (later uint64, err er
 	return later, nil
 }
 
-// appendStored and cutStored write and read one pair: uvarint key length, key, uvarint value length + 1 (0: delete), value.
-func appendStored(b []byte, p pair) []byte {
-	b = append(binary.AppendUvarint(b, uint64(len(p.key))), p.key...)
-	if p.value == nil {
-		return append(b, 0)
-	}
-	return append(binary.AppendUvarint(b, uint64(len(p.value))+1), p.value...)
-}
+// cutStored reads one pair: uvarint key length, key, uvarint value length + 1 (0: delete), value.
 
 func cutStored(b []byte) (p pair, rest []byte, err error) {
 	if p.key, b, err = cutField(b, 0); err != nil {
