@@ -492,9 +492,18 @@ func TestStreamAway(t *testing.T) {
 		return err
 	})
 	before := streamOf(r.View(testNow), "s")
+	reader := streamReader{had: map[string]int{}}
+	reader.read(t, r, 40, true)
 	if n := d.evictAll(t, r); n != 99 {
 		t.Fatal(n, "left")
 	}
+	for next := r.Sweep(0, 10); next != 0; next = r.Sweep(next, 10) { // records move, and keep their places
+	}
+	if n := reader.read(t, r, 0, true); n != 59 || reader.read(t, r, 0, true) != 0 {
+		t.Error(n, "were read on")
+	}
+	mustAudit(t, r)
+	d.reads = 0
 	v := r.View(testNow)
 	h, _, _ := v.StreamHead("s")
 	k, _ := v.StreamRank("s", StreamID{7, 50})

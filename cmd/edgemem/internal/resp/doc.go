@@ -35,7 +35,8 @@
 //     1,048,576 random members are picked with repetition. OBJECT ENCODING has one word for all sets.
 //   - PFCOUNT does not write the count into the value. A damaged HyperLogLog is refused whole, where Redis goes on until it comes to
 //     the damage. The sparse form joins runs that Redis may leave apart, so that a value can be some bytes smaller.
-//   - The seq of an id that XADD makes ends in 16 bits of the node. XREAD goes on by arrival. There are no consumer groups. XREAD takes +, of
+//   - The seq of an id that XADD makes ends in 16 bits of the node. XREAD goes on by arrival, and gives entries of one id
+//     together, also beyond COUNT. There are no consumer groups. XREAD takes +, of
 //     Redis 7.4. An entry is at most 1 MiB. XADD and XTRIM with ~ leave less than 100 entries too many.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. DEBUG, EVAL and others answer why not.

@@ -16,6 +16,7 @@ type feeds struct {
 
 	mu      sync.Mutex
 	running map[*fabric.Region]context.CancelFunc
+	linger  *time.Timer // nil: none runs; see restSoon
 	closed  bool
 	wg      sync.WaitGroup
 }
@@ -121,10 +122,33 @@ func (f *feeds) rest() {
 	}
 }
 
+// feedsLinger is how long feeds outlast who waited for a key: mostly it waits again at once, and to begin anew would cost more than the
+// wait.
+const feedsLinger = 2 * time.Second
+
+// restSoon is rest, once some time has passed.
+func (f *feeds) restSoon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.linger == nil && !f.closed && len(f.running) > 0 {
+		f.linger = time.AfterFunc(feedsLinger, f.lingered)
+	}
+}
+
+func (f *feeds) lingered() {
+	f.mu.Lock()
+	f.linger = nil
+	f.mu.Unlock()
+	f.rest()
+}
+
 // close ends them for good, and waits.
 func (f *feeds) close() {
 	f.mu.Lock()
 	f.closed = true
+	if f.linger != nil {
+		f.linger.Stop()
+	}
 	for _, cancel := range f.running {
 		cancel()
 	}

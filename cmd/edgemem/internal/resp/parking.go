@@ -70,7 +70,7 @@ func (c *client) mayWait(run func()) {
 	interest.Add(1)
 	defer func() {
 		if c.waiter == nil && interest.Add(-1) == 0 {
-			c.srv.feeds.rest()
+			c.srv.feeds.restSoon()
 		}
 	}()
 	run()
@@ -86,7 +86,7 @@ func (c *client) wait() bool {
 	c.waiter = nil
 	c.noteWaiter(nil)
 	if c.srv.queues.interest.Add(-1) == 0 {
-		c.srv.feeds.rest()
+		c.srv.feeds.restSoon()
 	}
 	c.enter(stateBusy)
 	c.turnAt = c.since.Load()

@@ -12,20 +12,20 @@ import (
 
 // XREAD names a place in a stream by the id of the last entry that a reader had. Where entries arrive late, with ids below it, that does not
 // tell what the reader has had. So the server keeps, for the ids that it ended replies with, the places in the order of arrival: each
-// connection for itself, and the last one of each id for connections that come new. A place of another connection serves only
-// where it had nothing beyond the id; then it gives all that reading by id would give, and what arrived late.
+// connection the last one of each stream, and the server the last one of each id, for connections that come new. A place of another
+// connection serves only where it had nothing beyond the id; then it gives all that reading by id would give, and what arrived late.
 
-// placeKey names a place.
+// placeKey names a place; a connection's own are without an id.
 type placeKey struct {
 	region *fabric.Region
 	key    string
 	id     crdt.StreamID
 }
 
-// streamPlace is where a reader is, and the largest id that it had.
+// streamPlace is where a reader is, by which id it says so, and the largest that it had.
 type streamPlace struct {
-	at  crdt.StreamCursor
-	top crdt.StreamID
+	at      crdt.StreamCursor
+	id, top crdt.StreamID
 }
 
 // places are the last places that fit a number of bytes. The zero places keep none.
@@ -41,7 +41,7 @@ type places struct {
 // What places take at most, bytes.
 const (
 	placesBytesServer = 4 << 20
-	placesBytesClient = 16 << 10
+	placesBytesClient = 64 << 10 // of some 200 streams
 	placeOverhead     = 256
 )
 
@@ -84,7 +84,6 @@ func (p *places) held() int {
 // streamReader is one stream of an XREAD.
 type streamReader struct {
 	key  string
-	id   crdt.StreamID
 	last bool // +: the last entry
 	streamPlace
 }
@@ -216,18 +215,19 @@ func (c *client) readers(v *crdt.View, q *xreading) (out []streamReader, ok bool
 		}
 		switch id := q.ids[i]; string(id) {
 		case "$":
-			x.streamPlace = streamPlace{v.StreamEnd(h.Last), h.Last}
+			x.streamPlace = streamPlace{at: v.StreamEnd(h.Last), top: h.Last}
 		case "+":
 			x.last = there
-			x.streamPlace = streamPlace{v.StreamEnd(h.Last), h.Last}
+			x.streamPlace = streamPlace{at: v.StreamEnd(h.Last), top: h.Last}
 		case ">":
 			c.fail("ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.")
 			return nil, false
 		default:
-			if x.id, ok = c.streamID(id, 0); !ok {
+			from, ok := c.streamID(id, 0)
+			if !ok {
 				return nil, false
 			}
-			x.streamPlace = c.placeOf(v, placeKey{c.region, x.key, x.id})
+			x.streamPlace = c.placeOf(v, placeKey{c.region, x.key, from})
 		}
 		out = append(out, x)
 	}
@@ -237,14 +237,14 @@ func (c *client) readers(v *crdt.View, q *xreading) (out []streamReader, ok bool
 // placeOf is where a reader is that names an id.
 func (c *client) placeOf(v *crdt.View, k placeKey) streamPlace {
 	if k.id != (crdt.StreamID{}) { // from the start of the stream nothing is late
-		if p, ok := c.places.get(k); ok {
+		if p, ok := c.places.get(placeKey{region: k.region, key: k.key}); ok && p.id == k.id {
 			return p
 		}
 		if p, ok := c.srv.places.get(k); ok && p.top == k.id {
 			return p
 		}
 	}
-	return streamPlace{v.StreamFrom(k.id), k.id}
+	return streamPlace{v.StreamFrom(k.id), k.id, k.id}
 }
 
 // readStream answers with what a reader has not had of one stream, and keeps its place. It reports whether there was something.
@@ -303,8 +303,7 @@ func (c *client) readLast(v *crdt.View, x *streamReader) bool {
 // keepPlace keeps where a reader is.
 func (c *client) keepPlace(x *streamReader) {
 	if x.id != (crdt.StreamID{}) {
-		k := placeKey{c.region, x.key, x.id}
-		c.places.put(k, x.streamPlace)
-		c.srv.places.put(k, x.streamPlace)
+		c.places.put(placeKey{region: c.region, key: x.key}, x.streamPlace)
+		c.srv.places.put(placeKey{c.region, x.key, x.id}, x.streamPlace)
 	}
 }

@@ -66,6 +66,35 @@ func TestStreamLateEntries(t *testing.T) {
 	b.want("-"+errStreamTop, "xadd", "log", "7-1", "f", "v")
 }
 
+// A connection that reads several streams knows its place in each, however often the others move on; and a reader whose last id was
+// a late one goes on with what it has not had.
+func TestStreamPlacesOfOneConnection(t *testing.T) {
+	t.Parallel()
+	here, _, s, a, b, mesh := apartNodes(t)
+	mesh.Cut("a", "b")
+	a.want(`"5-1"`, "xadd", "slow", "5-1", "f", "a")
+	b.want(`"3-1"`, "xadd", "slow", "3-1", "f", "b")
+	a.want(`*[*["slow" *[*["5-1" *["f" "a"]]]]]`, "xread", "streams", "slow", "fast", "0", "0")
+	s.places.mu.Lock()
+	s.places.most = 10 * placeOverhead // the server forgets sooner than the connection
+	s.places.mu.Unlock()
+	last := "0"
+	for i := range 500 {
+		a.do("xadd", "fast", fmt.Sprintf("%d-1", i+1), "f", "v")
+		reply := a.do("xread", "streams", "slow", "fast", "5-1", last)
+		if len(reply.items) != 1 || reply.items[0].items[0].text != "fast" {
+			t.Fatal(reply)
+		}
+		last = fmt.Sprintf("%d-1", i+1)
+	}
+	mesh.Heal("a", "b")
+	awaitReply(t, here, a, ":2", "xlen", "slow")
+	a.want(`*[*["slow" *[*["3-1" *["f" "b"]]]]]`, "xread", "streams", "slow", "fast", "5-1", last)
+	a.want("nil", "xread", "streams", "slow", "fast", "3-1", last)
+	other := dial(t, s.cfg.Listener.Addr().String()) // which has had 3-1 elsewhere, and not 5-1
+	other.want(`*[*["slow" *[*["5-1" *["f" "a"]]]]]`, "xread", "streams", "slow", "3-1")
+}
+
 // A new id is beyond all that shows, whatever the clock says, and two nodes do not take one.
 func TestStreamNewIDs(t *testing.T) {
 	t.Parallel()

@@ -334,6 +334,14 @@ func TestFeedsEndWithTheirClients(t *testing.T) {
 	if n := count(); n != 0 {
 		t.Errorf("%d feeds", n)
 	}
+	p.want("nil", "BLPOP", "none", "0.001")
+	if n := count(); n != 1 {
+		t.Errorf("%d feeds of one that may wait again", n)
+	}
+	s.feeds.lingered() // the time has passed
+	if n := count(); n != 0 {
+		t.Errorf("%d feeds of nobody", n)
+	}
 	for i := range feedsMax {
 		q.want("+OK", "SELECT", "r"+strconv.Itoa(i))
 		if err := s.feeds.follow(mustRegion(t, s, "r"+strconv.Itoa(i))); err != nil {
