@@ -51,14 +51,14 @@ func (r *Region) EachTip(fn func(Tip)) {
 // Incorporated reports whether this replica has seen d in the cell's part of the hash space: everywhere, or
 // by an unfinished pull that came that far.
 func (r *Region) Incorporated(key string, kind CellKind, sub string, d Dot) bool {
-	return r.has(r.key.pos(key, kind, sub), d)
+	return r.has(r.store.key.pos(key, kind, sub), d)
 }
 
 // Pieces is how many ranges of the hash space an unfinished pull has brought further than the rest.
 func (r *Region) Pieces() int { return len(r.pieces) }
 
 // Waiting is how many pushed writes are kept back, and their bytes.
-func (r *Region) Waiting() (writes, bytes int) { return len(r.waiting), r.waitLen }
+func (r *Region) Waiting() (writes, bytes int) { return len(r.aside().waiting), r.aside().waitLen }
 
 // Audit recomputes from the cells alone everything that the region keeps beside them, and reports the first
 // difference: digest, counts, bytes, tables, dot index, memory, expiry, pieces, and that every live dot was seen.
@@ -84,7 +84,7 @@ func (r *Region) Audit() error {
 		a.origins()
 	}
 	if a.err != nil {
-		return fmt.Errorf("region %q: audit: %w", r.cfg.Name, a.err)
+		return fmt.Errorf("region %q: audit: %w", r.name, a.err)
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func (a *audit) entry(e entry) {
 	e.each(0, func(c *cell) bool {
 		a.want(n == 0 || c.at.c >= last, "cells of %q out of order", e.key())
 		a.want(c.in == e.ref && bytes.Equal(c.key, e.key()) && !c.empty(), "a dead cell in %q", e.key())
-		a.want(c.pos() == a.r.key.pos(string(e.key()), c.kind, string(c.sub)), "cell %q %q is out of place", e.key(), c.sub)
+		a.want(c.pos() == a.r.store.key.pos(string(e.key()), c.kind, string(c.sub)), "cell %q %q is out of place", e.key(), c.sub)
 		a.want(e.record(c.kind, string(c.sub)) == c.ref, "cell %q %q is not found, or there twice", e.key(), c.sub)
 		last = c.at.c
 		n++
@@ -224,7 +224,7 @@ func (a *audit) cell(c *cell) {
 			a.flushes++
 		}
 	}
-	a.want(!c.dirty || slices.Contains(a.r.dirty.at, c.at), "cell %q %q is dirty and not listed", c.key, c.sub)
+	a.want(!c.dirty || a.r.dirty != nil && slices.Contains(a.r.dirty.at, c.at), "cell %q %q is dirty and not listed", c.key, c.sub)
 }
 
 func (a *audit) tip(c *cell, t tip) {
@@ -244,7 +244,7 @@ func (a *audit) origins() {
 		o := &r.origins[i]
 		if o.free() {
 			free++
-			a.want(slices.Contains(r.free, uint32(i)), "slot %d is of no origin and not listed", i)
+			a.want(slices.Contains(r.aside().free, uint32(i)), "slot %d is of no origin and not listed", i)
 			continue
 		}
 		have, ok := r.numberOf(o.id)
@@ -257,8 +257,8 @@ func (a *audit) origins() {
 			below++
 		}
 	}
-	a.want(below == r.belows, "%d origins below their lines, counted %d", below, r.belows)
-	a.want(free == len(r.free) && (r.byID == nil || len(r.byID)+free == len(r.origins)), "%d slots, %d free, %d origins", len(r.origins), free, len(r.byID))
+	a.want(below == r.aside().belows, "%d origins below their lines, counted %d", below, r.aside().belows)
+	a.want(free == len(r.aside().free) && (r.byID == nil || len(r.byID)+free == len(r.origins)), "%d slots, %d free, %d origins", len(r.origins), free, len(r.byID))
 }
 
 func (a *audit) totals() {
@@ -268,16 +268,18 @@ func (a *audit) totals() {
 	a.want(a.live == r.live, "%d siblings, recomputed %d", r.live, a.live)
 	a.want(a.ghosts == r.ghosts, "%d ghosts, recomputed %d", r.ghosts, a.ghosts)
 	a.want(a.bytes == r.bytes, "%d bytes, recomputed %d", r.bytes, a.bytes)
-	a.want(a.away == r.away && a.awayBytes == r.awayBytes, "%d values of %d bytes are away, recomputed %d of %d", r.away, r.awayBytes, a.away, a.awayBytes)
-	a.want(a.packed == r.packed && a.packedSize == r.packedSize, "%d values are packed to %d bytes, recomputed %d to %d", r.packed, r.packedSize, a.packed, a.packedSize)
-	a.want(a.lost == r.lost && a.lostSum == r.lostSum, "%d values are lost, recomputed %d", r.lost, a.lost)
+	x := r.aside()
+	a.want(nothing.none(), "what no region has says %+v", nothing)
+	a.want(a.away == x.away && a.awayBytes == x.awayBytes, "%d values of %d bytes are away, recomputed %d of %d", x.away, x.awayBytes, a.away, a.awayBytes)
+	a.want(a.packed == x.packed && a.packedSize == x.packedSize, "%d values are packed to %d bytes, recomputed %d to %d", x.packed, x.packedSize, a.packed, a.packedSize)
+	a.want(a.lost == x.lost && a.lostSum == x.lostSum, "%d values are lost, recomputed %d", x.lost, a.lost)
 	a.want(a.expiring == r.expiring, "%d entries expire, recomputed %d", r.expiring, a.expiring)
 	a.want(a.flushes == r.flushes, "%d ghosts of the whole region, recomputed %d", r.flushes, a.flushes)
 	size := 0
-	for _, w := range r.waiting {
+	for _, w := range r.aside().waiting {
 		size += w.size
 	}
-	a.want(size == r.waitLen, "%d bytes wait, recomputed %d", r.waitLen, size)
+	a.want(size == r.aside().waitLen, "%d bytes wait, recomputed %d", r.aside().waitLen, size)
 }
 
 // index asks each dot index for everything, which must be every live tip, once, in order.
@@ -310,11 +312,28 @@ func (a *audit) memory() {
 		var worn, noted int64
 		for i := range m.chunks {
 			c := &m.chunks[i]
-			worn, noted = worn+int64(c.used)*int64(c.size), noted+int64(4*len(c.tags))
+			worn, noted = worn+int64(c.used)*int64(c.size), noted+int64(4*len(m.tagsOf(uint64(i))))
 		}
 		a.want(worn == m.worn && noted == m.noted, "%d bytes of slots were given out once, %d noted, recomputed %d, %d", m.worn, m.noted, worn, noted)
+		a.room(m)
 	}
 	a.want(a.use == a.r.store.use, "allocated by purpose %v, recomputed %v", a.r.store.use, a.use)
+}
+
+// room compares the lists of chunks that have room with the chunks.
+func (a *audit) room(m *slabs) {
+	listed := map[uint32]bool{}
+	for _, s := range m.sizes {
+		for i, before := s.room, uint32(0); i != 0 && !listed[i]; i, before = m.chunks[i].next, i {
+			c := &m.chunks[i]
+			listed[i] = true
+			a.want(c.kind == s.kind && c.prev == before, "chunk %d is in the wrong list", i)
+		}
+	}
+	for i := range m.chunks {
+		c := &m.chunks[i]
+		a.want(listed[uint32(i)] == (c.b != nil && c.kind != kindAlone && c.hasRoom()), "chunk %d, of which %d slots are in use, is listed wrongly", i, c.live)
+	}
 }
 
 func (a *audit) pieces() {

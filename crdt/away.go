@@ -92,7 +92,7 @@ func (r *Region) unreadable(c *cell, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &UnreadableError{Region: r.cfg.Name, Key: string(c.key), Sub: string(c.sub), Record: r.cellKey(c.key, c.kind, c.sub), Err: err}
+	return &UnreadableError{Region: r.name, Key: string(c.key), Sub: string(c.sub), Record: r.cellKey(c.key, c.kind, c.sub), Err: err}
 }
 
 func (r *Region) readRecord(key []byte) ([]byte, error) {
@@ -142,8 +142,9 @@ func (r *Region) fetch(c *cell, wants func(*sibling) bool) error {
 func (r *Region) sendAway(c *cell, s *sibling) {
 	s.hash = r.siblingHash(c, s)
 	s.size, s.val, s.away = uint32(len(s.val)), nil, true
-	r.away++
-	r.awayBytes += int64(s.size)
+	x := r.setAside()
+	x.away++
+	x.awayBytes += int64(s.size)
 }
 
 // leave is sendAway for a value that may be packed.
@@ -163,14 +164,15 @@ func (r *Region) comeBack(s *sibling, val []byte) {
 
 // forgetAway counts one less that is away.
 func (r *Region) forgetAway(s *sibling) {
-	r.away--
-	r.awayBytes -= int64(s.size)
+	x := r.setAside()
+	x.away--
+	x.awayBytes -= int64(s.size)
 	if s.packed != nil {
 		r.forgetPacked(s)
 	}
 	if s.lost {
-		r.lost--
-		r.lostSum ^= s.hash
+		x.lost--
+		x.lostSum ^= s.hash
 	}
 }
 
@@ -193,11 +195,12 @@ func (s *sibling) takes() int {
 
 // AwayValues is how many values are on disk alone, and how many bytes they have.
 func (r *Region) AwayValues() (n int, bytes int64) {
-	return r.away - r.packed, r.awayBytes - r.packedBytes
+	x := r.aside()
+	return x.away - x.packed, x.awayBytes - x.packedBytes
 }
 
 // LostValues is how many of them can certainly not be read back.
-func (r *Region) LostValues() int { return r.lost }
+func (r *Region) LostValues() int { return r.aside().lost }
 
 // LoadAway makes Load leave values on disk, or in memory again.
 func (r *Region) LoadAway(on bool) { r.loadAway = on && r.cfg.Values != nil }
@@ -349,9 +352,10 @@ func (r *Region) Lose(key []byte) (lost int) {
 			continue
 		}
 		if _, err := r.value(c, s); err != nil {
+			x := r.setAside()
 			s.lost = true
-			r.lost++
-			r.lostSum ^= s.hash
+			x.lost++
+			x.lostSum ^= s.hash
 			lost++
 		}
 	}
@@ -371,11 +375,11 @@ func (r *Region) cellOf(key []byte) *cell {
 	if k.err != nil {
 		return nil
 	}
-	return r.find(r.key.entry(name, kind), name).cell(kind, string(k.b))
+	return r.find(r.store.key.entry(name, kind), name).cell(kind, string(k.b))
 }
 
 // ReadableDigest is Digest without the values that are lost: what a scrub compares.
-func (r *Region) ReadableDigest() uint64 { return r.digest ^ r.lostSum }
+func (r *Region) ReadableDigest() uint64 { return r.digest ^ r.aside().lostSum }
 
 // appendAway is what a record keeps of an away value.
 func appendAway(b []byte, s *sibling) []byte {

@@ -317,7 +317,7 @@ func TestLostValues(t *testing.T) {
 	if r.View(testNow).Siblings("k") != nil {
 		t.Error("a lost value has siblings")
 	}
-	r.cfg.Self = testOrigin(4)
+	r.origin = testOrigin(4)
 	a, b := other.NewScrub(), r.NewScrubber()
 	for msg := a.Next(); msg != nil; msg = a.Next() {
 		if err := b.Merge(msg, testNow); err != nil {

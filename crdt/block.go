@@ -203,7 +203,7 @@ func (v *View) BlockRead(key string, offset int64, buf []byte) (n int, err error
 
 // missesPages is misses of the pages of a range.
 func (v *View) missesPages(e entry, offset int64, n int) (missed bool) {
-	if !v.lazy || v.r.away == 0 || n == 0 {
+	if !v.lazy || v.r.aside().away == 0 || n == 0 {
 		return false
 	}
 	for page := offset / PageBytes; page <= (offset+int64(n)-1)/PageBytes; page++ {

@@ -29,7 +29,7 @@ func (p *past) note(r *Region) {
 	for _, x := range r.pieces {
 		p.ctx.Union(x.extra)
 	}
-	delete(p.ctx, r.cfg.Self)
+	delete(p.ctx, r.origin)
 }
 
 // news gives what messages have not said yet.
@@ -63,17 +63,17 @@ func wholeUpTo(ops []outOp, n int) int {
 
 // SetCausal switches Config.Causal. Writes that were not pushed yet are left to a pull.
 func (r *Region) SetCausal(on bool) {
-	if r.cfg.Causal != on {
-		r.cfg.Causal = on
-		r.out = outbox{}
+	if r.causal != on {
+		r.causal = on
+		r.out = nil
 	}
 }
 
 // Causal reports Config.Causal.
-func (r *Region) Causal() bool { return r.cfg.Causal }
+func (r *Region) Causal() bool { return r.causal }
 
 // Loading reports that a causal region has merged a part of a pull: readers would see writes before what they come after.
-func (r *Region) Loading() bool { return r.cfg.Causal && len(r.pieces) > 0 }
+func (r *Region) Loading() bool { return r.causal && len(r.pieces) > 0 }
 
 // pushCausally merges a message whole, or keeps it back whole.
 func (r *Region) pushCausally(d *delta, now int64) (applied bool) {

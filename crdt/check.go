@@ -41,7 +41,7 @@ func (v *Check) Step(n int) (done bool, err error) {
 		return false, nil
 	}
 	if r.check = nil; v.sum != r.digest {
-		return true, fmt.Errorf("region %q: %w: digest %016x, and what it holds makes %016x", r.cfg.Name, ErrDamaged, r.digest, v.sum)
+		return true, fmt.Errorf("region %q: %w: digest %016x, and what it holds makes %016x", r.name, ErrDamaged, r.digest, v.sum)
 	}
 	return true, nil
 }

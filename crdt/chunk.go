@@ -200,20 +200,20 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 			err = rc.reconcile(msg)
 		}
 		if err != nil {
-			return fmt.Errorf("region %q: pull: %w", r.cfg.Name, err)
+			return fmt.Errorf("region %q: pull: %w", r.name, err)
 		}
 		return nil
 	}
-	c, err := decodeChunk(msg, r.key)
+	c, err := decodeChunk(msg, r.store.key)
 	if err != nil {
-		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
+		return fmt.Errorf("region %q: %w", r.name, err)
 	}
 	if c.recon && len(rc.told.Context)+len(rc.told.pieces) > 0 && (rc.recon == nil || !rc.recon.agreed) {
-		return fmt.Errorf("region %q: chunk: %w: it relies on a reconciliation that did not end", r.cfg.Name, ErrMalformed)
+		return fmt.Errorf("region %q: chunk: %w: it relies on a reconciliation that did not end", r.name, ErrMalformed)
 	}
 	cut := rc.cut.with(c.cut)
 	if err := r.checkChunk(c, cut); err != nil {
-		return fmt.Errorf("region %q: %w", r.cfg.Name, err)
+		return fmt.Errorf("region %q: %w", r.name, err)
 	}
 	r.protect(cut, now)
 	rc.cut, rc.last = cut, c.last
@@ -229,7 +229,7 @@ func (rc *Receiver) Merge(msg []byte, now int64) error {
 func (rc *Receiver) heard() {
 	own := Context{}
 	for id, runs := range rc.cut {
-		if id.sameLine(rc.r.cfg.Self) {
+		if id.sameLine(rc.r.origin) {
 			own[id] = runs
 		}
 	}
@@ -265,7 +265,7 @@ func (r *Region) checkChunk(c *chunk, cut Context) error {
 	}
 	for i := range c.cells {
 		s := &c.cells[i]
-		p := s.pos(r.key)
+		p := s.pos(r.store.key)
 		if s.twice() {
 			return fmt.Errorf("chunk: %w: key %.64q has one dot twice", ErrMalformed, s.key)
 		}
@@ -297,7 +297,7 @@ func (rc *Receiver) join(c *chunk, cut Context, now int64) {
 	}
 	for _, sc := range c.scopes {
 		r.store.rewriteCells(r.store.places(sc.lo, sc.hi), func(x *cell) {
-			if !c.names(x, r.key) {
+			if !c.names(x, r.store.key) {
 				r.joinCell(x, &cellState{}, cut, floors, now)
 			}
 		})
@@ -363,7 +363,7 @@ func (r *Region) joinCell(x *cell, s *cellState, cut Context, floors map[Origin]
 	for i := range s.tips {
 		if t := &s.tips[i]; !r.has(p, t.dot) {
 			r.admit(x, t, now)
-		} else if r.lost > 0 && t.form == tipValue {
+		} else if r.aside().lost > 0 && t.form == tipValue {
 			found = r.findAgain(x, t) || found
 		}
 	}

@@ -38,7 +38,7 @@ func (m *slabs) sparse() (out []uint32) {
 			continue
 		}
 		slots := len(c.b) / int(c.size)
-		if room[c.kind] += slots - int(c.live); c.live > 0 && int(c.live)*100 < slots*sparseShare && c.onlyTagged() {
+		if room[c.kind] += slots - int(c.live); c.live > 0 && int(c.live)*100 < slots*sparseShare && m.onlyTagged(i) {
 			few = append(few, uint32(i))
 		}
 	}
@@ -58,21 +58,21 @@ func (m *slabs) sparse() (out []uint32) {
 }
 
 // onlyTagged reports whether all that is in use are records that the policy knows.
-func (c *slab) onlyTagged() bool {
-	n := uint32(0)
-	for _, t := range c.tags {
+func (m *slabs) onlyTagged(i int) bool {
+	n := 0
+	for _, t := range m.tagsOf(uint64(i)) {
 		if t != 0 {
 			n++
 		}
 	}
-	return n == c.live
+	return n == int(m.chunks[i].live)
 }
 
 // empty moves all records out of a chunk, which then goes.
 func (r *Region) empty(m *slabs, i uint32) (moved int) {
-	m.chunks[i].shut = true
+	m.shut(i)
 	size := m.chunks[i].size
-	tags := m.chunks[i].tags
+	tags := m.tagsOf(uint64(i))
 	for k := range tags {
 		if tags[k] == 0 {
 			continue
@@ -132,7 +132,9 @@ func (m *slabs) shutSparse() {
 	for i := range m.chunks {
 		c := &m.chunks[i]
 		slots := len(c.b) / max(int(c.size), 1)
-		c.shut = c.b != nil && c.kind != kindAlone && int(c.used) == slots && int(c.live)*100 < slots*sweepShare
+		if c.b != nil && c.kind != kindAlone && int(c.used) == slots && int(c.live)*100 < slots*sweepShare {
+			m.shut(uint32(i))
+		}
 	}
 }
 
@@ -148,8 +150,7 @@ func (m *slabs) reopen() {
 func (m *slabs) open(i uint32) {
 	c := &m.chunks[i]
 	if c.shut = false; c.hasRoom() {
-		s := &m.sizes[m.of[c.kind]-1]
-		s.room = append(s.room, i)
+		m.link(m.sizeFor(c.kind), i)
 	}
 }
 

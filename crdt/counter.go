@@ -95,7 +95,7 @@ func decodeReset(b []byte) reset {
 
 // resetsUs reports whether the sibling is a reset of this incarnation's contribution.
 func (r *Region) resetsUs(s *sibling) bool {
-	return len(s.val) >= len(Origin{}) && Origin(s.val[:16]) == r.cfg.Self
+	return len(s.val) >= len(Origin{}) && Origin(s.val[:16]) == r.origin
 }
 
 // latestReset is the reset with the highest number of the chain of origin o's contribution k of dot seq.

@@ -42,7 +42,39 @@ func (d *dirtyList) remove(c *cell) {
 }
 
 // len is how many records there are to write.
-func (d *dirtyList) len() int { return len(d.at) - d.lost + d.names }
+func (d *dirtyList) len() int {
+	if d == nil {
+		return 0
+	}
+	return len(d.at) - d.lost + d.names
+}
+
+// size is about how many bytes they will have.
+func (d *dirtyList) size() int {
+	if d == nil {
+		return 0
+	}
+	return d.bytes
+}
+
+// unwritten is the list of what changed, to be added to.
+func (r *Region) unwritten() *dirtyList {
+	if r.dirty == nil {
+		r.dirty = &dirtyList{}
+	}
+	return r.dirty
+}
+
+// written empties it. Where few cells changed since the last time it goes: most regions rest.
+func (r *Region) written() {
+	switch {
+	case r.dirty == nil:
+	case len(r.dirty.at)+r.dirty.names < handleKeep:
+		r.dirty = nil
+	default:
+		r.dirty.reset()
+	}
+}
 
 // dirtyKeep is for how many cells a list keeps its memory.
 const dirtyKeep = 1 << 14

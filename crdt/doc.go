@@ -93,6 +93,8 @@
 //	memory             34 bytes a register, 38 a set member or map field, 49 in a small set or map, 164 a register that
 //	                   expires, beside key, name and value; 38 a ghost; 140 an origin that is not collapsed, or of
 //	                   which something lives; nothing for history
+//	a small region     1.6 KB with one entry, once its writes were pushed or taken: until then some 500 bytes more; regions
+//	                   of a Family share their configuration
 //	TakeDirty          O(cells that changed)
 //
 // # Limits

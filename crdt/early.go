@@ -23,7 +23,7 @@ const (
 )
 
 // EntryHash is the place of an entry in the hash space, for HelloWanting.
-func (r *Region) EntryHash(key string) uint64 { return r.key.entry(key, CellValue) }
+func (r *Region) EntryHash(key string) uint64 { return r.store.key.entry(key, CellValue) }
 
 // hurry decides which entries come first: those that the peer wants, then those that were written last here.
 func (p *Pull) hurry() {

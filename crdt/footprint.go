@@ -38,9 +38,16 @@ func (r *Region) Memory() Footprint {
 	for i := range r.pieces {
 		f.Causal += int64(len(r.pieces[i].extra)) * 64
 	}
-	f.Buffer += int64(r.waitLen) + int64(cap(r.dirty.at))*int64(unsafe.Sizeof(pos{})) + int64(cap(r.dirty.gone)) +
-		int64(cap(r.out.ops))*int64(unsafe.Sizeof(outOp{})) + int64(cap(r.out.names)) +
-		r.orderBytes() + int64(cap(r.expiry))*int64(unsafe.Sizeof(expiryEnt{})) + int64(cap(r.store.buf))
+	if d := r.dirty; d != nil {
+		f.Buffer += int64(cap(d.at))*int64(unsafe.Sizeof(pos{})) + int64(cap(d.gone))
+	}
+	if o := r.out; o != nil {
+		f.Buffer += int64(cap(o.ops))*int64(unsafe.Sizeof(outOp{})) + int64(cap(o.names))
+	}
+	f.Buffer += int64(r.aside().waitLen) + r.orderBytes() + int64(cap(r.expiry))*int64(unsafe.Sizeof(expiryEnt{}))
+	if x := r.store.scratch; x != nil {
+		f.Buffer += int64(unsafe.Sizeof(*x)) + int64(cap(x.buf))
+	}
 	return f
 }
 
@@ -97,6 +104,9 @@ func (r *Region) Release() {
 	}
 	for i := range r.origins {
 		r.origins[i].index.free(s)
+	}
+	if s.slabs != nil {
+		s.slabs.dropEmpty()
 	}
 	s.mem, s.slabs = nil, nil
 }

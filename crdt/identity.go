@@ -12,7 +12,7 @@ var ErrRolledBack = errors.New("crdt: this replica was rolled back")
 
 // OwnTop is the number of our last write.
 func (r *Region) OwnTop() Seq {
-	if i, ok := r.numberOf(r.cfg.Self); ok {
+	if i, ok := r.numberOf(r.origin); ok {
 		return r.origins[i].runs.Top()
 	}
 	return 0
@@ -42,16 +42,16 @@ func LeastNumber(err error) uint32 {
 
 // checkOwn compares what a peer has seen of our own writes and starts with what we know of them.
 func (r *Region) checkOwn(c Context) error {
-	if line := c[r.cfg.Self.Line()].Base; line > Seq(r.cfg.Self.Number()) {
-		return &outrun{r.cfg.Self, line}
+	if line := c[r.origin.Line()].Base; line > Seq(r.origin.Number()) {
+		return &outrun{r.origin, line}
 	}
-	own := c[r.cfg.Self]
+	own := c[r.origin]
 	return r.checkOwnTop(own.Top())
 }
 
 func (r *Region) checkOwnTop(seen Seq) error {
 	if own := r.OwnTop(); seen > own {
-		return fmt.Errorf("%w: write %d of %v is known elsewhere, and we wrote %d", ErrRolledBack, seen, r.cfg.Self, own)
+		return fmt.Errorf("%w: write %d of %v is known elsewhere, and we wrote %d", ErrRolledBack, seen, r.origin, own)
 	}
 	return nil
 }
@@ -67,8 +67,10 @@ func (r *Region) CheckHello(s *Seen) error { return r.checkOwn(s.Context) }
 // other life as well. A counter to which both lives added counts the sum from before twice.
 func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	old, had := r.self, r.hasSelf
-	r.out, r.settle = outbox{}, nil
-	r.cfg.Self, r.hasSelf, r.waiting, r.waitLen = o, false, nil, 0
+	r.out, r.origin, r.hasSelf = nil, o, false
+	if x := r.seldom; x != nil {
+		x.settle, x.waiting, x.waitLen = nil, nil, 0
+	}
 	r.version++
 	if !had {
 		return 0, 0
@@ -76,7 +78,7 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	again, left = r.writeAgain(old, Runs{Base: told}, now, true)
 	// A push would say that they cover the old dots, which name the other life's writes elsewhere, and not what those
 	// of this life covered. A pull says what is true.
-	r.out = outbox{}
+	r.out = nil
 	x := &r.origins[old]
 	x.runs, x.dirty = x.runs.Intersect(Runs{Base: told}), true
 	x.floor = min(x.floor, told)
@@ -162,7 +164,7 @@ func (r *Region) compare(op *deltaOp) {
 	if !ok || op.tag == TagRemove {
 		return
 	}
-	e := r.find(r.key.entry(op.key, op.kind), op.key)
+	e := r.find(r.store.key.entry(op.key, op.kind), op.key)
 	c := e.cell(op.kind, op.sub)
 	if c == nil {
 		return

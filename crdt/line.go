@@ -126,14 +126,14 @@ func (r *Region) markBelow() {
 	for i := range r.origins {
 		if o := &r.origins[i]; !o.below && !o.free() && r.below(o.id) {
 			o.below = true
-			r.belows++
+			r.setAside().belows++
 		}
 	}
 }
 
 // Below is how many origins are kept although their lines are beyond them: something of them lives, or not all members are
 // known to have the line.
-func (r *Region) Below() int { return r.belows }
+func (r *Region) Below() int { return r.aside().belows }
 
 // Start is one start of this node in a region's context.
 type Start struct {
@@ -146,7 +146,7 @@ type Start struct {
 func (r *Region) Starts() (out []Start) {
 	for i := range r.origins {
 		if o := &r.origins[i]; r.ours(o) {
-			out = append(out, Start{o.id, o.runs.Clone(), o.told.Clone()})
+			out = append(out, Start{o.id, o.runs.Clone(), o.toldRuns().Clone()})
 		}
 	}
 	slices.SortFunc(out, func(a, b Start) int { return cmp.Compare(a.Origin.Number(), b.Origin.Number()) })
@@ -155,7 +155,7 @@ func (r *Region) Starts() (out []Start) {
 
 // ours reports whether o is a start of this node above its line.
 func (r *Region) ours(o *originState) bool {
-	return o.id.sameLine(r.cfg.Self) && !o.id.IsLine() && !o.below && !o.runs.Empty()
+	return o.id.sameLine(r.origin) && !o.id.IsLine() && !o.below && !o.runs.Empty()
 }
 
 // NoteTold takes down what another member has seen of this node's starts, in all of the space.
@@ -165,8 +165,10 @@ func (r *Region) NoteTold(c Context) {
 		if !r.ours(o) {
 			continue
 		}
-		if seen := c[o.id]; !o.told.Covers(seen) {
-			o.told.Union(seen)
+		if seen := c[o.id]; !o.toldRuns().Covers(seen) {
+			told := o.toldRuns().Clone()
+			told.Union(seen)
+			o.told = &told
 			o.dirty = true
 		}
 	}
@@ -177,14 +179,14 @@ func (r *Region) NoteTold(c Context) {
 // that came in part. What is missing in a gap was lost for ever, as is
 // what was missing at the end.
 func (r *Region) Collapse(upto uint32) (collapsed int) {
-	limit := Seq(r.halfRemoved(min(upto, r.cfg.Self.Number())))
+	limit := Seq(r.halfRemoved(min(upto, r.origin.Number())))
 	for _, s := range r.Starts() {
 		if Seq(s.Origin.Number()) < limit {
 			collapsed++
 		}
 	}
 	if collapsed > 0 {
-		r.raiseLine(r.cfg.Self.Line(), limit)
+		r.raiseLine(r.origin.Line(), limit)
 	}
 	return collapsed
 }
@@ -194,7 +196,7 @@ func (r *Region) Collapse(upto uint32) (collapsed int) {
 func (r *Region) halfRemoved(upto uint32) uint32 {
 	for i := range r.origins {
 		o := &r.origins[i]
-		if len(r.pieces) == 0 || o.below || o.id.IsLine() || !o.id.sameLine(r.cfg.Self) || o.id.Number() >= upto {
+		if len(r.pieces) == 0 || o.below || o.id.IsLine() || !o.id.sameLine(r.origin) || o.id.Number() >= upto {
 			continue
 		}
 		o.index.missing(&r.store, o.runs, func(seq Seq, ref uint64) {
@@ -243,22 +245,23 @@ func (r *Region) release(i uint32) bool {
 	}
 	delete(r.byID, o.id)
 	*o = originState{dirty: true}
-	r.belows--
-	r.free = append(r.free, i)
+	x := r.setAside()
+	x.belows--
+	x.free = append(x.free, i)
 	return true
 }
 
 // protect keeps what this replica alone may have of its node's starts, before it takes over a line of its own node that
 // another process raised: it writes again what nobody is known to have seen.
 func (r *Region) protect(c Context, now int64) {
-	line := c[r.cfg.Self.Line()]
-	if line.Base <= max(r.lineBase(r.cfg.Self), r.strange) {
+	line := c[r.origin.Line()]
+	if line.Base <= max(r.lineBase(r.origin), r.aside().strange) {
 		return
 	}
-	r.strange = line.Base
+	r.setAside().strange = line.Base
 	for i := range r.origins {
-		if o := &r.origins[i]; r.ours(o) && o.id != r.cfg.Self && Seq(o.id.Number()) < line.Base && !o.told.Covers(o.runs) {
-			r.writeAgain(uint32(i), o.told.Clone(), now, false)
+		if o := &r.origins[i]; r.ours(o) && o.id != r.origin && Seq(o.id.Number()) < line.Base && !o.toldRuns().Covers(o.runs) {
+			r.writeAgain(uint32(i), o.toldRuns().Clone(), now, false)
 		}
 	}
 }

@@ -76,11 +76,11 @@ func TestLineManyRestarts(t *testing.T) {
 		r = restarted(t, r, startOrigin("n", 2+i))
 		if i%5 == 4 {
 			set(t, r, "last", "so")
-			r.Collapse(r.cfg.Self.Number())
+			r.Collapse(r.origin.Number())
 			pullAll(t, peer, r, 1<<16)
 			for _, x := range []*Region{r, peer} {
 				x.DropPush()
-				x.ForgetBelow(r.cfg.Self.Line(), maxSeq)
+				x.ForgetBelow(r.origin.Line(), maxSeq)
 			}
 		}
 	}
@@ -128,12 +128,12 @@ func TestLineAfterAbsence(t *testing.T) {
 	del(t, r, "goes")
 	r = restarted(t, r, startOrigin("n", 9))
 	set(t, r, "last", "v")
-	if n := r.Collapse(r.cfg.Self.Number()); n != 6 {
+	if n := r.Collapse(r.origin.Number()); n != 6 {
 		t.Fatalf("%d starts collapsed, want 6", n)
 	}
 	r.DropPush()
 	r.Prune(startOrigin("n", 6), maxSeq)
-	if n := r.ForgetBelow(r.cfg.Self.Line(), maxSeq); n != 0 { // each but one has a live value
+	if n := r.ForgetBelow(r.origin.Line(), maxSeq); n != 0 { // each but one has a live value
 		t.Logf("%d forgotten", n)
 	}
 	reconcileAll(t, r, away)
@@ -186,12 +186,12 @@ func TestLineOfAClone(t *testing.T) {
 
 	r = restarted(t, r, startOrigin("n", 9))
 	del(t, r, "old")
-	r.Collapse(r.cfg.Self.Number())
+	r.Collapse(r.origin.Number())
 	pullAll(t, peer, r, 1<<16)
 	r.DropPush()
 	for _, x := range []*Region{r, peer} {
 		x.Prune(startOrigin("n", 9), maxSeq)
-		x.ForgetBelow(r.cfg.Self.Line(), maxSeq)
+		x.ForgetBelow(r.origin.Line(), maxSeq)
 	}
 
 	reconcileAll(t, clone, peer)
@@ -218,7 +218,7 @@ func TestLineBeyondOurs(t *testing.T) {
 	set(t, r, "a", "v")
 	r = restarted(t, r, startOrigin("n", 8))
 	set(t, r, "b", "v")
-	r.Collapse(r.cfg.Self.Number())
+	r.Collapse(r.origin.Number())
 	pullAll(t, peer, r, 1<<16)
 	old := started("n", 6) // an older state of the machine, or its clock was wrong
 	set(t, old, "c", "v")
@@ -332,7 +332,7 @@ func TestLineOfAHalfHeardClone(t *testing.T) {
 
 	r = restarted(t, r, startOrigin("n", 9))
 	set(t, r, "new", "v")
-	r.Collapse(r.cfg.Self.Number())
+	r.Collapse(r.origin.Number())
 	pullAll(t, peer, r, 1<<16)
 	for range 2 {
 		reconcileAll(t, clone, peer)
@@ -366,13 +366,13 @@ func TestLineUnderLoad(t *testing.T) {
 		r = restarted(t, r, startOrigin("n", 2+i))
 		set(t, r, "k", "w")
 		if i%10 == 9 {
-			r.Collapse(r.cfg.Self.Number())
+			r.Collapse(r.origin.Number())
 		}
 		pullAll(t, peer, r, 1<<16)
 		peer.TakePush()
 		set(t, peer, "busy", fmt.Sprint(i))
 		set(t, peer, fmt.Sprint("old", i%2), "w") // covers a write of a start that ended
-		peer.ForgetBelow(r.cfg.Self.Line(), maxSeq)
+		peer.ForgetBelow(r.origin.Line(), maxSeq)
 		mustAudit(t, peer)
 	}
 	if n := len(peer.origins); n > 32 {
@@ -409,7 +409,7 @@ func TestLineOverAGap(t *testing.T) {
 		r = restarted(t, r, startOrigin("n", 3+i))
 	}
 	set(t, r, "at", "end")
-	r.Collapse(r.cfg.Self.Number())
+	r.Collapse(r.origin.Number())
 	pullAll(t, peer, r, 1<<16)
 	mustAudit(t, r, peer)
 	for _, x := range []*Region{r, peer} {
@@ -465,7 +465,7 @@ func TestLineOverHalfARemoval(t *testing.T) {
 	load(t, r, disk)
 	pullAll(t, r, peer, 1)
 	set(t, r, "new", "v")
-	r.Collapse(r.cfg.Self.Number())
+	r.Collapse(r.origin.Number())
 	mustAudit(t, r)
 	r.EachTip(func(tip Tip) {
 		if tip.Kind == CellDrop && !tip.Dot.Origin.IsLine() {

@@ -70,7 +70,7 @@ func TestLineFloods(t *testing.T) {
 	set(t, r, "a", "v")
 	r = restarted(t, r, startOrigin("n", 8))
 	set(t, r, "b", "v")
-	r.Collapse(r.cfg.Self.Number())
+	r.Collapse(r.origin.Number())
 	pullAll(t, peer, r, 1<<16)
 	before := len(peer.origins)
 	for i := range 500 {

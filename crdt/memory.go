@@ -18,8 +18,8 @@ type Memory interface {
 	Free(ref uint64)
 }
 
-// Chunks is where the slabs of a region that was given no Memory get their bytes: pieces of 64 bytes to 256 KiB, and values that
-// are larger than 32 KiB. It is called as a Memory is.
+// Chunks is where the slabs of a region that was given no Memory get their bytes: pieces of more than 256 bytes, up to 256 KiB, and
+// values that are larger than 32 KiB. It is called as a Memory is.
 type Chunks interface {
 	// Alloc gives n bytes, which are not cleared, and their number; nil if there are none left.
 	Alloc(n int) (ref uint64, b []byte)
@@ -30,38 +30,44 @@ type Chunks interface {
 // refBits is the size of a number of Memory in an index.
 const refBits = 36
 
-// slabs is the Memory of a region that was given none: slots of some hundred sizes in chunks, of Config.Chunks or of the Go
-// heap without pointers. A chunk holds slots of one size, grows with what the size holds already, so that a region with few
+// slabs is the Memory of a region that was given none: slots of some hundred sizes in chunks, of Config.Chunks or, where they are small,
+// of the Go heap, without pointers. A chunk holds slots of one size, grows with what the size holds already, so that a region with few
 // entries costs little, and goes when its last slot is freed.
 type slabs struct {
 	source Chunks
 	chunks []slab
-	spare  []uint32 // chunks without bytes
+	tags   [][]uint32 // by chunk, of each slot what setSlot gave; nil: nothing
 	sizes  []slabSize
-	of     [slabSizes]uint8 // of a size number: 1 + its place in sizes
-	held   int64            // bytes in chunks
-	worn   int64            // of these, in slots that were given out once: the rest takes no memory yet
-	noted  int64            // and in what is noted of their slots
-	poison bool             // overwrite what is freed, for tests
+	index  *[slabSizes]uint8 // of a size number: 1 + its place in sizes; nil while there are few
+	spare  uint32            // the first of the chunks without bytes; 0: none
+	poison bool              // overwrite what is freed, for tests
+	held   int64             // bytes in chunks
+	worn   int64             // of these, in slots that were given out once: the rest takes no memory yet
+	noted  int64             // and in what is noted of their slots
 }
 
+// slab is a chunk. Those of one size that have room are a list of both directions, and so, of one, are those without bytes.
 type slab struct {
-	b    []byte
-	size uint32 // of a slot; of one slot alone its length
-	used uint32 // slots that were given out ever
-	ref  uint64 // of b in the source; 0: it is of the Go heap
-	live uint32
-	free uint32   // 1 + the first free slot, which holds the next
-	kind uint8    // size number
-	shut bool     // nothing is put in any more: it is being emptied
-	tags []uint32 // of each slot, what setSlot gave; nil: nothing
+	b          []byte
+	ref        uint64 // of b in the source; 0: it is of the Go heap
+	size       uint32 // of a slot; of one slot alone its length
+	next, prev uint32 // 0: none
+	used       uint16 // slots that were given out ever
+	live       uint16
+	free       uint16 // 1 + the first free slot, which holds the next
+	kind       uint8  // size number
+	shut       bool   // nothing is put in any more: it is being emptied
 }
 
 // slabSize is what there is of one size.
 type slabSize struct {
-	room []uint32 // chunks that had room when they were put here
 	held int
+	room uint32 // the first chunk that has room; 0: none
+	kind uint8
 }
+
+// slabSizesFew is up to how many sizes are looked for one by one.
+const slabSizesFew = 8
 
 const (
 	slabGrain   = 4  // sizes are multiples
@@ -72,6 +78,7 @@ const (
 	// pages hold a whole number of them.
 	slabMax      = 1<<slabBitsMax - 64
 	slabAlone    = 32 << 10 // what is larger has a chunk alone
+	slabHeap     = 256      // up to here a chunk is of the Go heap: it costs a small region less than a source does
 	slabFine     = 256      // up to here each multiple is a size; beyond there are eight to a doubling
 	slabSizes    = slabFine/slabGrain + 8*8 + 1
 	kindAlone    = slabSizes - 1
@@ -95,40 +102,91 @@ func (m *slabs) Alloc(n int) (uint64, []byte) {
 		return m.alone(n)
 	}
 	kind, size := sizeOf(n)
-	i := m.withRoom(kind, size)
+	s := m.sizeFor(kind)
+	i := s.room
+	if i == 0 {
+		i = m.more(s, size)
+	}
 	c := &m.chunks[i]
 	slot := c.used
 	if c.free != 0 {
 		slot = c.free - 1
-		c.free = binary.LittleEndian.Uint32(c.b[int(slot)*size:])
+		c.free = uint16(binary.LittleEndian.Uint32(c.b[int(slot)*size:]))
 	} else {
 		c.used++
 		m.worn += int64(size)
 	}
-	c.live++
+	if c.live++; !c.hasRoom() {
+		m.unlink(s, i)
+	}
 	at := int(slot) * size
 	return uint64(i)<<slabOffBits | uint64(at/slabGrain), c.b[at : at+size : at+size]
 }
 
-// withRoom finds or makes a chunk with a free slot.
-func (m *slabs) withRoom(kind uint8, size int) uint32 {
-	if m.of[kind] == 0 {
-		m.sizes = append(m.sizes, slabSize{})
-		m.of[kind] = uint8(len(m.sizes))
-	}
-	s := &m.sizes[m.of[kind]-1]
-	for n := len(s.room); n > 0; n-- {
-		i := s.room[n-1]
-		if c := &m.chunks[i]; c.kind == kind && c.b != nil && c.hasRoom() {
-			return i
+// sizeFor finds or makes what there is of a size.
+func (m *slabs) sizeFor(kind uint8) *slabSize {
+	if m.index != nil {
+		if at := m.index[kind]; at != 0 {
+			return &m.sizes[at-1]
 		}
-		s.room = s.room[:n-1]
+	} else {
+		for i := range m.sizes {
+			if m.sizes[i].kind == kind {
+				return &m.sizes[i]
+			}
+		}
 	}
+	m.sizes = append(m.sizes, slabSize{kind: kind})
+	if n := len(m.sizes); m.index != nil {
+		m.index[kind] = uint8(n)
+	} else if n > slabSizesFew {
+		m.index = new([slabSizes]uint8)
+		for i := range m.sizes {
+			m.index[m.sizes[i].kind] = uint8(i + 1)
+		}
+	}
+	return &m.sizes[len(m.sizes)-1]
+}
+
+// more makes a chunk of a size.
+func (m *slabs) more(s *slabSize, size int) uint32 {
 	slots := max(min(max(s.held/2, slabMin), slabMax)/size, 1)
-	i := m.chunk(kind, slots*size, size)
+	i := m.chunk(s.kind, slots*size, size)
 	s.held += slots * size
-	s.room = append(s.room, i)
+	m.link(s, i)
 	return i
+}
+
+// link puts a chunk first among those that have room.
+func (m *slabs) link(s *slabSize, i uint32) {
+	if s.room != 0 {
+		m.chunks[s.room].prev = i
+	}
+	m.chunks[i].next, m.chunks[i].prev = s.room, 0
+	s.room = i
+}
+
+// unlink takes one out.
+func (m *slabs) unlink(s *slabSize, i uint32) {
+	c := &m.chunks[i]
+	if c.prev != 0 {
+		m.chunks[c.prev].next = c.next
+	} else {
+		s.room = c.next
+	}
+	if c.next != 0 {
+		m.chunks[c.next].prev = c.prev
+	}
+	c.next, c.prev = 0, 0
+}
+
+// shut keeps a chunk from being filled.
+func (m *slabs) shut(i uint32) {
+	c := &m.chunks[i]
+	if c.hasRoom() {
+		m.unlink(m.sizeFor(c.kind), i)
+	}
+	c.shut = true
 }
 
 func (c *slab) hasRoom() bool {
@@ -141,16 +199,14 @@ func (m *slabs) chunk(kind uint8, n, size int) uint32 {
 	}
 	m.held += int64(n)
 	x := slab{size: uint32(size), kind: kind}
-	if m.source != nil {
+	if m.source != nil && n > slabHeap {
 		x.ref, x.b = m.source.Alloc(n)
 	}
 	if x.b == nil {
 		x.ref, x.b = 0, make([]byte, n)
 	}
-	if n := len(m.spare); n > 0 {
-		i := m.spare[n-1]
-		m.spare = m.spare[:n-1]
-		m.chunks[i] = x
+	if i := m.spare; i != 0 {
+		m.spare, m.chunks[i] = m.chunks[i].next, x
 		return i
 	}
 	m.chunks = append(m.chunks, x)
@@ -181,63 +237,92 @@ func (m *slabs) Free(ref uint64) {
 			b[k] = slabPoisoned
 		}
 	}
-	if c.live--; c.kind == kindAlone {
+	if c.kind == kindAlone {
 		m.drop(i)
 		return
 	}
-	s := &m.sizes[m.of[c.kind]-1]
-	if c.live == 0 && (c.shut || len(s.room) > 1 || m.held < slabStays) {
+	s := m.sizeFor(c.kind)
+	full := !c.hasRoom()
+	if c.live--; c.live == 0 && (c.shut || m.othersHaveRoom(s, i) || m.held < slabStays) {
+		if !full {
+			m.unlink(s, i)
+		}
 		s.held -= len(c.b)
 		m.drop(i)
 		return
 	}
-	full := !c.hasRoom()
 	at := int(ref&(1<<slabOffBits-1)) * slabGrain
-	binary.LittleEndian.PutUint32(c.b[at:], c.free)
-	c.free = uint32(at/int(c.size)) + 1
+	binary.LittleEndian.PutUint32(c.b[at:], uint32(c.free))
+	c.free = uint16(at/int(c.size)) + 1
 	if full && !c.shut {
-		s.room = append(s.room, i)
+		m.link(s, i)
 	}
+}
+
+// othersHaveRoom reports whether other chunks of its size have.
+func (m *slabs) othersHaveRoom(s *slabSize, i uint32) bool {
+	return s.room != 0 && (s.room != i || m.chunks[i].next != 0)
+}
+
+// tagsOf is what was noted of a chunk's slots.
+func (m *slabs) tagsOf(i uint64) []uint32 {
+	if i < uint64(len(m.tags)) {
+		return m.tags[i]
+	}
+	return nil
 }
 
 // slot gives the number that was noted of an allocation, 0 for none.
 func (m *slabs) slot(ref uint64) uint32 {
-	c := &m.chunks[ref>>slabOffBits]
-	if c.tags == nil {
-		return 0
+	i := ref >> slabOffBits
+	if tags := m.tagsOf(i); tags != nil {
+		return tags[uint32(ref&(1<<slabOffBits-1))*slabGrain/m.chunks[i].size]
 	}
-	return c.tags[uint32(ref&(1<<slabOffBits-1))*slabGrain/c.size]
+	return 0
 }
 
 // setSlot notes a number of an allocation.
 func (m *slabs) setSlot(ref uint64, slot uint32) {
-	c := &m.chunks[ref>>slabOffBits]
-	if c.tags == nil {
+	i := ref >> slabOffBits
+	c, tags := &m.chunks[i], m.tagsOf(i)
+	if tags == nil {
 		if slot == 0 {
 			return
 		}
-		c.tags = make([]uint32, max(len(c.b)/int(c.size), 1))
-		m.noted += int64(4 * len(c.tags))
+		for uint64(len(m.tags)) <= i {
+			m.tags = append(m.tags, nil)
+		}
+		tags = make([]uint32, max(len(c.b)/int(c.size), 1))
+		m.tags[i] = tags
+		m.noted += int64(4 * len(tags))
 	}
-	c.tags[uint32(ref&(1<<slabOffBits-1))*slabGrain/c.size] = slot
+	tags[uint32(ref&(1<<slabOffBits-1))*slabGrain/c.size] = slot
 }
 
 // dropSlots forgets all that was noted.
-func (m *slabs) dropSlots() {
+func (m *slabs) dropSlots() { m.tags, m.noted = nil, 0 }
+
+// dropEmpty gives back the chunks that are empty and stayed.
+func (m *slabs) dropEmpty() {
 	for i := range m.chunks {
-		m.chunks[i].tags = nil
+		if c := &m.chunks[i]; c.b != nil && c.live == 0 {
+			m.drop(uint32(i))
+		}
 	}
-	m.noted = 0
 }
 
 // drop gives a chunk's bytes back.
 func (m *slabs) drop(i uint32) {
-	m.held -= int64(len(m.chunks[i].b))
-	m.noted -= int64(4 * len(m.chunks[i].tags))
-	m.worn -= int64(m.chunks[i].used) * int64(m.chunks[i].size)
-	if ref := m.chunks[i].ref; ref != 0 {
-		m.source.Free(ref)
+	c := &m.chunks[i]
+	m.held -= int64(len(c.b))
+	m.worn -= int64(c.used) * int64(c.size)
+	if tags := m.tagsOf(uint64(i)); tags != nil {
+		m.noted -= int64(4 * len(tags))
+		m.tags[i] = nil
 	}
-	m.chunks[i] = slab{}
-	m.spare = append(m.spare, i)
+	if c.ref != 0 {
+		m.source.Free(c.ref)
+	}
+	*c = slab{next: m.spare}
+	m.spare = i
 }

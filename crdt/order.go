@@ -454,7 +454,7 @@ func (r *Region) orderKey(kind CellKind, byArrival bool, p *packed) uint64 {
 }
 
 func (r *Region) keepOrder(e entry, kind CellKind, byArrival bool) *order {
-	if len(r.orders)+len(r.arrivals) >= ordersMax {
+	if len(r.orders)+len(r.aside().arrivals) >= ordersMax {
 		r.DropOrders()
 	}
 	in := r.ordersBy(byArrival)
@@ -472,7 +472,7 @@ type orderMap map[uint64]*order
 func (r *Region) ordersBy(byArrival bool) orderMap {
 	in := &r.orders
 	if byArrival {
-		in = &r.arrivals
+		in = &r.setAside().arrivals
 	}
 	if *in == nil {
 		*in = orderMap{}
@@ -571,12 +571,12 @@ func (r *Region) putInOrder(o *order, c *cell) {
 // dropOrder drops the orders of an entry.
 func (r *Region) dropOrder(head uint64) {
 	r.orders.drop(&r.store, head)
-	r.arrivals.drop(&r.store, head)
+	r.aside().arrivals.drop(&r.store, head)
 }
 
 // DropOrders gives back the memory of all orders. Whoever asks for one makes it again.
 func (r *Region) DropOrders() {
-	for _, in := range []orderMap{r.orders, r.arrivals} {
+	for _, in := range []orderMap{r.orders, r.aside().arrivals} {
 		for head := range in {
 			in.drop(&r.store, head)
 		}
@@ -584,7 +584,7 @@ func (r *Region) DropOrders() {
 }
 
 // orderBytes is what orders take beside Memory.
-func (r *Region) orderBytes() int64 { return r.orders.bytes() + r.arrivals.bytes() }
+func (r *Region) orderBytes() int64 { return r.orders.bytes() + r.aside().arrivals.bytes() }
 
 func (m orderMap) bytes() (n int64) {
 	for _, o := range m {
@@ -599,7 +599,7 @@ func (m orderMap) bytes() (n int64) {
 // orders compares each order with the cells.
 func (a *audit) orders() {
 	a.ordersIn(a.r.orders)
-	a.ordersIn(a.r.arrivals)
+	a.ordersIn(a.r.aside().arrivals)
 }
 
 func (a *audit) ordersIn(in orderMap) {

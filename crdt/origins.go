@@ -13,7 +13,7 @@ func (r *Region) numberOf(id Origin) (uint32, bool) {
 		return i, ok
 	}
 	for i := range r.origins {
-		if r.origins[i].id == id && (id != Origin{} || !slices.Contains(r.free, uint32(i))) {
+		if r.origins[i].id == id && (id != Origin{} || !slices.Contains(r.aside().free, uint32(i))) {
 			return uint32(i), true
 		}
 	}
@@ -28,7 +28,7 @@ func (r *Region) enrol(id Origin, i uint32) {
 		}
 		r.byID = make(map[Origin]uint32, 2*originsFew)
 		for k := range r.origins {
-			if !slices.Contains(r.free, uint32(k)) {
+			if !slices.Contains(r.aside().free, uint32(k)) {
 				r.byID[r.origins[k].id] = uint32(k)
 			}
 		}
@@ -37,4 +37,4 @@ func (r *Region) enrol(id Origin, i uint32) {
 }
 
 // known is how many origins there are.
-func (r *Region) known() int { return len(r.origins) - len(r.free) }
+func (r *Region) known() int { return len(r.origins) - len(r.aside().free) }

@@ -38,24 +38,25 @@ func (t *Tx) overwrite(e entry, val []byte) bool {
 	r.arrived++
 	r.bytes += int64(len(val) - len(old))
 	r.stats.LocalWrites++
-	if r.cfg.Push && r.cfg.Causal {
-		r.out.past.note(r)
+	if r.cfg.Push && r.causal {
+		r.outgoing().past.note(r)
 	}
 	r.origins[was.org].index.drop(s, was.seq, e.ref)
 	r.claim(dot)
 	r.origins[dot.org].index.add(s, dot.seq, e.ref)
 	if b[0]&recordDirty == 0 && !r.cfg.Volatile {
 		b[0] |= recordDirty
-		r.dirty.list(place, cellLead+len(key)+siblingLead+len(val))
+		r.unwritten().list(place, cellLead+len(key)+siblingLead+len(val))
 	}
-	if r.cfg.Track {
+	if r.track {
 		r.noteChange(key)
 	}
 	if r.cfg.Push {
 		c := r.handle()
 		c.key, c.sub, c.kind, c.epoch = key, nil, CellValue, 0 // tells the outbox of which cell it is, and no more
-		r.out.add(c, outOp{tip: dot, tag: TagReg, val: val, hlc: hlc, deps: []tip{was}})
-		r.out.past.version = r.version
+		o := r.outgoing()
+		o.add(c, outOp{tip: dot, tag: TagReg, val: val, hlc: hlc, deps: []tip{was}})
+		o.past.version = r.version
 	}
 	copy(b[at+len(lead):end], val) // first, because it may be a part of this record
 	copy(b[at:], lead)

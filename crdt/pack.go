@@ -59,9 +59,10 @@ func (r *Region) squeeze(ref uint64) (saved int) {
 		saved += len(s.val) - len(packed)
 		r.sendAway(c, s)
 		s.packed = packed
-		r.packed++
-		r.packedBytes += int64(s.size)
-		r.packedSize += int64(len(packed))
+		x := r.setAside()
+		x.packed++
+		x.packedBytes += int64(s.size)
+		x.packedSize += int64(len(packed))
 	}
 	if saved > 0 {
 		r.store.noSlot(ref)
@@ -89,9 +90,10 @@ func (r *Region) unpacked(c *cell, s *sibling) ([]byte, error) {
 
 // forgetPacked counts one less that is packed.
 func (r *Region) forgetPacked(s *sibling) {
-	r.packed--
-	r.packedBytes -= int64(s.size)
-	r.packedSize -= int64(len(s.packed))
+	x := r.setAside()
+	x.packed--
+	x.packedBytes -= int64(s.size)
+	x.packedSize -= int64(len(s.packed))
 	s.packed = nil
 }
 
@@ -119,5 +121,6 @@ func (r *Region) Unpack(key []byte) (unpacked int) {
 
 // PackedValues is how many values are packed, how many bytes they have, and how many they take.
 func (r *Region) PackedValues() (n int, bytes, packed int64) {
-	return r.packed, r.packedBytes, r.packedSize
+	x := r.aside()
+	return x.packed, x.packedBytes, x.packedSize
 }

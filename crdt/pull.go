@@ -448,7 +448,7 @@ func (p *Pull) chunk(maxBytes int) []byte {
 
 // readable fetches the values that are to be sent. Where one cannot be read it gives the cells before its place, and that.
 func (p *Pull) readable(cells []*cell) (before []*cell, bad pos, ok bool) {
-	if p.r.away == 0 {
+	if p.r.aside().away == 0 {
 		return cells, bad, true
 	}
 	for _, c := range cells {
@@ -466,7 +466,7 @@ func (p *Pull) sends(s *sibling) bool { return !p.theirs.Has(p.r.dot(s.tip)) }
 
 // skip makes the chunk before a place that is left out: the peer does not come to have seen it. more is false where the pull ends.
 func (p *Pull) skip(lo, bad pos, cells []*cell) (msg []byte, more bool) {
-	if p.skips++; p.skips > skipsMax || p.r.cfg.Causal || bad == posMax {
+	if p.skips++; p.skips > skipsMax || p.r.causal || bad == posMax {
 		p.over = true
 		return nil, false
 	}

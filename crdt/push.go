@@ -148,6 +148,9 @@ func (p *outOp) size() int {
 // origins marks which of n slots for origins the waiting writes name.
 func (o *outbox) origins(n int) []bool {
 	named := make([]bool, n)
+	if o == nil {
+		return named
+	}
 	for i := range o.ops {
 		p := &o.ops[i]
 		for _, t := range p.deps {
@@ -161,7 +164,32 @@ func (o *outbox) origins(n int) []bool {
 }
 
 // Outbound is how many bytes of local writes wait to be pushed.
-func (r *Region) Outbound() int { return r.out.bytes }
+func (r *Region) Outbound() int {
+	if r.out == nil {
+		return 0
+	}
+	return r.out.bytes
+}
+
+// outgoing is the outbox, to be added to.
+func (r *Region) outgoing() *outbox {
+	if r.out == nil {
+		r.out = &outbox{}
+	}
+	return r.out
+}
+
+// pushed empties the outbox. Where few writes were in it it goes, unless it knows what a causal region has said: most regions rest.
+func (r *Region) pushed() {
+	if r.out == nil {
+		return
+	}
+	few := len(r.out.ops) < handleKeep
+	if r.out.reset(); few && !r.causal {
+		r.out = nil
+	}
+	r.rest()
+}
 
 // outboxKeep is how many writes the outbox keeps room for.
 const outboxKeep = 1 << 10
@@ -181,16 +209,19 @@ const maxPushBytes = 64 << 10
 
 // TakePush encodes the local writes that were not pushed yet, in messages of at most 64 KiB, and forgets them.
 func (r *Region) TakePush() [][]byte {
+	if r.out == nil {
+		return nil
+	}
 	var out [][]byte
 	ops := r.out.ops
-	defer r.out.reset()
+	defer r.pushed()
 	for len(ops) > 0 {
 		n, size := 0, 0
 		for n < len(ops) && (n == 0 || size+ops[n].size() <= maxPushBytes-1024) {
 			size += ops[n].size()
 			n++
 		}
-		if r.cfg.Causal {
+		if r.causal {
 			if n = wholeUpTo(ops, n); n == 0 {
 				return append(out, r.encodePush([]outOp{{tip: ops[len(ops)-1].tip, kind: ops[len(ops)-1].kind, absent: true}}))
 			}
@@ -205,7 +236,7 @@ func (r *Region) TakePush() [][]byte {
 
 func (r *Region) encodePush(ops []outOp) []byte {
 	var t originTable
-	t.index(r.cfg.Self)
+	t.index(r.origin)
 	size := 16
 	for i := range ops {
 		size += ops[i].size()
@@ -220,7 +251,7 @@ func (r *Region) encodePush(ops []outOp) []byte {
 				base = p.hlc
 				body = binary.AppendUvarint(body, uint64(ops[0].seq))
 				body = binary.AppendUvarint(body, uint64(base))
-				if r.cfg.Causal {
+				if r.causal {
 					flags |= pushCausal
 					body = appendContext(body, &t, r.out.past.news())
 				}
@@ -232,7 +263,7 @@ func (r *Region) encodePush(ops []outOp) []byte {
 	if n == 0 {
 		return nil
 	}
-	head := append(appendBytes([]byte{wireVersion}, r.cfg.Name), flags)
+	head := append(appendBytes([]byte{wireVersion}, r.name), flags)
 	return t.seal(binary.AppendUvarint(head, uint64(n)), body)
 }
 
@@ -442,17 +473,17 @@ type waiter struct {
 func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 	d, err := decodePush(msg)
 	if err != nil {
-		return false, fmt.Errorf("region %q: push: %w", r.cfg.Name, err)
+		return false, fmt.Errorf("region %q: push: %w", r.name, err)
 	}
-	if d.region != r.cfg.Name {
-		return false, fmt.Errorf("region %q: push: %w: it is for region %q", r.cfg.Name, ErrMalformed, d.region)
+	if d.region != r.name {
+		return false, fmt.Errorf("region %q: push: %w: it is for region %q", r.name, ErrMalformed, d.region)
 	}
-	if d.origin == r.cfg.Self { // our own, come back
+	if d.origin == r.origin { // our own, come back
 		return false, r.checkOwnTop(d.top())
 	}
 	holes, version := r.holes(), r.version
 	applied := false
-	if r.cfg.Causal {
+	if r.causal {
 		applied = r.pushCausally(d, now)
 	} else {
 		applied = r.pushEach(d, now)
@@ -464,6 +495,7 @@ func (r *Region) Push(msg []byte, now int64) (gap bool, err error) {
 		r.trimPieces()
 	}
 	r.absorbResets(now)
+	r.rest()
 	return r.holes() > holes, nil
 }
 
@@ -498,7 +530,7 @@ const (
 
 // tryOp applies one pushed write if rule 1 allows it.
 func (r *Region) tryOp(op *deltaOp, now int64) opResult {
-	p := r.key.pos(op.key, op.kind, op.sub)
+	p := r.store.key.pos(op.key, op.kind, op.sub)
 	if r.has(p, op.dot) {
 		if !op.absent {
 			r.claimSeen(op)
@@ -618,33 +650,36 @@ func (op *deltaOp) size() int {
 
 func (r *Region) keep(w waiter) {
 	r.stats.PushWaiting++
-	r.waiting = append(r.waiting, w)
-	r.waitLen += w.size
-	for len(r.waiting) > waitingMax || r.waitLen > waitingMaxSize {
-		r.waitLen -= r.waiting[0].size
-		r.waiting = slices.Delete(r.waiting, 0, 1)
+	x := r.setAside()
+	x.waiting = append(x.waiting, w)
+	x.waitLen += w.size
+	for len(x.waiting) > waitingMax || x.waitLen > waitingMaxSize {
+		x.waitLen -= x.waiting[0].size
+		x.waiting = slices.Delete(x.waiting, 0, 1)
 		r.stats.PushDropped++
 	}
 }
 
 // waitNothing remembers that a dot exists which only a pull can bring.
 func (r *Region) waitNothing(d Dot) {
-	for i := range r.waiting {
-		if r.waiting[i].op.absent && r.waiting[i].op.dot.Origin == d.Origin {
-			r.waiting[i].op.dot.Seq = max(r.waiting[i].op.dot.Seq, d.Seq)
+	x := r.setAside()
+	for i := range x.waiting {
+		if op := &x.waiting[i].op; op.absent && op.dot.Origin == d.Origin {
+			op.dot.Seq = max(op.dot.Seq, d.Seq)
 			return
 		}
 	}
-	r.waiting = append(r.waiting, waiter{op: deltaOp{dot: d, absent: true}})
+	x.waiting = append(x.waiting, waiter{op: deltaOp{dot: d, absent: true}})
 }
 
 // retryWaiting applies what has become ready, until nothing more does.
 func (r *Region) retryWaiting(now int64) {
-	for again := len(r.waiting) > 0; again; {
+	for again := len(r.aside().waiting) > 0; again; {
 		again = false
-		kept := r.waiting[:0]
-		r.waitLen = 0
-		for _, w := range r.waiting {
+		x := r.setAside()
+		kept := x.waiting[:0]
+		x.waitLen = 0
+		for _, w := range x.waiting {
 			if w.group != nil {
 				if res := r.tryGroup(w.group, now); res != opEarly {
 					again = again || res == opApplied
@@ -659,9 +694,9 @@ func (r *Region) retryWaiting(now int64) {
 				continue
 			}
 			kept = append(kept, w)
-			r.waitLen += w.size
+			x.waitLen += w.size
 		}
-		clear(r.waiting[len(kept):])
-		r.waiting = kept
+		clear(x.waiting[len(kept):])
+		x.waiting = kept
 	}
 }

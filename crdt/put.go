@@ -18,7 +18,7 @@ func (r *Region) put(c *cell, was bool) {
 		}
 	}
 	if c.kind == CellEntry {
-		if o := r.arrivals[c.in]; o != nil {
+		if o := r.aside().arrivals[c.in]; o != nil {
 			r.takeFromOrder(o, c, was)
 			defer r.putInOrder(o, c)
 		}
@@ -129,9 +129,10 @@ func (s *store) patch(c *cell, old []byte) bool {
 	if p.tag != x.tag || wideStamp(x.hlc) {
 		return false
 	}
-	b := appendStamp(appendDotOf(s.buf[:0], x.tip), x.hlc)
+	room := s.working()
+	b := appendStamp(appendDotOf(room.buf[:0], x.tip), x.hlc)
 	b = binary.AppendUvarint(b, uint64(len(x.val)))
-	s.buf = b
+	room.buf = b
 	at := len(old) - len(p.body)
 	end := at + len(b) + len(x.val)
 	if !fitsIn(end, old) {

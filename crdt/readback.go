@@ -26,7 +26,7 @@ const (
 func (r *Region) ReadBack(rec Record) (ReadBack, error) {
 	id, ok := RecordRegion(rec.Key)
 	if !ok || id != r.id {
-		return ReadOther, fmt.Errorf("region %q: %w: key %x is of another region", r.cfg.Name, ErrDamaged, rec.Key)
+		return ReadOther, fmt.Errorf("region %q: %w: key %x is of another region", r.name, ErrDamaged, rec.Key)
 	}
 	rest := rec.Key[17:]
 	switch rec.Key[16] {
@@ -63,15 +63,15 @@ func (r *Region) kept(rec Record) (live, kept *cell, err error) {
 	k := decoder{b: rec.Key[min(17, len(rec.Key)):]}
 	name, kind := string(k.bytes(MaxKeyBytes)), CellKind(k.byte())
 	if k.err != nil || len(rec.Key) < 17 || rec.Key[16] != recCell {
-		return nil, nil, fmt.Errorf("region %q: %w: bad cell key %x", r.cfg.Name, ErrDamaged, rec.Key)
+		return nil, nil, fmt.Errorf("region %q: %w: bad cell key %x", r.name, ErrDamaged, rec.Key)
 	}
-	if live = r.find(r.key.entry(name, kind), name).cell(kind, string(k.b)); live == nil {
+	if live = r.find(r.store.key.entry(name, kind), name).cell(kind, string(k.b)); live == nil {
 		return nil, nil, nil
 	}
 	if now := r.cellRecord(live); !live.anyAway() && bytes.Equal(now.Value, rec.Value) {
 		return live, live, nil
 	}
-	shadow := NewRegion(Config{Name: r.cfg.Name, Self: r.cfg.Self})
+	shadow := NewRegion(Config{Name: r.name, Self: r.origin})
 	for i := range r.origins {
 		o := originState{id: r.origins[i].id}
 		shadow.origins = append(shadow.origins, o)
@@ -80,7 +80,7 @@ func (r *Region) kept(rec Record) (live, kept *cell, err error) {
 	if err := shadow.Load(rec); err != nil {
 		return nil, nil, err
 	}
-	return live, shadow.find(shadow.key.entry(name, kind), name).cell(kind, string(k.b)), nil
+	return live, shadow.find(shadow.store.key.entry(name, kind), name).cell(kind, string(k.b)), nil
 }
 
 func sameTips(a, b *cell) bool {
@@ -129,7 +129,7 @@ func (r *Region) Rewrite(key []byte) error {
 	k := decoder{b: key[min(17, len(key)):]}
 	switch {
 	case len(key) < 17:
-		return fmt.Errorf("region %q: %w: key %x", r.cfg.Name, ErrDamaged, key)
+		return fmt.Errorf("region %q: %w: key %x", r.name, ErrDamaged, key)
 	case key[16] == recMeta:
 		r.metaDirty = true
 		return nil
@@ -139,16 +139,16 @@ func (r *Region) Rewrite(key []byte) error {
 	}
 	name, kind := string(k.bytes(MaxKeyBytes)), CellKind(k.byte())
 	if k.err != nil || key[16] != recCell {
-		return fmt.Errorf("region %q: %w: key %x", r.cfg.Name, ErrDamaged, key)
+		return fmt.Errorf("region %q: %w: key %x", r.name, ErrDamaged, key)
 	}
-	ref := r.find(r.key.entry(name, kind), name).record(kind, string(k.b))
+	ref := r.find(r.store.key.entry(name, kind), name).record(kind, string(k.b))
 	if ref == 0 { // one that is gone, as far as TakeDirty can tell
-		r.dirty.remove(&cell{key: []byte(name), kind: kind, sub: k.b})
+		r.unwritten().remove(&cell{key: []byte(name), kind: kind, sub: k.b})
 		return nil
 	}
 	if b := r.store.mem.Bytes(ref); b[0]&recordDirty == 0 {
 		b[0] |= recordDirty
-		r.dirty.at = append(r.dirty.at, r.store.posOf(ref))
+		r.unwritten().list(r.store.posOf(ref), 0)
 	}
 	return nil
 }

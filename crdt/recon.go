@@ -104,7 +104,7 @@ func (p *Pull) makeOffer() []byte {
 	r := p.r
 	r.offers++
 	p.offers++
-	salt := mix(r.ContextHash()^r.digest, originHash(r.cfg.Self)+r.offers)
+	salt := mix(r.ContextHash()^r.digest, originHash(r.origin)+r.offers)
 	named := p.named()
 	o := &offer{sketch: newSketch(salt, r.sharedItems(salt, p.peer, nil, placesOf(named))), pruned: r.pruned}
 	p.offer, p.waiting = o, true
@@ -191,7 +191,7 @@ func (p *Pull) appendSymbols(b []byte, upto int) []byte {
 func (p *Pull) Reply(msg []byte) error {
 	kind, upto, err := p.decodeReply(msg)
 	if err != nil {
-		return fmt.Errorf("region %q: reply: %w", p.r.cfg.Name, err)
+		return fmt.Errorf("region %q: reply: %w", p.r.name, err)
 	}
 	switch p.waiting = false; kind {
 	case replyGo:
@@ -461,7 +461,7 @@ func (rc *Receiver) settle(c *chunk, cut Context, quiet bool) {
 		places = r.store.places(c.lo, c.hi)
 	}
 	r.store.rewriteCells(places, func(x *cell) {
-		if c.joins(x, r.key) {
+		if c.joins(x, r.store.key) {
 			return
 		}
 		gone := func(s *sibling) bool {

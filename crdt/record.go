@@ -36,7 +36,7 @@ func (r *Region) Dirty() bool { return r.dirty.len() > 0 || r.metaDirty || r.ori
 func (r *Region) DirtyCells() int { return r.dirty.len() }
 
 // DirtyBytes is about how many bytes those are, as of when each cell changed first.
-func (r *Region) DirtyBytes() int { return r.dirty.bytes }
+func (r *Region) DirtyBytes() int { return r.dirty.size() }
 
 func (r *Region) originsDirty() bool {
 	for i := range r.origins {
@@ -62,15 +62,10 @@ func (r *Region) TakeDirty() []Record {
 		}
 	}
 	recs = r.takeCells(recs)
-	r.dirty.reset()
-	if r.live < handleKeep { // there may be thousands of such regions, most of them at rest
-		r.tx, r.hot, r.store.buf = nil, nil, nil
-	}
+	r.written()
+	r.rest()
 	return recs
 }
-
-// handleKeep is from how many siblings on a region keeps what its writes use between one and the next.
-const handleKeep = 64
 
 // takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back.
 func (r *Region) takeCells(recs []Record) []Record {
@@ -85,7 +80,7 @@ func (r *Region) takeCells(recs []Record) []Record {
 		b[0] &^= recordDirty // whatever is dirty is to be written: its hash need not be looked at
 		p := unpack(b)
 		p.decode(&c)
-		if r.away > 0 && c.anyAway() { // what stays away beside something new is written again
+		if r.aside().away > 0 && c.anyAway() { // what stays away beside something new is written again
 			if s.load(&c, ref); r.fetch(&c, isAway) != nil {
 				lost = append(lost, r.cellKey(c.key, c.kind, c.sub))
 			}
@@ -97,6 +92,9 @@ func (r *Region) takeCells(recs []Record) []Record {
 			r.Lose(key)
 		}
 	}()
+	if r.dirty == nil {
+		return recs
+	}
 	for _, p := range r.dirty.at {
 		s.entries.alike(p.e, func(ref uint64) bool {
 			b := s.mem.Bytes(ref)
@@ -114,7 +112,7 @@ func (r *Region) takeCells(recs []Record) []Record {
 		key := d.bytes(MaxKeyBytes)
 		kind := CellKind(d.byte())
 		sub := d.bytes(MaxKeyBytes)
-		if r.find(r.key.entry(string(key), kind), string(key)).record(kind, string(sub)) == 0 {
+		if r.find(r.store.key.entry(string(key), kind), string(key)).record(kind, string(sub)) == 0 {
 			recs = append(recs, Record{r.cellKey(key, kind, sub), nil})
 		}
 	}
@@ -178,15 +176,15 @@ func (o *originState) encode() []byte {
 	b := append([]byte{recordVersion}, o.id[:]...)
 	b = binary.AppendUvarint(b, uint64(o.floor))
 	b = appendRuns(b, o.runs)
-	if !o.told.Empty() {
-		b = appendRuns(b, o.told)
+	if told := o.toldRuns(); !told.Empty() {
+		b = appendRuns(b, *told)
 	}
 	return b
 }
 
 func (r *Region) encodeMeta() []byte {
 	var t originTable
-	body := appendBytes(nil, r.cfg.Name)
+	body := appendBytes(nil, r.name)
 	return t.seal([]byte{recordVersion}, appendPieces(body, &t, r.pieces))
 }
 
@@ -230,7 +228,7 @@ func decodeMeta(b []byte) (meta, error) {
 // keys, before anything else. Errors: ErrDamaged, ErrVersion.
 func (r *Region) Load(rec Record) error {
 	if id, ok := RecordRegion(rec.Key); !ok || id != r.id {
-		return fmt.Errorf("region %q: %w: key %x is of another region", r.cfg.Name, ErrDamaged, rec.Key)
+		return fmt.Errorf("region %q: %w: key %x is of another region", r.name, ErrDamaged, rec.Key)
 	}
 	var err error
 	switch rest := rec.Key[17:]; rec.Key[16] {
@@ -247,7 +245,7 @@ func (r *Region) Load(rec Record) error {
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err != nil {
-		return fmt.Errorf("region %q: record %.40q: %w", r.cfg.Name, rec.Key[16:], err)
+		return fmt.Errorf("region %q: record %.40q: %w", r.name, rec.Key[16:], err)
 	}
 	return nil
 }
@@ -266,7 +264,8 @@ func (r *Region) loadOrigin(key, b []byte) error {
 	o.floor, o.runs = Seq(d.uvarint()), d.runs()
 	d.checkLine(o.id, o.runs)
 	if len(d.b) > 0 {
-		o.told = d.runs()
+		told := d.runs()
+		o.told = &told
 	}
 	if err := d.done(); err != nil {
 		return err
@@ -275,7 +274,7 @@ func (r *Region) loadOrigin(key, b []byte) error {
 		return fmt.Errorf("%w: origin %v has number %x, want %d: a record before it is missing", ErrDamaged, o.id, key, len(r.origins))
 	}
 	if o.free() {
-		r.free = append(r.free, uint32(len(r.origins)))
+		r.setAside().free = append(r.aside().free, uint32(len(r.origins)))
 		r.origins = append(r.origins, originState{})
 		return nil
 	}
@@ -391,7 +390,7 @@ func (r *Region) loadTip(d *decoder) tip {
 // Loaded ends the loading: it forgets the marks that loading left. now guards the clock against stamps from
 // the far future.
 func (r *Region) Loaded(now int64) {
-	r.dirty.reset()
+	r.written()
 	r.changed = nil
 	r.markBelow()
 	if r.clock.last > hlcAt(now+MaxAheadMillis) {
@@ -412,7 +411,7 @@ func (r *Region) TakeChanged() []string {
 
 // Track switches Config.Track.
 func (r *Region) Track(on bool) {
-	if r.cfg.Track = on; !on {
+	if r.track = on; !on {
 		r.changed = nil
 	}
 }

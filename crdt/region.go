@@ -66,7 +66,7 @@ type Config struct {
 	// Memory holds the entries and their indexes. Several regions may share one. nil means chunks of the Go heap, of
 	// the region's own.
 	Memory Memory
-	// Chunks is where a region without a Memory gets its chunks instead of the Go heap.
+	// Chunks is where a region without a Memory gets its chunks, but for small ones, instead of the Go heap.
 	Chunks Chunks
 	// Values reads values back that left memory. nil: none leave.
 	Values Values
@@ -85,56 +85,87 @@ type Config struct {
 // Region is one replica of one region: a state machine without locks, clocks or I/O. Its methods are
 // not safe for concurrent use, except that any number of Views may read while nothing else runs.
 type Region struct {
-	cfg      Config
-	id       RegionID
-	key      hashKey
-	self     uint32 // index of cfg.Self, once it has written
-	hasSelf  bool
-	origins  []originState
-	byID     map[Origin]uint32 // nil while they are few
-	free     []uint32          // slots of origins that were forgotten
-	belows   int               // origins below their lines
-	strange  Seq               // how far another process has raised the line of this node
-	store    store
-	pieces   []piece
-	clock    Clock
-	heard    HLC // the latest stamp of another origin
-	tx       *Tx // the transaction that runs: one at a time
-	out      outbox
-	waiting  []waiter
-	waitLen  int // bytes in waiting
-	dirty    dirtyList
-	changed  map[string]bool // keys that changed since the last TakeChanged
-	expiry   expiryHeap
-	expiring int      // entries with an expiry
-	settle   []pos    // of cells with a reset for us to absorb
-	flushes  int      // ghosts of whole-region removals
-	hot      *cell    // the handle of short writes
-	orders   orderMap // see order.go
-	arrivals orderMap // of streams, by arrival
-
-	arrived   uint64 // siblings that came to be here, ever
-	entered   uint64 // entries of streams that did, but for those of the durable image
-	check     *Check // a check of the digest that is under way
-	offers    uint64 // reconciliations begun, so that each has its own salt
-	digest    uint64
-	visible   int
-	live      int // siblings
-	ghosts    int
-	bytes     int64
-	version   uint64 // grows when the context or a piece grows
-	pruned    uint64 // grows when a floor rises
+	cfg       *Config // what a Family has in common: its Name, Self, Causal, Track, Memory and Chunks are not used
+	name      string
+	id        RegionID
+	origin    Origin // of this incarnation's writes
+	causal    bool   // see Config.Causal
+	track     bool   // see Config.Track
+	hasSelf   bool
 	metaDirty bool
-	general   bool // tests: no write takes a short cut
-	loading   bool // a record of the durable image, which need not be written again
-	loadAway  bool // its values stay on disk
+	general   bool   // tests: no write takes a short cut
+	loading   bool   // a record of the durable image, which need not be written again
+	loadAway  bool   // its values stay on disk
+	self      uint32 // index of origin, once it has written
+	origins   []originState
+	byID      map[Origin]uint32 // nil while they are few
+	store     store
+	pieces    []piece
+	clock     Clock
+	heard     HLC             // the latest stamp of another origin
+	out       *outbox         // nil: nothing waits to be pushed
+	dirty     *dirtyList      // nil: nothing waits to be written
+	changed   map[string]bool // keys that changed since the last TakeChanged
+	expiry    expiryHeap
+	expiring  int      // entries with an expiry
+	flushes   int      // ghosts of whole-region removals
+	orders    orderMap // see order.go
+
+	arrived uint64 // siblings that came to be here, ever
+	check   *Check // a check of the digest that is under way
+	offers  uint64 // reconciliations begun, so that each has its own salt
+	digest  uint64
+	visible int
+	live    int // siblings
+	ghosts  int
+	bytes   int64
+	version uint64 // grows when the context or a piece grows
+	pruned  uint64 // grows when a floor rises
+
+	seldom *seldom // nil: nothing
+	stats  Stats
+}
+
+// seldom is what most regions have none of.
+type seldom struct {
+	strange Seq // how far another process has raised the line of this node
+	waiting []waiter
+	waitLen int      // bytes in waiting
+	settle  []pos    // of cells with a reset for us to absorb
+	free    []uint32 // slots of origins that were forgotten
+	belows  int      // origins below their lines
+
+	arrivals orderMap // of streams, by arrival
+	entered  uint64   // entries of streams that came to be here, but for those of the durable image
 
 	away, lost              int // values that are on disk alone, and those of them that cannot be read
 	awayBytes               int64
-	packed                  int // those of them that are in memory, packed
-	packedBytes, packedSize int64
 	lostSum                 uint64 // XOR of the hashes of those
-	stats                   Stats
+	packed                  int    // those that are away and in memory, packed
+	packedBytes, packedSize int64
+}
+
+var nothing seldom // is never written to
+
+// aside is for who looks, setAside for who changes it.
+func (r *Region) aside() *seldom {
+	if r.seldom == nil {
+		return &nothing
+	}
+	return r.seldom
+}
+
+func (r *Region) setAside() *seldom {
+	if r.seldom == nil {
+		r.seldom = &seldom{}
+	}
+	return r.seldom
+}
+
+// none reports whether nothing is set.
+func (x *seldom) none() bool {
+	return x.strange == 0 && len(x.waiting) == 0 && len(x.settle) == 0 && len(x.free) == 0 && x.belows == 0 && x.away == 0 &&
+		len(x.arrivals) == 0 && x.entered == 0
 }
 
 // Stats counts what happened to a replica since it was opened.
@@ -157,10 +188,18 @@ type originState struct {
 	hash  uint64
 	runs  Runs
 	floor Seq
-	told  Runs // of a start of this node: what others are known to have seen of it
+	told  *Runs // of a start of this node: what others are known to have seen of it
 	index dotIndex
 	dirty bool
 	below bool // its line is beyond it: everything of it was seen
+}
+
+// toldRuns are told, or none.
+func (o *originState) toldRuns() *Runs {
+	if o.told == nil {
+		return &Runs{}
+	}
+	return o.told
 }
 
 func (o *originState) has(s Seq) bool { return o.below || o.runs.Has(s) }
@@ -168,8 +207,20 @@ func (o *originState) has(s Seq) bool { return o.below || o.runs.Has(s) }
 // free reports whether the slot is of no origin.
 func (o *originState) free() bool { return o.id == Origin{} }
 
+// Family is a configuration that many regions share, so that each of them costs less.
+type Family struct{ cfg Config }
+
 // NewRegion makes an empty replica.
 func NewRegion(cfg Config) *Region {
+	mem := cfg.Memory
+	if mem == nil {
+		mem = &slabs{source: cfg.Chunks}
+	}
+	return NewFamily(cfg).region(cfg.Name, cfg.Self, mem)
+}
+
+// NewFamily makes a family of regions that have a configuration in common.
+func NewFamily(cfg Config) *Family {
 	if cfg.MaxGhosts == 0 {
 		cfg.MaxGhosts = DefaultGhosts
 	}
@@ -182,14 +233,22 @@ func NewRegion(cfg Config) *Region {
 	if cfg.Small == 0 {
 		cfg.Small = DefaultSmall
 	}
+	return &Family{cfg}
+}
+
+// NewRegion makes an empty replica of the family, whose Config's Memory, Chunks, Name and Self are not looked at. Without chunks the Go
+// heap gives its memory.
+func (f *Family) NewRegion(name string, self Origin, chunks Chunks) *Region {
+	return f.region(name, self, &slabs{source: chunks})
+}
+
+func (f *Family) region(name string, self Origin, mem Memory) *Region {
+	cfg := &f.cfg
 	key := hashKey{binary.BigEndian.Uint64(cfg.HashKey[:8]), binary.BigEndian.Uint64(cfg.HashKey[8:])}
-	if cfg.Memory == nil {
-		cfg.Memory = &slabs{source: cfg.Chunks}
-	}
-	own, _ := cfg.Memory.(*slabs)
+	own, _ := mem.(*slabs)
 	return &Region{
-		cfg: cfg, key: key, id: RegionIDOf(cfg.Name), metaDirty: true,
-		store: store{mem: cfg.Memory, slabs: own, key: key, value: key.cell(CellValue, "")},
+		cfg: cfg, name: name, id: RegionIDOf(name), origin: self, causal: cfg.Causal, track: cfg.Track, metaDirty: true,
+		store: store{mem: mem, slabs: own, key: key, value: key.cell(CellValue, "")},
 	}
 }
 
@@ -197,10 +256,10 @@ func NewRegion(cfg Config) *Region {
 func (r *Region) ID() RegionID { return r.id }
 
 // Name is the region's name.
-func (r *Region) Name() string { return r.cfg.Name }
+func (r *Region) Name() string { return r.name }
 
 // Self is the origin that local writes carry.
-func (r *Region) Self() Origin { return r.cfg.Self }
+func (r *Region) Self() Origin { return r.origin }
 
 // Digest is the XOR of a hash over every live sibling. Replicas with equal contexts have equal digests.
 func (r *Region) Digest() uint64 { return r.digest }
@@ -280,7 +339,7 @@ func (r *Region) MissingFrom(c Context) (theyLack, weLack uint64) {
 func (r *Region) Gaps() bool { return r.holes() > 0 }
 
 func (r *Region) holes() int {
-	n := len(r.waiting)
+	n := len(r.aside().waiting)
 	for i := range r.origins {
 		if o := &r.origins[i]; !o.below {
 			n += len(o.runs.Above)
@@ -307,8 +366,9 @@ func (r *Region) intern(id Origin) uint32 {
 	}
 	o := originState{id: id, hash: originHash(id), dirty: true, below: r.below(id)}
 	var i uint32
-	if n := len(r.free); n > 0 {
-		i, r.free = r.free[n-1], r.free[:n-1]
+	if free := r.aside().free; len(free) > 0 {
+		n := len(free) - 1
+		i, r.setAside().free = free[n], free[:n]
 		r.origins[i] = o
 	} else {
 		i = uint32(len(r.origins))
@@ -316,7 +376,7 @@ func (r *Region) intern(id Origin) uint32 {
 	}
 	r.enrol(id, i)
 	if o.below {
-		r.belows++
+		r.setAside().belows++
 	}
 	return i
 }
@@ -346,7 +406,7 @@ func (r *Region) claim(t tip) {
 	}
 }
 
-func (r *Region) lookup(key string) entry { return r.find(r.key.string(0, key), key) }
+func (r *Region) lookup(key string) entry { return r.find(r.store.key.string(0, key), key) }
 
 func (r *Region) find(h uint64, key string) entry { return r.store.find(h, key) }
 
@@ -360,17 +420,32 @@ func (r *Region) upsert(key string, kind CellKind, sub string) *cell {
 // hotKeep bounds what the handle of short writes keeps room for.
 const hotKeep = 64
 
+// handleKeep is from how many siblings on a region keeps what its writes use between one and the next.
+const handleKeep = 64
+
+// rest drops what the next write makes anew: there may be thousands of small regions, most of them at rest. TakePush, DropPush,
+// TakeDirty and Push end with it; of a region whose driver calls none of them, because it keeps neither, what writes use stays.
+func (r *Region) rest() {
+	if r.live < handleKeep {
+		r.store.scratch = nil
+	}
+	if r.seldom != nil && r.seldom.none() {
+		r.seldom = nil
+	}
+}
+
 // handle is for a write that is over before another begins: it saves an allocation.
 func (r *Region) handle() *cell {
-	if r.hot == nil || cap(r.hot.sibs) > hotKeep || cap(r.hot.ghosts) > hotKeep || cap(r.hot.name) > 16*hotKeep {
-		r.hot = new(cell)
+	c := &r.store.working().hot
+	if cap(c.sibs) > hotKeep || cap(c.ghosts) > hotKeep || cap(c.name) > 16*hotKeep {
+		*c = cell{}
 	}
-	return r.hot
+	return c
 }
 
 // seek makes c the handle on a cell that is there, or on one to be.
 func (r *Region) seek(c *cell, key string, kind CellKind, sub string) {
-	h := r.key.entry(key, kind)
+	h := r.store.key.entry(key, kind)
 	e := r.find(h, key)
 	if !e.ok() {
 		e.hash = h
@@ -391,7 +466,7 @@ func (r *Region) seekIn(c *cell, e entry, key string, kind CellKind, sub string)
 	}
 	c.name = append(append(c.name[:0], key...), sub...)
 	c.key, c.sub = c.name[:len(key):len(key)], c.name[len(key):]
-	c.at, c.kind = pos{e.hash, r.key.cell(kind, sub)}, kind
+	c.at, c.kind = pos{e.hash, r.store.key.cell(kind, sub)}, kind
 	c.ref, c.in, c.epoch, c.dirty, c.arrival = 0, e.ref, r.store.epoch, false, 0
 	c.sibs, c.ghosts, c.fresh = c.sibs[:0], c.ghosts[:0], c.fresh[:0]
 }
@@ -432,9 +507,9 @@ func (r *Region) recount(c *cell, was bool) {
 // touch marks a cell for the next checkpoint and its key as changed.
 func (r *Region) touch(c *cell) {
 	if !r.loading && !r.cfg.Volatile {
-		r.dirty.mark(c)
+		r.unwritten().mark(c)
 	}
-	if r.cfg.Track && !c.scopes() {
+	if r.track && !c.scopes() {
 		r.noteChange(c.key)
 	}
 }
@@ -471,13 +546,14 @@ func (r *Region) addSibling(c *cell, s sibling) {
 	r.arrived++
 	r.bytes += int64(s.length())
 	if s.away { // of a record that says so
-		r.away++
-		r.awayBytes += int64(s.size)
-		r.lost++
-		r.lostSum ^= s.hash
+		x := r.setAside()
+		x.away++
+		x.awayBytes += int64(s.size)
+		x.lost++
+		x.lostSum ^= s.hash
 	}
 	if s.tag == TagReset && r.resetsUs(&s) {
-		r.settle = append(r.settle, c.at)
+		r.setAside().settle = append(r.aside().settle, c.at)
 	}
 }
 
@@ -571,7 +647,7 @@ func (r *Region) valueHash(at pos, dot tip, hlc HLC, tag Tag, val []byte) uint64
 	h := mix(r.origins[dot.org].hash, uint64(dot.seq))
 	h = mix(h^at.e, at.c)
 	h = mix(h^uint64(hlc), uint64(tag))
-	return r.key.bytes(h, val)
+	return r.store.key.bytes(h, val)
 }
 
 // laterSibling orders siblings for the last-writer-wins view: by stamp, then by dot.
@@ -607,9 +683,15 @@ func (r *Region) OverBudget() bool {
 // DropPush forgets the local writes that were not pushed yet, and reports whether there were any. Peers get
 // them by a pull.
 func (r *Region) DropPush() bool {
-	had := len(r.out.ops) > 0
-	r.out = outbox{past: past{told: r.out.past.told}}
-	return had
+	o := r.out
+	r.rest()
+	if r.out = nil; o == nil {
+		return false
+	}
+	if r.causal {
+		r.out = &outbox{past: past{told: o.past.told}}
+	}
+	return len(o.ops) > 0
 }
 
 // Seen counts the dots that were seen everywhere in the replica, as far as their origins were not forgotten.

@@ -50,7 +50,7 @@ type ScrubReport struct {
 // NewScrub prepares to be compared.
 func (r *Region) NewScrub() *Scrub {
 	r.offers++
-	salt := mix(r.ReadableDigest(), originHash(r.cfg.Self)+r.offers)
+	salt := mix(r.ReadableDigest(), originHash(r.origin)+r.offers)
 	s := &Scrub{r: r, sketch: newSketch(salt, r.contentItems(salt))}
 	var t originTable
 	body := binary.BigEndian.AppendUint64(nil, r.ContextHash())
@@ -126,7 +126,7 @@ func (s *Scrub) Reply(msg []byte, now int64) error {
 		d.fail("kind %d, %d", kind, n)
 	}
 	if err := d.done(); err != nil {
-		return fmt.Errorf("region %q: scrub: %w", r.cfg.Name, err)
+		return fmt.Errorf("region %q: scrub: %w", r.name, err)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (s *Scrubber) Done() (ScrubReport, bool) { return s.report, s.done }
 func (s *Scrubber) Merge(msg []byte, now int64) error {
 	if err := s.merge(msg, now); err != nil {
 		s.done = true
-		return fmt.Errorf("region %q: scrub: %w", s.r.cfg.Name, err)
+		return fmt.Errorf("region %q: scrub: %w", s.r.name, err)
 	}
 	return nil
 }

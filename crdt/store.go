@@ -36,9 +36,24 @@ type store struct {
 	entries table
 	use     [purposes]int64 // bytes allocated
 	epoch   uint64
-	buf     []byte // a record being made
+	scratch *scratch
 	value   uint64 // hash of the cell that is an entry's value
 	policy  Policy // of values that may leave memory; nil: none keeps count
+}
+
+// scratch is what one write uses and the next may use again.
+type scratch struct {
+	buf []byte // a record being made
+	hot cell   // the handle of short writes
+	tx  Tx     // the transaction that runs: one at a time
+}
+
+// working gives the scratch, and makes it where the region was at rest.
+func (s *store) working() *scratch {
+	if s.scratch == nil {
+		s.scratch = new(scratch)
+	}
+	return s.scratch
 }
 
 // The purposes of memory.
@@ -208,7 +223,8 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	if head != 0 {
 		form = formPart
 	}
-	b := append(s.buf[:0], flags|form, byte(min(c.kind, nibbleWide))|byte(min(tag, nibbleWide))<<4)
+	room := s.working()
+	b := append(room.buf[:0], flags|form, byte(min(c.kind, nibbleWide))|byte(min(tag, nibbleWide))<<4)
 	if c.kind >= nibbleWide {
 		b = append(b, byte(c.kind))
 	}
@@ -241,9 +257,9 @@ func (s *store) encode(c *cell, head uint64) []byte {
 	default:
 		b = appendLists(b, c)
 	}
-	s.buf = b
+	room.buf = b
 	if cap(b) > 1<<16 { // one large value must not stay for ever
-		s.buf = nil
+		room.buf = nil
 	}
 	return b
 }

@@ -401,12 +401,12 @@ func (at StreamCursor) over() bool { return at.From == at.To }
 
 // StreamFrom is the place of a reader that has had everything up to an id.
 func (v *View) StreamFrom(id StreamID) StreamCursor {
-	return StreamCursor{To: v.r.entered + 1, After: id.beyond(), Last: id}
+	return StreamCursor{To: v.r.aside().entered + 1, After: id.beyond(), Last: id}
 }
 
 // StreamEnd is the place of a reader that waits for what comes behind an id.
 func (v *View) StreamEnd(last StreamID) StreamCursor {
-	return StreamCursor{From: v.r.entered + 1, To: v.r.entered + 1, Last: last}
+	return StreamCursor{From: v.r.aside().entered + 1, To: v.r.aside().entered + 1, Last: last}
 }
 
 // arrive numbers an entry of a stream that comes to be here.
@@ -415,8 +415,8 @@ func (r *Region) arrive(c *cell, was bool) {
 		return
 	}
 	if c.arrival = 0; !r.loading {
-		r.entered++
-		c.arrival = r.entered
+		r.setAside().entered++
+		c.arrival = r.aside().entered
 	}
 }
 
@@ -431,7 +431,7 @@ func (v *View) StreamRead(key string, at StreamCursor, most int, fn func(id Stre
 	if !e.ok() {
 		return at, err
 	}
-	end := v.r.entered + 1
+	end := v.r.aside().entered + 1
 	if at.To > end || at.From > at.To { // of another life of the replica
 		at.From, at.To = 0, end
 	}
@@ -529,7 +529,7 @@ func (v *View) eachOfRound(e entry, at StreamCursor, fn func(ref uint64) bool) {
 // arrivalsOf gives a stream's entries in the order of their arrival, see orderOf.
 func (v *View) arrivalsOf(e entry) ordered {
 	r := v.r
-	if o := r.arrivals[e.ref]; o != nil {
+	if o := r.aside().arrivals[e.ref]; o != nil {
 		r.mark(&o.asked)
 		return ordered{s: &r.store, kept: o}
 	}

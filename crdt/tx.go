@@ -50,13 +50,11 @@ func fits(key, sub string, val []byte) error {
 
 func (r *Region) begin(now int64) *Tx {
 	if !r.hasSelf {
-		r.self, r.hasSelf = r.intern(r.cfg.Self), true
+		r.self, r.hasSelf = r.intern(r.origin), true
 	}
-	if r.tx == nil {
-		r.tx = new(Tx)
-	}
-	*r.tx = Tx{View: View{r: r, now: now, writes: true}}
-	return r.tx
+	tx := &r.store.working().tx
+	*tx = Tx{View: View{r: r, now: now, writes: true}}
+	return tx
 }
 
 // write issues the next dot to a cell. It covers every ghost of the cell, but not one of a scoped removal that has
@@ -90,8 +88,8 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 			r.dropGhost(c, i)
 		}
 	}
-	if push && r.cfg.Causal {
-		r.out.past.note(r)
+	if push && r.causal {
+		r.outgoing().past.note(r)
 	}
 	r.claim(dot)
 	if tag == TagRemove {
@@ -104,8 +102,9 @@ func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, aft
 	if push {
 		op := outOp{tip: dot, tag: tag, val: val, hlc: hlc, absent: t.pullOnly, deps: deps}
 		op.after = append(r.scopeGhosts(c), after...)
-		r.out.add(c, op)
-		r.out.past.version = r.version
+		o := r.outgoing()
+		o.add(c, op)
+		o.past.version = r.version
 	}
 }
 
@@ -132,7 +131,7 @@ func (r *Region) scopeGhosts(c *cell) []tip {
 // prepare readies a key for a write: what has expired, or is left over without a value, is removed first. Where there
 // is no entry, it gives the hash of one.
 func (t *Tx) prepare(key string) entry {
-	h := t.r.key.string(0, key)
+	h := t.r.store.key.string(0, key)
 	e := t.r.find(h, key)
 	if e.ok() && !e.isRegister() && !t.shows(e) && leftOver(e) {
 		t.drop(key)
@@ -187,7 +186,7 @@ func (t *Tx) Set(key string, val []byte, keepTTL bool) {
 			defer t.Expire(key, exp)
 		}
 		e = t.r.find(e.hash, key)
-		e.hash = t.r.key.string(0, key)
+		e.hash = t.r.store.key.string(0, key)
 	}
 	expires := !e.plain() && e.record(CellExpiry, "") != 0
 	c := t.r.handle()
@@ -331,7 +330,7 @@ func (t *Tx) ours(c *cell) (k contribution) {
 	if seq == 0 {
 		return contribution{baseSeq: r.origins[r.self].runs.Top()}
 	}
-	if x, ok := latestReset(c, r.cfg.Self, k, seq); ok {
+	if x, ok := latestReset(c, r.origin, k, seq); ok {
 		k.baseSeq, k.base = x.seq, x.total
 	}
 	return k
@@ -383,9 +382,9 @@ func (t *Tx) endForgotten(c *cell) bool {
 
 // absorbResets rewrites our contributions that others have reset meanwhile, so that the resets can go.
 func (r *Region) absorbResets(now int64) {
-	for len(r.settle) > 0 {
-		cells := r.settle
-		r.settle = nil
+	for len(r.aside().settle) > 0 {
+		cells := r.aside().settle
+		r.setAside().settle = nil
 		tx := r.begin(now)
 		r.store.rewriteCells(cells, tx.absorb)
 	}
@@ -470,7 +469,7 @@ func (t *Tx) Flush() {
 // scoped removes everything in the scope of a cell, an entry or the region, that this replica has seen.
 func (t *Tx) scoped(key string, kind CellKind) {
 	r := t.r
-	t.removeBeyond(scopeAt(r.key.entry(key, kind), kind))
+	t.removeBeyond(scopeAt(r.store.key.entry(key, kind), kind))
 	ctx := r.Context()
 	c := r.upsert(key, kind, "")
 	t.write(c, TagRemove, nil, nil)

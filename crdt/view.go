@@ -70,7 +70,7 @@ func (v *View) failed(err error) error {
 
 // misses notes that a cell holds a value that is away, and reports whether it does.
 func (v *View) misses(e entry, kind CellKind, sub string) bool {
-	if !v.lazy || v.r.away == 0 {
+	if !v.lazy || v.r.aside().away == 0 {
 		return false
 	}
 	c := e.cell(kind, sub)
@@ -120,7 +120,7 @@ func (v *View) shows(e entry) bool {
 
 // get finds an entry that shows, or none.
 func (v *View) get(key string) entry {
-	v.touched = v.r.key.string(0, key)
+	v.touched = v.r.store.key.string(0, key)
 	if e := v.r.find(v.touched, key); e.ok() && v.shows(e) {
 		return e
 	}
@@ -141,7 +141,7 @@ func (v *View) Kind(key string) Kind { return v.get(key).kind() }
 
 // Get reads a register or counter as bytes. Errors: ErrWrongType, ErrUnreadable, ErrAway of a lazy View.
 func (v *View) Get(key string) (val []byte, ok bool, err error) {
-	v.touched = v.r.key.string(0, key)
+	v.touched = v.r.store.key.string(0, key)
 	e := v.r.find(v.touched, key)
 	if val, ok = e.register(); ok { // most entries
 		if v.r.store.policy != nil {

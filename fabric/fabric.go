@@ -25,10 +25,11 @@ type Fabric struct {
 	began time.Time
 	self  atomic.Pointer[claim] // what local writes carry; a roll-back replaces it
 
-	mu      sync.RWMutex
-	regions map[crdt.RegionID]*Region
-	byName  map[string]*Region
-	sorted  []*Region // by name; nil after a region came. Never changed in place.
+	mu       sync.RWMutex
+	families [2]*crdt.Family // of regions of users, and of the fabric's own
+	regions  map[crdt.RegionID]*Region
+	byName   map[string]*Region
+	sorted   []*Region // by name; nil after a region came. Never changed in place.
 
 	catalogue *Region
 	reading   sync.Mutex // one reader of the catalogue at a time: the last one sees the last state

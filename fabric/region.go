@@ -23,6 +23,7 @@ type Region struct {
 
 	system bool // the fabric's own: replicated like the others, not listed, not open to users
 
+	pool     *offheap.Pool // its part of the node's memory; nil: it has needed none yet
 	mu       regionLock
 	core     *crdt.Region
 	policy   evict.Policy // of its values; nil: memory is not short
@@ -77,23 +78,42 @@ const (
 
 func newRegion(f *Fabric, name string) *Region {
 	system := strings.HasPrefix(name, reservedPrefix)
-	core := crdt.NewRegion(crdt.Config{Name: name, Self: f.Origin(), Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead, Volatile: f.cfg.Storage == nil, Values: f.evicts.values(system), Packer: f.evicts.packer(system), Chunks: chunks{f.heap.NewPool(offheap.Value)}})
-	r := &Region{f: f, id: core.ID(), name: name, core: core, system: system}
+	r := &Region{f: f, name: name, system: system}
+	r.core = f.family(system).NewRegion(name, f.Origin(), (*chunks)(r))
+	r.id = r.core.ID()
 	r.mu.seats = f.seats
 	r.nextDue.Store(math.MaxInt64)
 	r.govern()
 	return r
 }
 
-// chunks is a region's part of the node's memory.
-type chunks struct{ pool *offheap.Pool }
+// family is what the cores of regions have in common, of the fabric's own or of others. The caller holds f.mu.
+func (f *Fabric) family(system bool) *crdt.Family {
+	of := &f.families[0]
+	if system {
+		of = &f.families[1]
+	}
+	if *of == nil {
+		*of = crdt.NewFamily(crdt.Config{
+			Push: f.cfg.Transport != nil, MaxGhosts: f.cfg.MaxGhosts, MaxGhostBytes: f.cfg.MaxGhostBytes, HashKey: f.hashKey(), Mark: markRead,
+			Volatile: f.cfg.Storage == nil, Values: f.evicts.values(system), Packer: f.evicts.packer(system),
+		})
+	}
+	return *of
+}
 
-func (c chunks) Alloc(n int) (uint64, []byte) {
+// chunks is a region's part of the node's memory. Many regions are so small that they need none.
+type chunks Region
+
+func (c *chunks) Alloc(n int) (uint64, []byte) {
+	if c.pool == nil {
+		c.pool = c.f.heap.NewPool(offheap.Value)
+	}
 	ref, b := c.pool.Alloc(n)
 	return uint64(ref), b
 }
 
-func (c chunks) Free(ref uint64) { c.pool.Free(offheap.Ref(ref)) }
+func (c *chunks) Free(ref uint64) { c.pool.Free(offheap.Ref(ref)) }
 
 // hashKey is what a Transport whose members share a secret gives, so that clients cannot choose keys that hash alike.
 func (f *Fabric) hashKey() [16]byte {
