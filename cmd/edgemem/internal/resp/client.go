@@ -38,6 +38,7 @@ type client struct {
 	applyFn    func(tx *crdt.Tx) error
 	monitoring bool      // MONITOR is on
 	executing  bool      // an EXEC is under way: nothing waits
+	trimmed    bool      // the XADD under way has trimmed
 	parked     bool      // the command under way, or run in this client's place, has found nothing
 	waiter     *waiter   // since then
 	served     []*waiter // of other clients, by the Apply under way

@@ -223,6 +223,9 @@ func (c *client) noteEvents(tx *crdt.Tx, region string, was keyState, key string
 	if was.there || there {
 		c.srv.event(region, class, name, key)
 	}
+	if name == "xadd" && c.trimmed {
+		c.srv.event(region, class, "xtrim", key)
+	}
 	switch {
 	case was.there && !there && name != "del" && name != "rename_from":
 		c.srv.event(region, 'g', "del", key)

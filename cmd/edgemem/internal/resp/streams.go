@@ -164,7 +164,7 @@ func (c *client) added(tx *crdt.Tx, key string, o *trimming, id crdt.StreamID, e
 		c.failStream(err)
 		return
 	}
-	c.trim(tx, key, o)
+	c.trimmed = c.trim(tx, key, o) > 0
 	var room [2*intBytesMax + 1]byte
 	c.bulk(id.Append(room[:0]))
 }

@@ -219,14 +219,17 @@ func TestStreamElsewhere(t *testing.T) {
 	p.want(":0", "xdel", "s", "1-2")
 	p.want("+OK", "xsetid", "s", "1-9")
 	p.want(":1", "xtrim", "s", "maxlen", "0")
-	for _, want := range []string{"xadd", "xadd", "xdel", "xsetid", "xtrim"} {
+	p.want(`"1-10"`, "xadd", "s", "maxlen", "1", "1-10", "f", "v")
+	p.want(`"1-11"`, "xadd", "s", "maxlen", "1", "1-11", "f", "v")
+	p.want(":1", "xtrim", "s", "maxlen", "0")
+	for _, want := range []string{"xadd", "xadd", "xdel", "xsetid", "xtrim", "xadd", "xadd", "xtrim", "xtrim"} {
 		if got := listener.read().items[2].text; got != "__keyevent@0__:"+want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
 	p.want("+OK", "rename", "s", "empty")
 	info := p.do("xinfo", "stream", "empty").String()
-	if !strings.Contains(info, `"last-generated-id" "1-9" "max-deleted-entry-id" "1-2" "entries-added" :2`) {
+	if !strings.Contains(info, `"last-generated-id" "1-11" "max-deleted-entry-id" "1-2" "entries-added" :4`) {
 		t.Error(info)
 	}
 	p.want(`"stream"`, "object", "encoding", "empty")
