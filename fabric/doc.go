@@ -73,6 +73,10 @@
 //
 // Messages go through nodes of this version only. A neighbour that does not keep up loses messages, beyond 4096 or 4 MiB
 // that wait for it, or 20,000 a second: MessageStats counts them, and nobody waits. A copy passes at most 16 nodes.
+// 4096 nodes may listen, and 2 MiB of what they want is remembered; who comes later gets none, what is beyond counts as a wish for
+// everything. From daemon to daemon on one machine, both of them and the clients on two processors, a message took 0.27 ms, with the
+// answer to PUBLISH (median; 0.7 ms for one in 100), and of 15,000 a second all came. To find who wants one takes 65 ns for each
+// node that listens.
 //
 // # Where regions are
 //

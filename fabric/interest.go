@@ -68,7 +68,7 @@ func interestIn(topics map[Topic]int) (in interest) {
 	in.filter = make([]byte, size)
 	for t := range topics {
 		if !t.Prefix {
-			in.probe(t.key(), func(at *byte, bit byte) bool { *at |= bit; return true })
+			in.add(newWanted(t.key()))
 		}
 	}
 	return in
@@ -76,36 +76,48 @@ func interestIn(topics map[Topic]int) (in interest) {
 
 func (in *interest) empty() bool { return !in.all && len(in.prefixes) == 0 && len(in.filter) == 0 }
 
-// wants tells whether a message of a channel is to be sent there.
-func (in *interest) wants(key string) bool {
-	if in.all {
-		return true
-	}
-	for _, p := range in.prefixes {
-		if strings.HasPrefix(key, p) {
-			return true
-		}
-	}
-	return len(in.filter) > 0 && in.probe(key, func(at *byte, bit byte) bool { return *at&bit != 0 })
+// wanted is a channel, hashed once for all who may want it.
+type wanted struct {
+	key     string
+	h, step uint64
 }
 
-// probe visits the bits that stand for a key, for as long as visit says so; true if it did to the end.
-func (in *interest) probe(key string, visit func(at *byte, bit byte) bool) bool {
+func newWanted(key string) wanted {
 	h := uint64(14695981039346656037) // FNV-1a: the same on every node
 	for i := range len(key) {
 		h = (h ^ uint64(key[i])) * 1099511628211
 	}
 	h ^= h >> 32
-	step := h*0x9e3779b97f4a7c15>>17 | 1
-	for range filterProbes {
-		i := h % uint64(8*len(in.filter))
-		if !visit(&in.filter[i/8], 1<<(i%8)) {
+	return wanted{key, h, h*0x9e3779b97f4a7c15>>17 | 1}
+}
+
+// wants tells whether a message of a channel is to be sent there.
+func (in *interest) wants(w *wanted) bool {
+	if in.all {
+		return true
+	}
+	for _, p := range in.prefixes {
+		if strings.HasPrefix(w.key, p) {
+			return true
+		}
+	}
+	for i := range min(filterProbes, len(in.filter)) {
+		if at := w.probe(i, len(in.filter)); in.filter[at/8]&(1<<(at%8)) == 0 {
 			return false
 		}
-		h += step
 	}
-	return true
+	return len(in.filter) > 0
 }
+
+func (in *interest) add(w wanted) {
+	for i := range filterProbes {
+		at := w.probe(i, len(in.filter))
+		in.filter[at/8] |= 1 << (at % 8)
+	}
+}
+
+// probe is one of the bits that stand for a channel in a filter of a size.
+func (w *wanted) probe(i, size int) uint64 { return (w.h + uint64(i)*w.step) % uint64(8*size) }
 
 // encode: whether it is all, prefixes, filter. A later version may append fields; ours skips what follows.
 func (in *interest) encode() []byte {
@@ -120,6 +132,7 @@ func (in *interest) encode() []byte {
 	return appendText(b, string(in.filter))
 }
 
+// decodeInterest reads what encode wrote. The result holds parts of b.
 func decodeInterest(b []byte) (in interest, err error) {
 	if len(b) == 0 || len(b) > interestMax {
 		return in, fmt.Errorf("%w: an interest of %d bytes", errProtocol, len(b))
@@ -130,9 +143,9 @@ func decodeInterest(b []byte) (in interest, err error) {
 		in.prefixes = append(in.prefixes, string(r.text(prefixMax)))
 	}
 	if filter := r.text(filterMax); len(filter) > 0 {
-		in.filter = slices.Clone(filter)
+		in.filter = filter
 	}
-	if n := len(in.filter); n&(n-1) != 0 {
+	if n := len(in.filter); n > 0 && (n < filterMin || n&(n-1) != 0) {
 		r.bad = true
 	}
 	return in, r.err("an interest")

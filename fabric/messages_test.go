@@ -487,6 +487,37 @@ func TestWordsAreBounded(t *testing.T) {
 	}
 }
 
+// What many nodes want takes bounded room: beyond it a word is taken as a wish for everything, and none is lost.
+func TestWishesTakeBoundedRoom(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	from := tagOf("near")
+	r := newRoutes(tagOf("self"))
+	r.up(from, mute{})
+	want := interestIn(topics(exactMax, 0))
+	raw := want.encode()
+	const n = routesMax
+	for seq := range uint64(2) {
+		for i := range n {
+			r.hear(from, word{of: tagOf(crdt.NodeID(fmt.Sprint(i))), seq: seq + 1, want: want, raw: raw}, now)
+		}
+		sum := 0
+		for _, k := range r.known {
+			sum += len(k.raw)
+		}
+		if r.bytes != sum || sum > routesBytes+n*len(wantAll) || sum < routesBytes-len(raw) || r.refused != 0 {
+			t.Errorf("%d bytes counted, %d held, %d refused", r.bytes, sum, r.refused)
+		}
+	}
+	if got := len(r.listeners(channelKey(false, "channel:0"))); got != n {
+		t.Errorf("%d of %d nodes get a message that all want", got, n)
+	}
+	r.tidy(now.Add(routeFor))
+	if r.bytes != 0 || len(r.known) != 0 {
+		t.Errorf("%d bytes counted of %d nodes", r.bytes, len(r.known))
+	}
+}
+
 // mute is a neighbour.
 type mute struct{}
 
@@ -528,4 +559,27 @@ func TestWordsArePaced(t *testing.T) {
 		synctest.Wait()
 		wantMessages(t, last, fmt.Sprint(changes-1)+"=m")
 	})
+}
+
+// BenchmarkPublish is what a message costs whose channel one of many listening nodes wants.
+func BenchmarkPublish(b *testing.B) {
+	for _, n := range []int{1, 100, routesMax} {
+		b.Run(fmt.Sprint(n, "_nodes"), func(b *testing.B) {
+			now := time.Unix(1e9, 0)
+			from := tagOf("near")
+			r := newRoutes(tagOf("self"))
+			r.up(from, mute{})
+			for i := range n {
+				want := interestIn(map[Topic]int{Channel(fmt.Sprint("channel:", i)): 1})
+				r.hear(from, word{of: tagOf(crdt.NodeID(fmt.Sprint(i))), seq: 1, want: want, raw: want.encode()}, now)
+			}
+			key := channelKey(false, "channel:0")
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(r.legs(r.listeners(key), tagOf("self"))) != 1 {
+					b.Fatal("not sent")
+				}
+			}
+		})
+	}
 }

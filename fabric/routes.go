@@ -35,6 +35,7 @@ type routes struct {
 	near  map[tag]neighbour
 	known map[tag]*route
 	own   own
+	bytes int // of what the known nodes want
 
 	refused uint64 // words beyond a bound
 }
@@ -75,7 +76,8 @@ type route struct {
 }
 
 const (
-	routesMax    = 4096 // nodes that listen; further ones get no messages through this node
+	routesMax    = 4096    // nodes that listen; further ones get no messages through this node
+	routesBytes  = 2 << 20 // of what they want; what is beyond is taken, and passed on, as a wish for everything
 	hopsMax      = 16
 	seqMax       = 1 << 62
 	wordsASecond = 40 // that are taken of one node: an honest one says half of that at most
@@ -229,8 +231,15 @@ func (k *route) allow(now time.Time) bool {
 	return k.count <= wordsASecond
 }
 
+var wantAll = (&interest{all: true}).encode()
+
 // learn takes over a newer word, and passes it on.
 func (r *routes) learn(k *route, from tag, w word, now time.Time) {
+	r.bytes -= len(k.raw)
+	if r.bytes+len(w.raw) > routesBytes && len(w.raw) > len(wantAll) {
+		w.want, w.raw = interest{all: true}, wantAll
+	}
+	r.bytes += len(w.raw)
 	k.seq, k.hops, k.via, k.want, k.raw = w.seq, w.hops, from, w.want, w.raw
 	k.heard, k.doubt, k.gone = now, time.Time{}, false
 	r.near[from].knows(w.of)
@@ -279,8 +288,9 @@ func (r *routes) lost(from, of tag, seq uint64, now time.Time) {
 
 // listeners are the other nodes that a message is for, in order.
 func (r *routes) listeners(key string) (to []tag) {
+	w := newWanted(key)
 	for of, k := range r.known {
-		if !k.gone && k.want.wants(key) {
+		if !k.gone && k.want.wants(&w) {
 			to = append(to, of)
 		}
 	}
@@ -327,6 +337,7 @@ func (r *routes) audience() (n int) {
 func (r *routes) tidy(now time.Time) {
 	for of, k := range r.known {
 		if !k.doubt.IsZero() && now.Sub(k.doubt) >= doubtFor || now.Sub(k.heard) >= routeFor {
+			r.bytes -= len(k.raw)
 			delete(r.known, of)
 		}
 	}
