@@ -14,7 +14,7 @@ type Profile string
 const (
 	// ProfileDevice keeps the store under 30 MB of resident memory at rest: small memtables, which are flushed often.
 	ProfileDevice Profile = "device"
-	// ProfileServer spends memory to write less: one large memtable absorbs many overwrites of a hot key.
+	// ProfileServer spends memory and disk to write less: a large journal absorbs many overwrites of a hot key.
 	ProfileServer Profile = "server"
 )
 
@@ -40,7 +40,7 @@ type Config struct {
 	// Profile chooses the defaults below. Default: ProfileDevice, since a device suffers most from the wrong one.
 	Profile Profile
 
-	// MemtableBytes: size of the in-memory table, and of the log that backs it. Device 4 MiB, server 64 MiB; with 32-bit
+	// MemtableBytes: size of the in-memory table, and of the log that backs it. Device 4 MiB, server 16 MiB; with 32-bit
 	// words 2 MiB and 8 MiB, which is also the most there. Up to three exist at once, each in memory and as a mapped log:
 	// about 6 times this is the peak.
 	MemtableBytes int64
@@ -91,7 +91,7 @@ func (c Config) withDefaults() Config {
 	}
 	memtable, vlog, free, segment := int64(4<<20), int64(8<<20), int64(32<<20), int64(1<<20)
 	if c.Profile == ProfileServer {
-		memtable, vlog, free, segment = 64<<20, 64<<20, 256<<20, 128<<20
+		memtable, vlog, free, segment = 16<<20, 64<<20, 256<<20, 128<<20
 	}
 	if wordBits == 32 { // addresses are few, and see narrow.go
 		memtable, vlog = min(memtable/2, narrowMemtableBytes), min(vlog, 16<<20)

@@ -146,7 +146,7 @@ func (sv *salvager) gatherJournal(dir string, m *mark) error {
 	if m != nil {
 		sv.Commit = max(sv.Commit, m.drained) // the record of it may be in what is unreadable
 	}
-	id, err := salvagedID(filepath.Dir(dir), firsts)
+	id, err := salvagedID(filepath.Dir(dir), firsts, m)
 	if err != nil {
 		sv.problem(err)
 		return nil
@@ -169,8 +169,11 @@ func (sv *salvager) gatherJournal(dir string, m *mark) error {
 	return nil
 }
 
-// salvagedID is the store's id, which the journal must have too. Without VERSION it is taken from there.
-func salvagedID(dir string, firsts []uint64) (id storeID, err error) {
+// salvagedID is the store's id, which the journal must have too. Without MARK, which has a checksum, it is that of VERSION, or of the journal itself.
+func salvagedID(dir string, firsts []uint64, m *mark) (id storeID, err error) {
+	if m != nil {
+		return m.id, nil
+	}
 	text, err := os.ReadFile(filepath.Join(dir, versionFileName))
 	if err == nil {
 		if id, _, err = parseIdentity(dir, string(text)); err == nil {

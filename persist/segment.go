@@ -114,7 +114,7 @@ func decodeSegmentHead(b []byte, id storeID, first uint64, keys keyring) (c body
 		return c, errSegmentHead
 	}
 	if got := storeID(b[8:24]); got != id {
-		return c, fmt.Errorf("belongs to store %v, the directory is store %v", got, id)
+		return c, fmt.Errorf("belongs to store %v, %s says store %v", got, versionFileName, id)
 	}
 	if got := binary.LittleEndian.Uint64(b[24:]); got != first {
 		return c, fmt.Errorf("begins at commit %d, its name says %d", got, first)

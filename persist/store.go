@@ -153,7 +153,7 @@ func (s *Store) open() (err error) {
 
 func (s *Store) inspect(last *mark) (*inspection, error) {
 	if last != nil && last.id != s.id {
-		return nil, damaged(s.dir, markFileName, "belongs to store %v, the directory is store %v", last.id, s.id)
+		return nil, damaged(s.dir, markFileName, "belongs to store %v, %s says store %v", last.id, versionFileName, s.id)
 	}
 	if last == nil {
 		if err := os.MkdirAll(s.sub, 0o700); err != nil {

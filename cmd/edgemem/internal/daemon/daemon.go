@@ -141,7 +141,7 @@ func (d *Daemon) openStore(context.Context) (err error) {
 	}
 	d.store, err = persist.Open(persist.Config{
 		Dir: datadir.StorePath(d.cfg.DataDir), Key: key, Logger: d.log,
-		Profile: d.memory.profile.Store, MemtableBytes: d.memory.profile.MemtableBytes,
+		Profile: d.memory.profile.Store, MemtableBytes: d.memory.profile.MemtableBytes, JournalBytes: d.memory.profile.JournalBytes,
 		Calm: debug.FreeOSMemory,
 	})
 	if errors.Is(err, persist.ErrKey) {

@@ -40,6 +40,7 @@ func planMemory(cfg *config.Config) (m memory, err error) {
 		return m, err
 	}
 	m.plan = machine.PlanFor(limit, wanted, true, bits.UintSize)
+	m.profile.Fit(m.plan.Budget)
 	return m, err
 }
 

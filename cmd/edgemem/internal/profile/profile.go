@@ -28,7 +28,7 @@ func Names() []string { return []string{Auto, Device, Server} }
 
 // Where auto draws the line.
 const (
-	// smallBytes is the memory up to which any node is a device: a server's store alone may take six times its memtable of 64 MiB.
+	// smallBytes is the memory up to which any node is a device: a server's store alone may take six times its memtable of 16 MiB.
 	smallBytes = 512 << 20
 	// tightBytes is the memory up to which a device takes less still. Three memtables, and a table that is being built of one, lie on the Go heap.
 	tightBytes         = 256 << 20
@@ -42,6 +42,7 @@ type Profile struct {
 
 	Store         persist.Profile `json:"-"`
 	MemtableBytes int64           `json:"-"` // of the store; 0: as Store has it
+	JournalBytes  int64           `json:"-"` // likewise
 	ChunkBytes    int             `json:"-"` // in which the pools map memory
 	PeersLow      int             `json:"-"` // connections up to which members are dialled
 	PeersHigh     int             `json:"-"` // and above which the least useful are closed
@@ -51,6 +52,24 @@ type Profile struct {
 	GCPercent     int             `json:"-"` // GOGC
 	FreeAfter     time.Duration   `json:"-"` // from ready on, when what the start took is given back; 0: as the Go runtime does it
 }
+
+// Fit makes the store's memory no larger than becomes a budget of a server's regions; 0 is no budget. With a small one what the store takes beside
+// it would be most of the process.
+func (p *Profile) Fit(budget int64) {
+	c := persist.Defaults(p.Store)
+	if p.Name != Server || budget <= 0 {
+		return
+	}
+	p.MemtableBytes = min(max(budget/memtableShare, memtableLeast), c.MemtableBytes)
+	p.JournalBytes = min(max(budget/journalShare, memtableLeast), c.JournalBytes)
+}
+
+// What a server's store takes of its regions' budget: six memtables at the most, and the index of two segments of the journal, a third of their bytes.
+const (
+	memtableShare = 32
+	journalShare  = 8
+	memtableLeast = 4 << 20
+)
 
 // Choose gives the profile that a setting asks for, or the one that suits the tier and the tightest limit of memory; a limit without bytes is not
 // known. wordBits is 32 or 64.
@@ -87,7 +106,7 @@ func device() Profile {
 
 func server() Profile {
 	return Profile{
-		Name: Server, Store: persist.ProfileServer, ChunkBytes: 256 << 10, PeersLow: 24, PeersHigh: 48, MaxBacklog: 40 << 10, MaxStaged: 64 << 20,
+		Name: Server, Store: persist.ProfileServer, ChunkBytes: 256 << 10, PeersLow: 24, PeersHigh: 48, MaxBacklog: 128 << 10, MaxStaged: 64 << 20,
 		Eviction: evict.Names()[0], GCPercent: 100,
 	}
 }
@@ -104,6 +123,9 @@ func (p Profile) Rows() []Row {
 	if p.MemtableBytes > 0 {
 		c.MemtableBytes = p.MemtableBytes
 	}
+	if p.JournalBytes > 0 {
+		c.JournalBytes = p.JournalBytes
+	}
 	rests, free := "no", "as the Go runtime does"
 	if p.Store == persist.ProfileDevice {
 		rests = "yes"
@@ -113,6 +135,7 @@ func (p Profile) Rows() []Row {
 	}
 	return []Row{
 		{"store: memtable", size(c.MemtableBytes)},
+		{"store: segment of the journal", size(c.JournalBytes)},
 		{"store: value log file", size(c.ValueLogFileBytes)},
 		{"store: kept free on the disk", size(c.MinFreeBytes)},
 		{"store: compactors rest when idle", rests},
@@ -136,6 +159,8 @@ func Table() [][3]string {
 	for i, r := range device().Rows() {
 		rows = append(rows, [3]string{r.Setting, r.Value, servers[i].Value})
 	}
+	rows[0][2] += fmt.Sprintf(", or 1/%d of a smaller budget", memtableShare)
+	rows[1][2] += fmt.Sprintf(", or 1/%d of a smaller budget", journalShare)
 	rows[0][1] += fmt.Sprintf(", or %s with no more than %s of memory", size(tightMemtableBytes), size(tightBytes))
 	return rows
 }

@@ -47,12 +47,19 @@ func TestTable(t *testing.T) {
 		rows[r[0]] = r
 	}
 	for setting, want := range map[string][2]string{
-		"store: memtable": {" MiB, or 2.0 MiB with no more than 256 MiB of memory", " MiB"}, "pools: chunk": {"64 KiB", "256 KiB"},
+		"store: memtable": {" MiB, or 2.0 MiB with no more than 256 MiB of memory", " MiB, or 1/32 of a smaller budget"}, "pools: chunk": {"64 KiB", "256 KiB"},
 		"mesh: connections": {"8 to 16", "24 to 48"}, "runtime: GOGC": {"50", "100"}, "store: compactors rest when idle": {"yes", "no"},
 	} {
 		r, ok := rows[setting]
 		if !ok || !strings.HasSuffix(r[1], want[0]) || !strings.HasSuffix(r[2], want[1]) {
 			t.Errorf("%s: %q and %q, want %q and %q", setting, r[1], r[2], want[0], want[1])
+		}
+	}
+	p := profile.Choose("server", "edge", machine.Limit{}, 64)
+	for budget, want := range map[int64][2]int64{0: {0, 0}, 64 * mib: {4 * mib, 8 * mib}, 256 * mib: {8 * mib, 32 * mib}, 1 << 40: {16 * mib, 128 * mib}} {
+		fitted := p
+		if fitted.Fit(budget); fitted.MemtableBytes != want[0] || fitted.JournalBytes != want[1] {
+			t.Errorf("budget %d: memtable %d, journal %d, want %v", budget, fitted.MemtableBytes, fitted.JournalBytes, want)
 		}
 	}
 	tight := profile.Choose("device", "device", machine.Limit{Bytes: 64 * mib}, 64).Rows()
