@@ -21,7 +21,8 @@ import (
 
 // Values reads the durable image back. Any number of readers call it at once, and a writer.
 type Values interface {
-	// Value gives the record that was committed last under a key. The caller keeps it.
+	// Value gives the record that was committed last under a key. The caller keeps it. An error that has a method DamagedKey() []byte
+	// says that the record is damaged; any other, that it cannot be read for the moment.
 	Value(recordKey []byte) (record []byte, err error)
 }
 
@@ -43,7 +44,25 @@ func (e *UnreadableError) Error() string {
 	if e.Sub != "" {
 		field = fmt.Sprintf(", field %.64q", e.Sub)
 	}
-	return fmt.Sprintf("%v: region %q, key %.64q%s: %v; write it anew, remove it, or let a scrub fetch it from a peer", ErrUnreadable, e.Region, e.Key, field, e.Err)
+	remedy := "try again: the disk could not be read for the moment"
+	if damaged(e) {
+		remedy = "write it anew, remove it, or let a scrub fetch it from a peer"
+	}
+	return fmt.Sprintf("%v: region %q, key %.64q%s: %v; %s", ErrUnreadable, e.Region, e.Key, field, e.Err, remedy)
+}
+
+// damaged reports whether an error says that a value is gone for good, and not that it cannot be read for the moment.
+func damaged(err error) bool {
+	var says interface{ DamagedKey() []byte }
+	if errors.As(err, &says) {
+		return true
+	}
+	for _, final := range []error{errNoRecord, errOtherRec, errLost, errNoValues, ErrDamaged, ErrVersion} {
+		if errors.Is(err, final) {
+			return true
+		}
+	}
+	return false
 }
 
 // Unwrap gives ErrUnreadable and the cause.
@@ -339,8 +358,8 @@ func (r *Region) Return(key, rec []byte) (returned int) {
 	return returned
 }
 
-// Lose notes that the values of a record's cell that are away cannot be read back, if that is so, and tells how many. A scrub then
-// takes them for missing here, and a peer that has them writes them again.
+// Lose notes that the values of a record's cell that are away cannot be read back, if that is so and not for the moment only, and
+// tells how many. A scrub then takes them for missing here, and a peer that has them writes them again.
 func (r *Region) Lose(key []byte) (lost int) {
 	c := r.cellOf(key)
 	if c == nil {
@@ -351,7 +370,7 @@ func (r *Region) Lose(key []byte) (lost int) {
 		if !s.away || s.lost {
 			continue
 		}
-		if _, err := r.value(c, s); err != nil {
+		if _, err := r.value(c, s); damaged(err) {
 			x := r.setAside()
 			s.lost = true
 			x.lost++

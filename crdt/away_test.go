@@ -11,6 +11,12 @@ import (
 	"testing"
 )
 
+// rust is what a disk says of a record that is damaged.
+type rust struct{}
+
+func (rust) Error() string      { return "rust" }
+func (rust) DamagedKey() []byte { return nil }
+
 // testDisk is a durable image that counts what is read of it.
 type testDisk struct {
 	recs  map[string][]byte
@@ -200,7 +206,7 @@ func TestUnreadableValues(t *testing.T) {
 		name string
 		do   func(d *testDisk)
 	}{
-		{"error", func(d *testDisk) { d.bad = errors.New("rust") }},
+		{"error", func(d *testDisk) { d.bad = rust{} }},
 		{"gone", func(d *testDisk) { d.recs = map[string][]byte{} }},
 		{"other", func(d *testDisk) {
 			for k, v := range d.recs {

@@ -49,51 +49,80 @@ func (r *Region) originsDirty() bool {
 
 // TakeDirty encodes everything that changed since the last call, for one atomic commit. Records of one call
 // must become durable together, and calls in order.
+//
+// A cell that keeps a value on disk alone beside a new one is written with both. Where that value cannot be read for the moment,
+// nothing is taken, all stays dirty, and TakeDirty gives none: TryTakeDirty says why. A value that is damaged is noted as lost.
 func (r *Region) TakeDirty() []Record {
+	recs, _ := r.TryTakeDirty()
+	return recs
+}
+
+// TryTakeDirty is TakeDirty that tells why nothing was taken. Error: ErrUnreadable.
+func (r *Region) TryTakeDirty() ([]Record, error) {
 	recs := make([]Record, 0, r.dirty.len()+2)
 	if r.metaDirty {
 		recs = append(recs, Record{r.recordKey(recMeta, nil), r.encodeMeta()})
-		r.metaDirty = false
 	}
 	for i := range r.origins {
 		if o := &r.origins[i]; o.dirty {
 			recs = append(recs, Record{r.recordKey(recOrigin, binary.BigEndian.AppendUint32(nil, uint32(i))), o.encode()})
-			o.dirty = false
 		}
 	}
-	recs = r.takeCells(recs)
+	recs, err := r.takeCells(recs)
+	if err != nil {
+		return nil, err
+	}
+	r.metaDirty = false
+	for i := range r.origins {
+		r.origins[i].dirty = false
+	}
 	r.written()
 	r.rest()
-	return recs
+	return recs, nil
 }
 
-// takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back.
-func (r *Region) takeCells(recs []Record) []Record {
+// takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back. With an error all
+// of them are as they were.
+func (r *Region) takeCells(recs []Record) (_ []Record, err error) {
 	s := &r.store
 	var c cell
 	var lost [][]byte
+	var taken []uint64 // where a value may be unreadable: what to mark again
 	take := func(ref uint64, key []byte) {
 		b := s.mem.Bytes(ref)
-		if b[0]&recordDirty == 0 {
+		if b[0]&recordDirty == 0 || err != nil {
 			return
+		}
+		if r.aside().away > 0 {
+			taken = append(taken, ref)
 		}
 		b[0] &^= recordDirty // whatever is dirty is to be written: its hash need not be looked at
 		p := unpack(b)
 		p.decode(&c)
 		if r.aside().away > 0 && c.anyAway() { // what stays away beside something new is written again
-			if s.load(&c, ref); r.fetch(&c, isAway) != nil {
+			s.load(&c, ref)
+			if why := r.fetch(&c, isAway); damaged(why) {
 				lost = append(lost, r.cellKey(c.key, c.kind, c.sub))
+			} else if why != nil {
+				err = why
+				return
 			}
 		}
 		recs = append(recs, r.record(key, p.kind, p.sub, &c))
 	}
 	defer func() {
+		if err != nil {
+			for _, ref := range taken {
+				s.mem.Bytes(ref)[0] |= recordDirty
+			}
+			return
+		}
 		for _, key := range lost {
 			r.Lose(key)
 		}
 	}()
 	if r.dirty == nil {
-		return recs
+		return recs, nil
 	}
 	for _, p := range r.dirty.at {
 		s.entries.alike(p.e, func(ref uint64) bool {
@@ -116,7 +145,7 @@ func (r *Region) takeCells(recs []Record) []Record {
 			recs = append(recs, Record{r.cellKey(key, kind, sub), nil})
 		}
 	}
-	return recs
+	return recs, err
 }
 
 func (r *Region) recordKey(kind byte, rest []byte) []byte {

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -260,10 +261,16 @@ func (c *committer) commit() error {
 	c.mu.Unlock()
 	began := time.Now()
 	recs := c.unsaved
+	var stuck error    // what cannot be written before something else was read,
+	var left []*Region // and of which regions
 	for _, r := range sortedRegions(regions) {
 		r.mu.Lock()
-		recs = append(recs, r.core.TakeDirty()...)
+		taken, err := r.core.TryTakeDirty()
 		r.mu.Unlock()
+		if recs = append(recs, taken...); err != nil {
+			stuck = cmp.Or(stuck, err)
+			left = append(left, r)
+		}
 	}
 	if len(c.unsaved) > 0 {
 		recs = latest(recs)
@@ -284,8 +291,19 @@ func (c *committer) commit() error {
 			err = full
 		}
 	}
+	err = cmp.Or(err, stuck)
 	c.settle(epoch, err)
+	c.again(left)
 	return err
+}
+
+// again has the next batch take regions. It wakes nobody: the try that follows a failed commit does.
+func (c *committer) again(regions []*Region) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range regions {
+		c.dirty[r] = struct{}{}
+	}
 }
 
 // depart begins to count anew. The caller holds mu.

@@ -40,7 +40,8 @@ var (
 //	Value(key []byte) ([]byte, error)   // one record: then values leave memory when it is short, see Config.Eviction
 //	Room() error                        // why there is no room for a commit, or nil: then writes are refused, see ErrDiskFull
 //
-// and an error of Load may have DamagedKey() []byte, the record that cannot be read: a scrub writes it anew.
+// and an error of Load may have DamagedKey() []byte, the record that cannot be read: a scrub writes it anew. An error of Value that has it
+// says that the record is damaged; any other, that it cannot be read for the moment.
 type Storage interface {
 	// Load gives every record in ascending key order. The slices are valid only during the call.
 	Load(fn func(key, value []byte) error) error

@@ -214,7 +214,7 @@ func TestUnreadableValuesAreToldAndMended(t *testing.T) {
 		n := writeFour(t, ra)
 		time.Sleep(time.Minute)
 		sameState(t, ra, rb)
-		d.Blind(errors.New("rust"))
+		d.Blind(rust{})
 		bad := 0
 		for i := range n {
 			v, err := RegisterOf[string](ra, fmt.Sprint("k", i)).Get()
@@ -252,6 +252,67 @@ func TestUnreadableValuesAreToldAndMended(t *testing.T) {
 		for i := range n {
 			if get(t, ra, fmt.Sprint("k", i)) != valueOf(i, 0) {
 				t.Fatalf("k%d is not mended", i)
+			}
+		}
+	})
+}
+
+// rust is what a disk says of a record that is damaged.
+type rust struct{}
+
+func (rust) Error() string      { return "rust" }
+func (rust) DamagedKey() []byte { return nil }
+
+// TestAReadThatFailsForTheMoment: what must be written with a value that cannot be read just now waits, a writer is told, a scrub calls
+// nothing lost, and all of it is committed when the disk can be read again.
+func TestAReadThatFailsForTheMoment(t *testing.T) {
+	t.Parallel()
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		d := &storetest.Disk{}
+		store, _ := d.Open()
+		a := nodeWith(t, m, "a", Config{Seed: 1, Storage: store, MemoryBudget: smallBudget, MemoryReserve: smallReserve})
+		b := node(t, m, "b")
+		ra, rb := region(t, a, "default"), region(t, b, "default")
+		m.Cut("a", "b")
+		n := writeFour(t, ra)
+		time.Sleep(time.Minute)
+		for i := range n {
+			set(t, rb, fmt.Sprint("k", i), "of b")
+		}
+		tooMany := errors.New("too many open files")
+		d.Blind(tooMany)
+		m.Heal("a", "b")
+		time.Sleep(time.Minute) // the siblings of b join those that are on disk alone
+		if s := a.Eviction(); s.Away == 0 || s.Lost > 0 {
+			t.Fatalf("%+v", s)
+		}
+		c, err := ra.Apply(func(tx *crdt.Tx) error { tx.Set("new", []byte("v"), false); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Sync(t.Context()); !errors.Is(err, ErrNotDurable) || !errors.Is(err, tooMany) || !strings.Contains(err.Error(), "try again") {
+			t.Errorf("a writer that waits for the disk: %v", err)
+		}
+		if _, err := a.Scrub(t.Context(), DefaultRegion); err != nil && !errors.Is(err, tooMany) {
+			t.Error(err)
+		}
+		if s := a.Eviction(); s.Lost > 0 {
+			t.Errorf("after a scrub: %+v", s)
+		}
+		d.Blind(nil)
+		time.Sleep(time.Minute)
+		sameState(t, ra, rb)
+		ra.mu.RLock()
+		dirty := ra.core.Dirty()
+		ra.mu.RUnlock()
+		if s := a.Eviction(); s.Lost > 0 || dirty {
+			t.Errorf("the disk can be read again: dirty %v, %+v", dirty, s)
+		}
+		for i := range n {
+			var siblings int
+			if err := ra.View(func(v *crdt.View) { siblings = len(v.Siblings(fmt.Sprint("k", i))) }); err != nil || siblings != 2 {
+				t.Fatalf("k%d has %d siblings, %v", i, siblings, err)
 			}
 		}
 	})

@@ -69,6 +69,9 @@ func (e *DamageError) Error() string {
 // Is makes every DamageError an ErrDamaged.
 func (e *DamageError) Is(target error) bool { return target == ErrDamaged }
 
+// DamagedKey is the record, where the damage was met in one: it says to others that it is damage.
+func (e *DamageError) DamagedKey() []byte { return e.Key }
+
 // Unwrap gives the cause.
 func (e *DamageError) Unwrap() error { return e.Err }
 

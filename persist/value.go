@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -33,13 +34,12 @@ func (s *Store) Value(key []byte) (value []byte, err error) {
 		}
 	}()
 	stored := storedKey(nil, key)
-	p, ok, err := s.journaled(stored)
-	if ok && err == nil && p.value == nil {
-		return nil, nil
+	sealed, removed, err := s.stored(stored)
+	if errors.Is(err, syscall.EIO) { // once is no damage yet
+		sealed, removed, err = s.stored(stored)
 	}
-	sealed := p.value
-	if !ok {
-		sealed, err = s.fromBadger(stored)
+	if removed {
+		return nil, nil
 	}
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
@@ -50,11 +50,24 @@ func (s *Store) Value(key []byte) (value []byte, err error) {
 	if err == nil {
 		_, value, err = unseal(stored, sealed)
 	}
+	if why := momentary(err); why != nil { // and not err, which may say damage
+		return nil, fmt.Errorf("persist: %s: record %q cannot be read for the moment: %w", s.sub, abbreviate(key), why)
+	}
 	if err != nil && !errors.Is(err, ErrVersion) && !errors.Is(err, ErrDamaged) {
 		err = &DamageError{Path: s.sub, Key: bytes.Clone(key), Detail: "record unreadable", Err: err}
 	}
 	s.touch(int64(touchedPerRead + len(sealed)))
 	return value, err
+}
+
+// momentary gives the cause where a read failed for want of something that comes back: it says nothing of what is on disk.
+func momentary(err error) error {
+	for _, wants := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, syscall.ETIMEDOUT} {
+		if errors.Is(err, wants) {
+			return wants
+		}
+	}
+	return nil
 }
 
 // touch counts bytes of mapped files that became resident, and lets them go when they are many.
@@ -67,6 +80,16 @@ func (s *Store) touch(bytes int64) {
 		defer s.paging.Unlock()
 		pageOut(s.sub)
 	}
+}
+
+// stored reads a record as it is stored. removed: the journal says that it was.
+func (s *Store) stored(stored []byte) (sealed []byte, removed bool, err error) {
+	p, ok, err := s.journaled(stored)
+	if ok {
+		return p.value, err == nil && p.value == nil, err
+	}
+	sealed, err = s.fromBadger(stored)
+	return sealed, false, err
 }
 
 func (s *Store) fromBadger(stored []byte) ([]byte, error) {

@@ -53,8 +53,14 @@ func (w *world) start(who int) {
 func (w *world) sync(who int) {
 	n := w.nodes[who]
 	if n.r.Dirty() {
-		n.queue = append(n.queue, n.r.TakeDirty())
-		w.say("n%d takes %d records", who, len(n.queue[len(n.queue)-1]))
+		var recs []crdt.Record
+		n.blindly(func() { recs = n.r.TakeDirty() })
+		if recs == nil {
+			w.say("n%d takes no records, because its disk is blind", who)
+			return
+		}
+		n.queue = append(n.queue, recs)
+		w.say("n%d takes %d records", who, len(recs))
 	}
 }
 
@@ -82,8 +88,7 @@ func (d diskOf) Value(key []byte) ([]byte, error) {
 	return d.n.disk[string(key)], nil
 }
 
-// blindly runs fn while a blind disk matters: not while the oracle looks, or a batch is made for the disk, which would take the value
-// for lost.
+// blindly runs fn while a blind disk matters: not while the oracle looks.
 func (n *node) blindly(fn func()) {
 	n.exposed = true
 	defer func() { n.exposed = false }()

@@ -1,7 +1,6 @@
 package resp
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -21,7 +20,7 @@ type blindStore struct {
 
 func (s *blindStore) Value(key []byte) ([]byte, error) {
 	if s.blind.Load() {
-		return nil, errors.New("rust")
+		return nil, &storage.DamageError{Path: "here", Key: key, Detail: "rust"}
 	}
 	return s.Store.Value(key)
 }
