@@ -305,6 +305,11 @@ const (
 	partOverhead = 48
 	// entryOverhead is that of a stream's entry, with its name.
 	entryOverhead = partOverhead + 27
+	// itemOverhead is that of a list's element, with its position.
+	itemOverhead = partOverhead + 12
+	scoreBytes   = 8
+	// usageStep is how many members of a sorted set are looked at in one step.
+	usageStep = 1024
 )
 
 func memoryUsage(c *client, v *crdt.View) {
@@ -343,12 +348,31 @@ func memoryUsage(c *client, v *crdt.View) {
 			}
 			return true
 		})
+	case crdt.KindList:
+		_ = v.ListEach(key, 0, false, func(val []byte) bool { size += len(val) + itemOverhead; return true })
+	case crdt.KindSorted:
+		for cursor, more := uint64(0), true; more; more = cursor != 0 {
+			cursor, _ = v.SortedScan(key, cursor, usageStep, func(member string, _ float64) { size += len(member) + scoreBytes + partOverhead })
+		}
+	case crdt.KindJSON:
+		if n, ok, _ := v.JSON(key, ""); ok {
+			size += nodeBytes(&n)
+		}
 	case crdt.KindSet:
 		_ = v.SetEach(key, func(member string) bool { size += len(member) + partOverhead; return true })
 	case crdt.KindMap:
 		_ = v.MapEach(key, func(field string, val []byte) bool { size += len(field) + len(val) + partOverhead; return true })
 	}
 	c.int(int64(size))
+}
+
+// nodeBytes is about what a node of a document takes with all below it: each is a part that is named by its path.
+func nodeBytes(n *crdt.JSONNode) int {
+	size := len(n.Path) + len(n.Text) + partOverhead
+	for i := range n.Nodes {
+		size += nodeBytes(&n.Nodes[i])
+	}
+	return size
 }
 
 func memoryDoctor(c *client) {

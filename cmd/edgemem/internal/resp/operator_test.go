@@ -1,6 +1,8 @@
 package resp
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -83,6 +85,29 @@ func TestMemoryCommands(t *testing.T) {
 	p.want(":149", "MEMORY", "USAGE", "k")
 	p.want(":2", "SADD", "s", "aa", "bb")
 	p.want(":149", "MEMORY", "USAGE", "s", "SAMPLES", "0")
+	p.want(":2", "RPUSH", "l", "aa", "bb")
+	p.want(":173", "MEMORY", "USAGE", "l")
+	p.want(":2", "ZADD", "z", "1", "aa", "2", "bb")
+	p.want(":165", "MEMORY", "USAGE", "z")
+	for i := range 2000 { // more than one step
+		p.want(":1", "ZADD", "z", "3", fmt.Sprintf("%04d", i))
+	}
+	p.want(":120165", "MEMORY", "USAGE", "z")
+	usage := func(text string) int64 {
+		p.want("+OK", "JSON.SET", "j", "$", text)
+		n, err := strconv.ParseInt(strings.TrimPrefix(p.do("MEMORY", "USAGE", "j").text, ":"), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	flat, deep := usage(`{"a":"vvvv"}`), usage(`{"a":"vvvv","b":[1,{"c":"vvvv"}]}`)
+	if least := int64(1 + keyOverhead + 2*partOverhead + len("vvvv")); flat < least || flat > least+16 {
+		t.Errorf("a document of two nodes takes %d bytes", flat)
+	}
+	if more := deep - flat; more < 4*partOverhead || more > 6*partOverhead {
+		t.Errorf("four nodes more take %d bytes", more)
+	}
 	p.want("nil", "MEMORY", "USAGE", "nothing")
 	if got := p.do("MEMORY", "DOCTOR").text; !strings.HasPrefix(got, "Regions take ") {
 		t.Error(got)
