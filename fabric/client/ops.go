@@ -194,14 +194,18 @@ func addEntry(tx *crdt.Tx, key string, a *Args) (Result, error) {
 	for _, f := range slices.Sorted(maps.Keys(a.Fields)) {
 		fields = append(fields, []byte(f), []byte(a.Fields[f]))
 	}
-	id, err := crdt.StreamID{}, error(nil)
+	var id crdt.StreamID
+	var err error
 	if a.ID == nil {
 		id, err = tx.StreamAppend(key, fields)
 	} else if id, err = streamID(*a.ID); err == nil {
 		err = tx.StreamAdd(key, id, fields)
 	}
+	if err != nil {
+		return Result{}, err
+	}
 	text := id.String()
-	return Result{Changed: 1, Value: &text}, err
+	return Result{Changed: 1, Value: &text}, nil
 }
 
 func removeEntries(tx *crdt.Tx, key string, a *Args) (Result, error) {
