@@ -34,7 +34,7 @@ func (st Stats) Disk() Disk { return Disk{st.LSMBytes, st.LogBytes, st.JournalBy
 var flushPrefix = []byte{0x02}
 
 // Checkpoint writes what is in the journal and in write-ahead logs into tables, drops what was overwritten there, and collects the value log. Nothing
-// becomes more durable by it, since commits are; a restart is quicker and the disk emptier. Commits go on.
+// becomes more durable by it, since commits are; a restart is quicker and the disk emptier. Commits go on while the journal has room.
 // Errors: ErrFull, ErrFailed, the context's.
 func (s *Store) Checkpoint(ctx context.Context) (c Checkpoint, err error) {
 	if err := s.enter(); err != nil {
@@ -81,10 +81,9 @@ func (s *Store) flush() (commit uint64, err error) {
 	}()
 	key := append(flushPrefix[:1:1], 'f')
 	// It makes room on a full disk, and the reserve is there for compactions.
-	if err := s.writeChunks([]pair{{key, seal(nil, key, nil, nil)}}, s.config.MinFreeBytes/2); err != nil {
+	if err := s.writeDirectly(s.config.MinFreeBytes/2, []pair{{key, seal(nil, key, nil, nil)}}); err != nil {
 		return commit, err
 	}
-	s.renewReader()
 	if err := s.compaction.around(func() error { return s.db.DropPrefix(flushPrefix) }); err != nil {
 		return commit, s.fail(fmt.Errorf("checkpoint: %w", err))
 	}

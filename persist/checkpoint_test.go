@@ -1,9 +1,11 @@
 package persist_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +76,21 @@ func TestCheckpointBesideCommits(t *testing.T) {
 	config.Dir = snapshot(t, config.Dir)
 	if n := count(t, openStore(t, config)); n != 300 {
 		t.Errorf("%d records, want 300", n)
+	}
+}
+
+// TestFailedCheckpointIsTheLast: Badger's sync failed in a checkpoint that had nothing to drain. Nothing is acknowledged from then on.
+func TestFailedCheckpointIsTheLast(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, persist.Config{Dir: t.TempDir()})
+	check(t, s.Commit(one("a", "1")))
+	check(t, persist.Drain(s))
+	s.LogAsBadger("Error while curlf sync: %v\n", syscall.EIO)
+	if _, err := s.Checkpoint(t.Context()); !errors.Is(err, persist.ErrFailed) {
+		t.Errorf("checkpoint: %v, want ErrFailed", err)
+	}
+	if err := s.Commit(one("b", "2")); !errors.Is(err, persist.ErrFailed) {
+		t.Errorf("commit: %v, want ErrFailed", err)
 	}
 }
 

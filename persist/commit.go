@@ -22,7 +22,7 @@ const entryOverhead = 24
 const batchReserve = 256
 
 // Commit makes all of recs durable, or none. A nil Value deletes its key, deleted or not; of two records
-// with one key the later counts. It returns after fsync. recs is not kept.
+// with one key the later counts. It returns after fsync. recs is not kept. A batch may have up to 2 GiB less Config.JournalBytes.
 //
 // Errors: ErrFull leaves the store as it was. After any other error the store is failed: every
 // further Commit gives ErrFailed, and only opening the store again tells whether recs are there.
@@ -74,19 +74,28 @@ func (s *Store) commitAbove(need int64, recs []crdt.Record) error {
 func (s *Store) commitDirectly(need int64, pairs []pair) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.writeChunks(pairs, need); err != nil {
-		s.countRefused(err)
-		if errors.Is(err, ErrFull) || errors.Is(err, ErrFailed) {
-			return err
-		}
-		return s.fail(err)
+	if err := s.writeDirectly(need, pairs); err != nil {
+		return err
 	}
-	s.renewReader()
 	s.stir()
 	if err := s.putMark(false, false); err != nil {
 		s.log.Warn("persist: the mark lags behind", "err", err)
 	}
 	return nil
+}
+
+// writeDirectly writes to Badger, and lets readers see it. The caller holds mu.
+func (s *Store) writeDirectly(need int64, pairs []pair) error {
+	err := s.writeChunks(pairs, need)
+	switch {
+	case err == nil:
+		s.renewReader()
+	case errors.Is(err, ErrFull):
+		s.countRefused(err)
+	case !errors.Is(err, ErrFailed) && !errors.Is(err, ErrClosed):
+		return s.fail(err)
+	}
+	return err
 }
 
 // floor is what must be free for a batch: those that only delete go further than others.

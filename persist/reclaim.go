@@ -94,7 +94,7 @@ func (s *Store) kick() {
 
 // collect gives back what it can. full: all that it can, at once.
 func (s *Store) collect(full bool) {
-	if err := s.tidy(full); err != nil {
+	if err := s.tidy(full); err != nil && !errors.Is(err, ErrClosed) {
 		s.log.Warn("persist: flush", "dir", s.dir, "err", err)
 	}
 	if _, err := s.reclaim(); err != nil {
