@@ -145,43 +145,12 @@ func (b *backingUp) measure(snap *snapshot, about *BackupAbout) error {
 
 // eachKey gives the stored keys of callers' records that begin with prefix, without their first byte, and the size of each record.
 func (n *snapshot) eachKey(prefix []byte, fn func(key []byte, bytes int64) error) error {
-	prefix = append([]byte{spaceRecord}, prefix...)
-	list, err := n.overlay(prefix)
-	if err != nil {
-		return err
-	}
-	options := badger.DefaultIteratorOptions
-	options.PrefetchValues = false
-	options.Prefix = prefix
-	it := n.txn.NewIterator(options)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		item := it.Item()
-		count, hidden := covered(list, item.Key())
-		if err := eachOver(list[:count], fn); err != nil {
-			return err
+	return n.each(append([]byte{spaceRecord}, prefix...), func(stored []byte, item *badger.Item, in *over) error {
+		if in != nil {
+			return fn(stored[1:], in.size)
 		}
-		list = list[count:]
-		if hidden {
-			continue
-		}
-		if err := fn(item.Key()[1:], item.KeySize()+item.ValueSize()); err != nil {
-			return err
-		}
-	}
-	return eachOver(list, fn)
-}
-
-func eachOver(list []over, fn func(key []byte, bytes int64) error) error {
-	for _, o := range list {
-		if o.gone {
-			continue
-		}
-		if err := fn(o.key[1:], o.size); err != nil {
-			return err
-		}
-	}
-	return nil
+		return fn(stored[1:], item.KeySize()+item.ValueSize())
+	})
 }
 
 // preamble writes the node's starts, in any case one block of them, and the files.

@@ -64,19 +64,19 @@
 //
 // # Cost, measured on 2 cores with an SSD, records of 16 + 100 bytes
 //
-//	Commit of 1 / 64 / 1,024 records   0.2 / 0.3 / 4.8 ms on the device profile, 0.2 / 0.3 / 1.3 ms on the server's, with drains
-//	                                   (through Badger alone, in the same minutes: 0.5 / 0.7 / 8.0 and 0.7 / 1.6 / 5.4 ms)
+//	Commit of 1 / 64 / 1,024 records   0.3 / 0.6 / 8.1 ms on the device profile, 0.2 / 0.3 / 2.7 ms on the server's, with drains
+//	                                   (through Badger alone, in the same minutes: 0.6 / 1.3 / 7.8 and 0.6 / 1.6 / 5.4 ms)
 //	Open with 100,000 records          18 ms, all verified: about 1 GB/s
 //	Load of 100,000 records            63 ms
-//	resident memory, device profile    a bare Go process with this package 11 MB, with an open store 14 MB, with 100,000
-//	                                   records loaded 19 MB, just after writing 100,000 records 39 to 46 MB
+//	resident memory, device profile    a bare Go process with this package 12 MB, with an open store 14 MB, with 100,000
+//	                                   records loaded 18 to 20 MB, just after writing 100,000 records 45 to 51 MB
 //
 // Overwrites are dropped by compaction, which starts at two tables; values of Config.ValueThresholdBytes
 // and more go to the value log, where at most half is garbage after a scheduled collection. On the device profile closing compacts too.
 // There Badger's compactors rest while they have nothing to do (rest.go): an idle store wakes once in ten minutes.
 // After Load, and on each tick of the collection, a device's store asks the kernel to drop the mapped pages that were only passing through. Every
 // store does so when no commit has come for 3 s, and again when Badger has let go of its buffers, at most once a minute; Config.Calm is told
-// then. A daemon that took a million entries of 16 + 100 bytes keeps about 210 bytes of each at rest, all counted.
+// then. A daemon that took a million entries of 16 + 100 bytes keeps about 265 bytes of each at rest, all counted.
 //
 // # Limits
 //

@@ -1,12 +1,10 @@
 package persist
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/dgraph-io/badger/v4"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -436,93 +432,6 @@ func (s *Store) find(stored []byte) (*segment, place) {
 		}
 	}
 	return nil, place{}
-}
-
-// snapshot is the store at one instant. close ends it.
-type snapshot struct {
-	txn    *badger.Txn
-	commit uint64
-	parts  []part // of the journal, oldest first
-}
-
-// part is what a snapshot sees of a segment.
-type part struct {
-	*segment
-	size  int64
-	index map[recordID]place
-}
-
-// snapshot waits for a commit under way, and refuses after a failed one.
-func (s *Store) snapshot() (*snapshot, error) {
-	s.journal.mu.Lock()
-	defer s.journal.mu.Unlock()
-	if failed := s.failure(); failed != nil {
-		return nil, failed
-	}
-	s.reading.RLock()
-	defer s.reading.RUnlock()
-	n := &snapshot{txn: s.db.NewTransaction(false), commit: s.journal.commits}
-	for _, g := range s.segments {
-		g.users.Add(1)
-		index := g.index
-		if g == s.journal.active {
-			index = maps.Clone(index)
-		}
-		n.parts = append(n.parts, part{g, g.size, index})
-	}
-	return n, nil
-}
-
-func (n *snapshot) close() {
-	n.txn.Discard()
-	for _, p := range n.parts {
-		p.release()
-	}
-}
-
-// over is a record in the journal.
-type over struct {
-	key  []byte // stored
-	in   *segment
-	at   place
-	gone bool
-	size int64 // of key and sealed value
-}
-
-// overlay gives what the journal has under stored keys that begin with prefix, in order.
-func (n *snapshot) overlay(prefix []byte) (list []over, err error) {
-	for i, p := range n.parts {
-		err := eachBatch(p.file, segmentHead, p.size, p.first, &p.cipher, func(commit uint64, _ int64, bodies []frameBody) error {
-			for _, b := range bodies {
-				if err := b.each(commit, func(_ uint64, q pair, at place) error {
-					if n.shows(i, q.key, at, prefix) {
-						list = append(list, over{slices.Clone(q.key), p.segment, at, q.value == nil, int64(len(q.key) + len(q.value))})
-					}
-					return nil
-				}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, &DamageError{Path: p.path, Detail: "unreadable", Err: err}
-		}
-	}
-	slices.SortFunc(list, func(a, b over) int { return bytes.Compare(a.key, b.key) })
-	return list, nil
-}
-
-// shows tells whether a version of a record is the newest in the snapshot's journal.
-func (n *snapshot) shows(i int, stored []byte, at place, prefix []byte) bool {
-	if len(stored) < len(prefix) || string(stored[:len(prefix)]) != string(prefix) {
-		return false
-	}
-	id := idOf(stored)
-	if n.parts[i].index[id] != at {
-		return false
-	}
-	return !slices.ContainsFunc(n.parts[i+1:], func(p part) bool { _, ok := p.index[id]; return ok })
 }
 
 func journalPath(dir string) string { return filepath.Join(dir, journalDirName) }

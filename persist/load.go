@@ -152,62 +152,11 @@ func (l *loader) pass(key, value []byte) error {
 	return l.next()
 }
 
-// each merges the journal and Badger.
 func (l *loader) each() error {
-	list, err := l.snap.overlay([]byte{spaceRecord})
-	if err != nil {
-		return err
-	}
-	options := badger.DefaultIteratorOptions
-	options.PrefetchValues = false // prefetching goroutines would be out of reach of recover
-	options.Prefix = []byte{spaceRecord}
-	it := l.snap.txn.NewIterator(options)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		item := it.Item()
-		n, hidden := covered(list, item.Key())
-		if err := l.visitAll(list[:n]); err != nil {
-			return err
-		}
-		list = list[n:]
-		if hidden {
-			continue
-		}
-		if err := l.visit(item.Key(), item, nil); err != nil {
-			return err
-		}
-	}
-	if err := l.visitAll(list); err != nil {
+	if err := l.snap.each([]byte{spaceRecord}, l.visit); err != nil {
 		return err
 	}
 	return l.flush()
-}
-
-// covered gives how many records of the journal come up to a stored key, and whether the last of them is of that key.
-func covered(list []over, stored []byte) (n int, hidden bool) {
-	for n < len(list) {
-		order := bytes.Compare(list[n].key, stored)
-		if order > 0 {
-			return n, false
-		}
-		n++
-		if order == 0 {
-			return n, true
-		}
-	}
-	return n, false
-}
-
-func (l *loader) visitAll(list []over) error {
-	for i := range list {
-		if list[i].gone {
-			continue
-		}
-		if err := l.visit(list[i].key, nil, &list[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // visit takes a record that is in Badger, or in the journal.

@@ -107,12 +107,17 @@ func (c *logCipher) decrypt(e storedEntry) {
 	if c.block == nil {
 		return
 	}
-	var counter [aes.BlockSize]byte
-	copy(counter[:], c.base[:])
-	binary.BigEndian.PutUint32(counter[len(c.base):], uint32(e.offset))
-	stream := cipher.NewCTR(c.block, counter[:])
+	stream := counterStream(c.block, c.base, uint32(e.offset))
 	stream.XORKeyStream(e.key, e.key)
 	stream.XORKeyStream(e.value, e.value)
+}
+
+// counterStream is what encrypts in Badger's logs and in the journal: the counter begins with a file's base, and an offset in it.
+func counterStream(block cipher.Block, base [logHeadBytes - 8]byte, offset uint32) cipher.Stream {
+	var counter [aes.BlockSize]byte
+	copy(counter[:], base[:])
+	binary.BigEndian.PutUint32(counter[len(base):], offset)
+	return cipher.NewCTR(block, counter[:])
 }
 
 func readLogHead(f *os.File, size int64, keys keyring) (*logCipher, error) {

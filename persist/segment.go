@@ -80,7 +80,7 @@ func (g *segment) release() {
 type bodyCipher struct {
 	block cipher.Block
 	key   uint64
-	base  [12]byte
+	base  [logHeadBytes - 8]byte
 }
 
 // apply works in place on part of a body, from byte at on.
@@ -88,11 +88,8 @@ func (c *bodyCipher) apply(b []byte, frame, at int64) {
 	if c.block == nil {
 		return
 	}
-	var counter [aes.BlockSize]byte
-	copy(counter[:], c.base[:])
 	// What a frame counts up to stays below the offset of the next one, a sixteenth of the bytes.
-	binary.BigEndian.PutUint32(counter[len(c.base):], uint32(frame)+uint32(at/aes.BlockSize))
-	stream := cipher.NewCTR(c.block, counter[:])
+	stream := counterStream(c.block, c.base, uint32(frame)+uint32(at/aes.BlockSize))
 	var skip [aes.BlockSize]byte
 	stream.XORKeyStream(skip[:at%aes.BlockSize], skip[:at%aes.BlockSize])
 	stream.XORKeyStream(b, b)

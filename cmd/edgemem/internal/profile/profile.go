@@ -64,7 +64,7 @@ func (p *Profile) Fit(budget int64) {
 	p.JournalBytes = min(max(budget/journalShare, memtableLeast), c.JournalBytes)
 }
 
-// What a server's store takes of its regions' budget: six memtables at the most, and the index of two segments of the journal, a third of their bytes.
+// What a server's store takes of its regions' budget: up to six memtables, and the index of two segments of the journal, some 45 bytes a record.
 const (
 	memtableShare = 32
 	journalShare  = 8
