@@ -196,9 +196,9 @@ func (r *Region) forgetAway(s *sibling) {
 }
 
 // leaves reports whether a sibling's value may leave memory. Scores never do: an order asks for them at each change. Nor do the lengths
-// of blocks, the heads of streams and the marks of containers in documents.
+// of blocks, the heads of streams and of bounded counters and the marks of containers in documents.
 func (r *Region) leaves(c *cell, s *sibling) bool {
-	return s.tag == TagReg && c.kind != CellScore && c.kind != CellBlock && c.kind != CellStream && (c.kind != CellNode || s.takes() > 1) && s.takes() >= r.cfg.MinAway
+	return s.tag == TagReg && c.kind != CellScore && c.kind != CellBlock && c.kind != CellStream && c.kind != CellBound && (c.kind != CellNode || s.takes() > 1) && s.takes() >= r.cfg.MinAway
 }
 
 // takes is how many bytes a sibling's value takes in memory.

@@ -20,6 +20,7 @@ const (
 	CellBlock  CellKind = 12 // a block's length
 	CellPage   CellKind = 13 // one page of a block, Sub is its number
 	CellNode   CellKind = 14 // one node of a JSON document, Sub is its path
+	CellBound  CellKind = 15 // a bounded counter: its head and what each incarnation did
 )
 
 // Tag says what one sibling in a cell is.
@@ -34,6 +35,7 @@ const (
 	TagMember Tag = 4 // presence of a set member
 	TagExpiry Tag = 5 // an expiry instant
 	TagFlag   Tag = 6 // a flag's state, and which one wins
+	TagRow    Tag = 7 // what one incarnation did to a bounded counter
 )
 
 // pos places a cell in the hash space: its entry, then itself. Ranges of positions are what a pull goes
@@ -132,7 +134,7 @@ func shows(kind CellKind, tag Tag) bool {
 	switch kind {
 	case CellValue, CellField, CellScore, CellNode:
 		return tag == TagReg || tag == TagCount
-	case CellItem, CellBlock, CellEntry, CellStream:
+	case CellItem, CellBlock, CellEntry, CellStream, CellBound:
 		return tag == TagReg
 	case CellFlag:
 		return tag == TagFlag
@@ -208,6 +210,8 @@ const (
 	KindStream Kind = 7
 	KindBlock  Kind = 9
 	KindJSON   Kind = 10
+	// KindBounded is a counter that never passes its limit, see bounded.go.
+	KindBounded Kind = 11
 )
 
 // String gives Redis's names.
@@ -225,6 +229,8 @@ func (k Kind) String() string {
 		return "list"
 	case KindFlag:
 		return "flag"
+	case KindBounded:
+		return "bounded"
 	case KindStream:
 		return "stream"
 	case KindBlock:

@@ -75,7 +75,8 @@
 // over concurrent removes. A map field is a register or a counter. Of concurrent expiries the latest instant
 // wins, and PERSIST beats all (expiry.go). A stream is its entries, named by their ids; those of both sides stay, and who reads on gets
 // what arrived since (stream.go). A block is pages of 4 KiB that merge one by one (block.go). A JSON document
-// is a tree that merges by path, whose arrays are lists and whose numbers are counters (json.go). Several kinds written concurrently under one key are all kept; one shows
+// is a tree that merges by path, whose arrays are lists and whose numbers are counters (json.go). A bounded counter never passes its
+// limit, because each start of a node spends rights that it holds itself (bounded.go). Several kinds written concurrently under one key are all kept; one shows
 // (Kind), and a later write settles it. Cells and tags of newer versions are kept and relayed.
 //
 // # Cost
@@ -101,7 +102,8 @@
 //
 // A key, member or field has at most MaxKeyBytes, a value MaxValueBytes, what is larger is a block of up to MaxBlockBytes; a sum 400 digits of which 17 after the point.
 // Callers refuse more. A region takes MaxOrigins origins. Contributions to a counter are not folded: each start of a node that
-// added to it is a sibling of its own, and so are resets of contributions whose start has ended. One Tx is one run of dots and durable as one, but its pushed writes apply
+// added to it is a sibling of its own, and so are resets of contributions whose start has ended, and the rows of a bounded counter. Rights that a start held when it crashed
+// are lost to its counter until that is begun anew. One Tx is one run of dots and durable as one, but its pushed writes apply
 // cell by cell: a peer may show some of them first. What a member of the fabric claims is believed: a forged
 // context spoils the writes that it names, though never the process.
 //

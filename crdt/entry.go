@@ -72,7 +72,7 @@ func (e entry) kind() Kind {
 }
 
 // shownKinds are those of cells that show something, in the order in which entries show them.
-var shownKinds = [...]CellKind{CellNode, CellBlock, CellEntry, CellStream, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
+var shownKinds = [...]CellKind{CellBound, CellNode, CellBlock, CellEntry, CellStream, CellFlag, CellItem, CellScore, CellField, CellMember, CellValue}
 
 // kindOf is the kind of an entry of which a cell of this kind shows.
 func kindOf(k CellKind) Kind {
@@ -95,6 +95,8 @@ func kindOf(k CellKind) Kind {
 		return KindBlock
 	case CellNode:
 		return KindJSON
+	case CellBound:
+		return KindBounded
 	}
 	return KindNone
 }

@@ -23,7 +23,7 @@ const (
 type Mutant uint8
 
 // The mutants: 1 to 5 are numbered as the rules of invariant H, 6 and 7 break what chunks rely on, 8 what lines rely on, 9 what
-// values that are on disk alone rely on.
+// values that are on disk alone rely on, 10 what bounded counters do.
 const (
 	MutantNone          Mutant = iota
 	MutantBlindPush            // 1: a push applies although it covers dots not seen here
@@ -35,6 +35,7 @@ const (
 	MutantNoRangeCut           // 7: the puller keeps no context for a chunk's range, only the dots that came
 	MutantSilentForget         // 8: forgetting what is below a line does not raise the line's floor
 	MutantEvictDirty           // 9: a value leaves memory that is not on disk
+	MutantHeirs                // 10: a start takes the rights that are left in the rows of its predecessors
 )
 
 // Config makes a Region. Only Name and Self are required.
@@ -130,12 +131,15 @@ type seldom struct {
 	strange Seq // how far another process has raised the line of this node
 	waiting []waiter
 	waitLen int      // bytes in waiting
-	settle  []pos    // of cells with a reset for us to absorb
+	settle  []pos    // of cells with a reset for us to absorb, or a row of ours without its bounded counter
 	free    []uint32 // slots of origins that were forgotten
 	belows  int      // origins below their lines
 
 	arrivals orderMap // of streams, by arrival
 	entered  uint64   // entries of streams that came to be here, but for those of the durable image
+
+	bounds int             // bounded counters that show
+	asked  map[string]bool // keys of those of which others want rights, or gave us some
 
 	away, lost              int // values that are on disk alone, and those of them that cannot be read
 	awayBytes               int64
@@ -164,7 +168,8 @@ func (r *Region) setAside() *seldom {
 // none reports whether nothing is set.
 func (x *seldom) none() bool {
 	return x.strange == 0 && len(x.waiting) == 0 && len(x.settle) == 0 && len(x.free) == 0 && x.belows == 0 && x.away == 0 &&
-		len(x.arrivals) == 0 && x.entered == 0
+		len(x.arrivals) == 0 && x.entered == 0 &&
+		x.bounds == 0 && len(x.asked) == 0
 }
 
 // Stats counts what happened to a replica since it was opened.
@@ -444,6 +449,9 @@ func (r *Region) recount(c *cell, was bool) {
 	}
 	r.touch(c)
 	r.put(c, was)
+	if c.kind == CellBound {
+		r.noteBound(c, was, is)
+	}
 	if is != was {
 		after := r.store.entryAt(c.in).kind() != KindNone
 		if after && !shown {
@@ -505,6 +513,9 @@ func (r *Region) addSibling(c *cell, s sibling) {
 		x.awayBytes += int64(s.size)
 		x.lost++
 		x.lostSum ^= s.hash
+	}
+	if s.tag == TagRow && !r.loading {
+		r.noteRow(c, &s)
 	}
 	if s.tag == TagReset && r.resetsUs(&s) {
 		r.setAside().settle = append(r.aside().settle, c.at)

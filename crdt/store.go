@@ -521,6 +521,8 @@ func countPlace(kind CellKind) (at int, bit byte) {
 		return headFew, 2
 	case CellBlock:
 		return headFew, 4
+	case CellBound:
+		return headFew, 16
 	}
 	return headFew, 1
 }

@@ -391,6 +391,12 @@ func (r *Region) absorbResets(now int64) {
 }
 
 func (t *Tx) absorb(c *cell) {
+	if c.kind == CellBound {
+		if !c.present() && t.r.rowIn(c) {
+			t.remove(c)
+		}
+		return
+	}
 	ours, theirs := false, false
 	for i := range c.sibs {
 		s := &c.sibs[i]

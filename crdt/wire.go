@@ -137,7 +137,7 @@ func (d *decoder) checkCell(kind CellKind, key, sub string) {
 		if _, ok := pageOf([]byte(sub)); !ok {
 			d.fail("a page of a block at %.64q, which is no number", sub)
 		}
-	case CellValue, CellExpiry, CellDrop, CellFlag, CellBlock, CellStream:
+	case CellValue, CellExpiry, CellDrop, CellFlag, CellBlock, CellStream, CellBound:
 		if sub != "" {
 			d.fail("a cell of kind %d with a name", kind)
 		}

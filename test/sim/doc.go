@@ -20,12 +20,13 @@
 // everyone pulls from everyone until nothing changes, and every write must be everywhere, but those that a
 // crash took before any peer or disk had them.
 //
-// Seeds come in eight kinds (kinds.go): those below 2^40 meet everything a little, those from 2^40 on few keys, scoped
+// Seeds come in ten kinds (kinds.go): those below 2^40 meet everything a little, those from 2^40 on few keys, scoped
 // removals and many half pulls, those from 2^41 on what happens to disks and clocks, those from 3·2^40 on a replica that comes
 // back to peers which have forgotten what they removed, and must reconcile, those from 2^42 on causal regions, in which nothing may
 // show before what it comes after, those from 5·2^40 on nodes that restart and collapse their ended starts, those from 6·2^40 on
 // the same in the middle of sessions and in causal regions, those from 7·2^40 on values that leave memory for the disk and come back,
-// while disks cannot be read now and then. Seven mutants of the core, each with one
+// while disks cannot be read now and then, those from 2^43 on are of the types of entries that came later, and those from 9·2^40 on of
+// bounded counters, beside ledgers of all that was ever earned and spent (bounded.go). Seven mutants of the core, each with one
 // rule broken, must die by what comes out at the end.
 //
 //	go test ./test/sim                                         # 10,000 schedules, corpus, mutants, scenarios

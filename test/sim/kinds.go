@@ -16,6 +16,7 @@ const (
 	middles = 6 << 40 // the same in causal regions, in the middle of sessions, or among scoped removals
 	aways   = 7 << 40 // values leave memory and come back
 	types   = 8 << 40 // all of these, of the types of entries that came later
+	bounds  = 9 << 40 // the same, of bounded counters alone
 
 	numbered = 1 << 39 // above returns: the same, under origins that sort in another order
 )
@@ -117,10 +118,19 @@ var restartWeights = [][acts]int{
 	{24, 4, 8, 9, 8, 36, 2, 2, 2, 1, 5, 1, 1, 1, 1, 1, 0, 0, 0, 5, 9, 8, 9},
 }
 
+// typeKinds is how many choices of operations typed has; the last two are of bounded counters.
+const typeKinds = 16
+
 // typed is a schedule of another kind, whose operations are of the types that came after it.
 func typed(seed uint64) schedule {
 	s := generate(seed&(1<<40-1) + []uint64{0, storms, ordeals, returns, pasts, lines, middles, aways}[seed%8])
 	rng := rand.New(rand.NewPCG(seed, 0x74797065))
+	kind := rng.IntN(typeKinds)
+	if seed >= bounds {
+		kind = typeKinds - 1 - int(seed/8%2)
+		s.keys = s.keys[:1+rng.IntN(min(2, len(s.keys)))]
+		s.steps = append(s.steps, s.steps...)
+	}
 	s.ops = [][]opKind{
 		{opSortedSet, opSortedSet, opSortedIncr, opSortedRemove, opDel, opExpire},
 		{opSortedSet, opSortedIncr, opSortedIncr, opSortedRemove, opSortedRemove, opFlush},
@@ -136,7 +146,10 @@ func typed(seed uint64) schedule {
 		{opJSONSet, opJSONSet, opJSONDelete, opJSONInsert, opJSONIncr, opJSONIncr, opDel, opFlush, opExpire, opPersist, opSet, opBlockAlloc},
 		{opStreamAdd, opStreamAdd, opStreamAdd, opStreamAddAt, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet},
 		{opStreamAdd, opStreamAdd, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet, opDel, opFlush, opExpire, opPersist, opSet, opListInsert},
-	}[rng.IntN(14)]
+		{opBoundNew, opBoundAdd, opBoundAdd, opBoundAdd, opBoundAdd, opBoundGive, opBoundGive, opBoundAsk, opBoundAnswer},
+		{opBoundNew, opBoundNew, opBoundAdd, opBoundAdd, opBoundAdd, opBoundAdd, opBoundAdd, opBoundAdd, opBoundGive, opBoundGive, opBoundGive, opBoundAsk, opBoundAnswer,
+			opBoundAnswer, opBoundRenew, opDel, opFlush, opExpire, opSet},
+	}[kind]
 	return s
 }
 

@@ -51,10 +51,16 @@ const (
 	opStreamRemove
 	opStreamTrim
 	opStreamSet
+	opBoundNew
+	opBoundAdd
+	opBoundGive
+	opBoundAsk
+	opBoundAnswer
+	opBoundRenew
 	opKinds
 )
 
-var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd", "JSONSet", "JSONDelete", "JSONInsert", "JSONIncr", "StreamAdd", "StreamAddAt", "StreamRemove", "StreamTrim", "StreamSet"}
+var opNames = [opKinds]string{"Set", "SetKeepTTL", "Incr", "IncrFloat", "Del", "SetAdd", "SetRemove", "MapSet", "MapDel", "MapIncr", "MapIncrFloat", "Expire", "Persist", "Flush", "SortedSet", "SortedIncr", "SortedRemove", "ListInsert", "ListSet", "ListRemove", "FlagSet", "BlockAlloc", "BlockWrite", "HLLAdd", "JSONSet", "JSONDelete", "JSONInsert", "JSONIncr", "StreamAdd", "StreamAddAt", "StreamRemove", "StreamTrim", "StreamSet", "BoundNew", "BoundAdd", "BoundGive", "BoundAsk", "BoundAnswer", "BoundRenew"}
 
 // op is one operation with its arguments; at is relative to the writer's clock.
 type op struct {
@@ -62,6 +68,8 @@ type op struct {
 	key, sub string
 	val      string
 	at       int64
+	self     crdt.Origin   // the writer,
+	peers    []crdt.Origin // and everyone that it may be about
 }
 
 func (o op) String() string {
@@ -131,6 +139,8 @@ func (o op) do(tx *crdt.Tx) (string, error) {
 		return o.doJSON(tx)
 	case opStreamAdd, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet:
 		return o.doStream(tx)
+	case opBoundNew, opBoundAdd, opBoundGive, opBoundAsk, opBoundAnswer, opBoundRenew:
+		return o.doBounded(tx, n)
 	case opBlockAlloc:
 		n, err := tx.BlockAlloc(o.key, o.at)
 		return fmt.Sprint(n), err
@@ -259,6 +269,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		kind = crdt.KindJSON
 	case opStreamAdd, opStreamAddAt, opStreamRemove, opStreamTrim, opStreamSet:
 		kind = crdt.KindStream
+	case opBoundNew, opBoundAdd, opBoundGive, opBoundAsk, opBoundAnswer, opBoundRenew:
+		kind = crdt.KindBounded
 	}
 	if was.kind != crdt.KindNone && was.kind != kind {
 		return was, "", crdt.ErrWrongType
@@ -271,6 +283,8 @@ func (o op) wantsOfKind(was, is shown) (shown, string, error) {
 		return o.wantsOfJSON(was, is)
 	case crdt.KindStream:
 		return o.wantsOfStream(was, is)
+	case crdt.KindBounded:
+		return o.wantsOfBounded(was, is)
 	case crdt.KindList:
 		return o.wantsOfList(was, is)
 	case crdt.KindFlag:

@@ -40,6 +40,9 @@ func (w *write) covers(v *write) bool {
 		return w.inScope(v) && v.Tag != crdt.TagReset
 	case !w.sameCell(v):
 		return false
+	case w.Tag == crdt.TagRow:
+		a, b := rowOf(w.Value), rowOf(v.Value)
+		return v.Tag == crdt.TagRow && a.owner == b.owner && a.gen == b.gen
 	case v.Tag == crdt.TagReset && w.Tag == crdt.TagReset:
 		return v.target == w.target && v.to > w.from && v.to <= w.to
 	case v.Tag == crdt.TagReset:
@@ -70,9 +73,11 @@ func (w *write) kills(v *write) bool {
 
 // oracle knows every write.
 type oracle struct {
-	writes []*write
-	byDot  map[crdt.Dot]int
-	void   bits // writes that were nowhere any more when their starts were collapsed
+	writes  []*write
+	byDot   map[crdt.Dot]int
+	ledgers map[crdt.Dot]*ledger
+	heirs   bool // of MutantHeirs: rights may come from nowhere, as long as the limit holds
+	void    bits // writes that were nowhere any more when their starts were collapsed
 }
 
 func newOracle() *oracle { return &oracle{byDot: map[crdt.Dot]int{}} }
@@ -106,6 +111,11 @@ func (o *oracle) record(x replica, wrote crdt.Written, delta *big.Rat) error {
 	var everywhere crdt.Context
 	if w.scoped() {
 		everywhere = x.r.Context()
+	}
+	if w.Kind == crdt.CellBound {
+		if err := o.spend(w); err != nil {
+			return err
+		}
 	}
 	i := len(o.writes)
 	o.writes = append(o.writes, w)
@@ -244,8 +254,8 @@ func (o *oracle) firstHeld(x replica, v *write) *write {
 }
 
 func (w *write) String() string {
-	tag := [...]string{"remove", "register", "count", "reset", "member", "expiry", "flag"}
-	kind := [...]string{"", "value", "member", "field", "expiry", "drop", "flush", "score", "flag", "item", "entry", "stream", "block", "page", "node"}
+	tag := [...]string{"remove", "register", "count", "reset", "member", "expiry", "flag", "row"}
+	kind := [...]string{"", "value", "member", "field", "expiry", "drop", "flush", "score", "flag", "item", "entry", "stream", "block", "page", "node", "bound"}
 	return fmt.Sprintf("%v %s %s of %q/%q", w.Dot, tag[w.Tag], kind[w.Kind], w.Key, w.Sub)
 }
 

@@ -166,6 +166,16 @@ func (s *schedule) pickOp(rng *rand.Rand) op {
 		o.at = max(0, []int64{0, crdt.PageBytes, 2 * crdt.PageBytes}[rng.IntN(3)]+int64(rng.IntN(12)-6))
 	case opSortedSet, opSortedIncr: // sums of them are exact, in whatever order
 		o.val = []string{"0.5", "-0.25", "3", "100", "-7", "0", "1048576.125"}[rng.IntN(7)]
+	case opBoundNew:
+		o.val, o.at = fmt.Sprint(rng.IntN(60)-5), []int64{0, 0, -10, 50}[rng.IntN(4)]
+	case opBoundAdd:
+		o.val = fmt.Sprint(rng.IntN(12) - 8)
+	case opBoundGive, opBoundAsk:
+		o.val, o.at = fmt.Sprint(1+rng.IntN(9)), int64(rng.IntN(60))
+	case opBoundRenew:
+		if rng.IntN(6) > 0 {
+			o.kind, o.val = opBoundAdd, fmt.Sprint(-1-rng.IntN(4))
+		}
 	case opExpire:
 		o.at = []int64{-1, 1, 50, 1000, 60_000, 10 * yearMs}[rng.IntN(6)]
 	}

@@ -89,7 +89,7 @@ func (w *world) compare() error {
 func (w *world) sameViews(x, y *crdt.Region) error {
 	for _, now := range []int64{0, w.now, w.now + 100*yearMs} {
 		for _, key := range w.s.keys {
-			if a, b := actual(x.View(now), key), actual(y.View(now), key); !a.equal(b) {
+			if a, b := actual(x.View(now), key).everywhere(), actual(y.View(now), key).everywhere(); !a.equal(b) {
 				return fmt.Errorf("key %q shows %v and %v", key, a, b)
 			}
 		}

@@ -23,11 +23,21 @@ func (a shown) equal(b shown) bool {
 	return a.kind == b.kind && a.str == b.str && a.exp == b.exp && maps.Equal(a.subs, b.subs)
 }
 
+// everywhere is what must be the same at all replicas: who holds the rights of a bounded counter is not.
+func (a shown) everywhere() shown {
+	if a.kind == crdt.KindBounded {
+		b := boundBefore(a)
+		b.Here = 0
+		a.str = boundText(b)
+	}
+	return a
+}
+
 func (a shown) String() string {
 	switch a.kind {
 	case crdt.KindNone:
 		return "nothing"
-	case crdt.KindString:
+	case crdt.KindString, crdt.KindBounded:
 		return fmt.Sprintf("%.20q exp %d", a.str, a.exp)
 	}
 	return fmt.Sprintf("%v %v exp %d", a.kind, a.subs, a.exp)
@@ -61,6 +71,9 @@ func actual(v *crdt.View, key string) shown {
 		s.str = blockText(buf)
 	case crdt.KindStream:
 		s.str = streamActual(v, key)
+	case crdt.KindBounded:
+		b, _, _ := v.Bounded(key)
+		s.str = boundText(b)
 	case crdt.KindFlag:
 		on, _, _, _ := v.Flag(key)
 		s.str = fmt.Sprint(on)
@@ -101,7 +114,7 @@ func (o *oracle) expected(x replica, live []*write, now int64) map[string]shown 
 		if kind > s.kind {
 			s = shown{kind: kind}
 		}
-		if kind == crdt.KindString || kind == crdt.KindFlag || kind == crdt.KindBlock {
+		if kind == crdt.KindString || kind == crdt.KindFlag || kind == crdt.KindBlock || kind == crdt.KindBounded {
 			s.str = val
 		} else {
 			if s.subs == nil {
@@ -160,6 +173,8 @@ func (o *oracle) cellShows(x replica, id cellID, ws []*write) (kind crdt.Kind, v
 		return blockShows(ws)
 	case crdt.CellFlag:
 		return flagShows(ws)
+	case crdt.CellBound:
+		return o.boundShows(x, ws)
 	case crdt.CellScore:
 		return o.scoreShows(x, id, ws)
 	case crdt.CellValue:

@@ -59,6 +59,7 @@ type node struct {
 // run plays a schedule and gives the first thing that is wrong.
 func run(s schedule, m mode) (w *world, err error) {
 	w = &world{s: s, mode: m, oracle: newOracle(), now: startMs, skews: slices.Clone(s.skews), bases: map[[2]int]crdt.Context{}}
+	w.oracle.heirs = m.mutant == crdt.MutantHeirs
 	defer func() {
 		if x := recover(); x != nil {
 			err = fmt.Errorf("panic: %v\n%s", x, debug.Stack())
@@ -238,13 +239,14 @@ func (w *world) write(who int, rng *rand.Rand) int {
 // operate does one operation and compares it with the same on plain values. Keys with several kinds at once
 // are left to the other checks: what was hidden may come to light. So are those of crowds, for the sake of time.
 func (w *world) operate(who int, o op, tx *crdt.Tx) {
+	o.self, o.peers = w.nodes[who].r.Self(), w.origins()
 	if n := w.nodes[who]; w.s.bulk > 0 || n.blind {
 		w.current = &o
 		n.blindly(func() { _, _ = o.do(tx) })
 		w.current = nil
 		return
 	}
-	settled := w.kinds(who, o.key) < 2
+	settled := w.kinds(who, o.key) < 2 && o.kind != opBoundAnswer
 	was := actual(&tx.View, o.key)
 	w.say("n%d %v, was %v", who, o, was)
 	w.current = &o
