@@ -157,11 +157,13 @@ type Receiver struct {
 	from map[Origin]Seq
 	last bool
 
-	told    *Seen // what our Hello said
-	recon   *recon
-	reply   []byte
-	arrived uint64 // Region.arrived when the Hello was made, and what came by chunks since that go on from each other
-	reached pos    // the furthest end of a chunk
+	told     *Seen // what our Hello said
+	recon    *recon
+	reply    []byte
+	back     *Pull // of what the sender lacks, see back.go
+	withhold bool
+	arrived  uint64 // Region.arrived when the Hello was made, and what came by chunks since that go on from each other
+	reached  pos    // the furthest end of a chunk
 }
 
 // NewReceiver prepares to merge the answer to the Hello that the region would send now. Take both

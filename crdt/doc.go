@@ -21,7 +21,7 @@
 //
 //	local write ─► Tx.write ─► cell ─┬─► outbox ─► TakePush ─► gossip ─► Push        (push.go)
 //	                                 └─► dirty  ─► TakeDirty ─► one atomic commit    (record.go)
-//	Hello ─► NewPull ─► [offer ◄─► replies] ─► chunk, chunk, … ─► Receiver.Merge     (pull.go, recon.go, chunk.go)
+//	Hello ─► NewPull ─► [offer ◄─► replies] ─► chunk, chunk, … ─► Receiver.Merge     (pull.go, recon.go, back.go, chunk.go)
 //
 // # Invariant H
 //

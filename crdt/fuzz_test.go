@@ -142,10 +142,18 @@ func FuzzReconcile(f *testing.F) {
 		rc, p, s, x := b.NewReceiver(), a.NewPull(hello(t, b)), a.NewScrub(), b.NewScrubber()
 		p.Next(100)
 		s.Next()
+		q := a.NewPull(hello(t, b))
+		q.BothWays()
+		q.Next(100)
 		for _, msg := range [][]byte{one, two} {
 			wantTold(t, rc.Merge(msg, testNow))
 			wantTold(t, p.Reply(msg))
 			p.Next(100)
+			wantTold(t, q.Reply(msg))
+			q.Next(100)
+			if back := q.Back(); back != nil {
+				wantTold(t, back.Merge(two, testNow))
+			}
 			wantTold(t, s.Reply(msg, testNow))
 			if err := x.Merge(msg, testNow); !errors.Is(err, ErrTooDifferent) {
 				wantTold(t, err)

@@ -125,7 +125,27 @@ func goldenRecon(t testing.TB) (out []golden) {
 	if err := rc.Merge(offer, testNow); err != nil {
 		t.Fatal(err)
 	}
-	return append(out, golden{"reply-go", "b knows what is gone", rc.TakeReply()}, golden{"scrub", "a is compared", a.NewScrub().Next()})
+	out = append(out, golden{"reply-go", "b knows what is gone", rc.TakeReply()}, golden{"scrub", "a is compared", a.NewScrub().Next()})
+	return append(out, goldenBack(t, a, b)...)
+}
+
+// goldenBack goes on with a reconciliation in the narrow form, in which b gives back what a lacks.
+func goldenBack(t testing.TB, a, b *Region) []golden {
+	t.Helper()
+	update(t, b, func(tx *Tx) error { tx.Del("stays"); tx.Set("of b", []byte("v"), false); return nil })
+	b.Prune(b.Self(), b.OwnTop())
+	rc, p := b.NewReceiver(), a.NewPull(hello(t, b))
+	p.BothWays()
+	offer := p.Next(100)
+	if err := rc.Merge(offer, testNow); err != nil {
+		t.Fatal(err)
+	}
+	reply, chunk := rc.TakeReply(), rc.TakeBack().Next(1<<20)
+	if err := p.Reply(binary.AppendUvarint(b.preamble(replyMore), 66)); err != nil {
+		t.Fatal(err)
+	}
+	return []golden{{"offer-narrow", "a's offer to b, which asks for what b has", offer}, {"symbols-narrow", "two symbols more", p.Next(100)},
+		{"reply-back", "b knows what is gone on either side", reply}, {"chunk-back", "and gives back what it has", chunk}}
 }
 
 func recordsAsGolden(recs []Record) (out []golden) {

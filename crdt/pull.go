@@ -164,6 +164,8 @@ type Pull struct {
 
 	offer   *offer // a reconciliation, see recon.go
 	offers  int
+	narrow  bool   // in the narrow form
+	both    bool   // and the puller is to send what it has
 	list    bool   // below the floors every cell is listed instead
 	waiting bool   // for the puller's reply
 	ready   []byte // what follows from the reply

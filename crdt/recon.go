@@ -32,6 +32,9 @@ const (
 	msgOffer   = 0x80
 	msgSymbols = 0x81
 	msgBitmaps = 0x82
+	// In the narrow form of coded symbols, for a puller that knows it.
+	msgNarrowOffer   = 0x83
+	msgNarrowSymbols = 0x84
 )
 
 // Replies of the puller.
@@ -40,6 +43,7 @@ const (
 	replyMore    = 2 // it wants symbols up to a number
 	replyBitmaps = 3 // the difference is large
 	replyList    = 4 // list every cell
+	replyBack    = 5 // as replyGo; what the puller has, and the sender lacks, follows: see back.go
 )
 
 const (
@@ -48,6 +52,8 @@ const (
 	symbolsMax = 1 << 12
 	// offersMax bounds the offers of a session: each time our floors rise meanwhile, another is due.
 	offersMax = 3
+	// offerBack, of a narrow offer's flags, asks for what the puller has.
+	offerBack = 1
 	// DefaultSmall is up to how many live siblings a region is listed rather than reconciled.
 	DefaultSmall = 256
 )
@@ -55,16 +61,28 @@ const (
 // offer is the sender's side of a reconciliation.
 type offer struct {
 	sketch *sketch
-	pruned uint64 // Region.pruned when the sketch's items were taken
-	sent   int    // symbols
-	agreed bool   // the puller knows the difference
+	pruned uint64    // Region.pruned when the sketch's items were taken
+	sent   int       // symbols
+	agreed bool      // the puller knows the difference
+	back   *Receiver // of what the puller has; nil: it was not asked for that
 }
 
-// item stands for one dot in a session's sets.
-func (r *Region) item(salt uint64, t tip) uint64 {
+// itemOf stands for one dot in a session's sets.
+func (r *Region) itemOf(salt uint64, t tip) uint64 {
 	h := r.origins[t.org].hash
 	return mix(h^salt, uint64(t.seq)^mix(salt, h))
 }
+
+// itemMaker gives itemOf for one session.
+func (r *Region) itemMaker(salt uint64, narrow bool) func(t tip) uint64 {
+	if narrow {
+		return func(t tip) uint64 { return r.itemOf(salt, t) >> (64 - narrowItemBits) }
+	}
+	return func(t tip) uint64 { return r.itemOf(salt, t) }
+}
+
+// Narrow says that the puller knows the narrow form of coded symbols.
+func (p *Pull) Narrow() { p.narrow = true }
 
 // Waiting reports whether Next gives nothing because the puller must reply first.
 func (p *Pull) Waiting() bool { return p.waiting }
@@ -106,10 +124,15 @@ func (p *Pull) makeOffer() []byte {
 	p.offers++
 	salt := mix(r.ContextHash()^r.digest, originHash(r.origin)+r.offers)
 	named := p.named()
-	o := &offer{sketch: newSketch(salt, r.sharedItems(salt, p.peer, nil, placesOf(named))), pruned: r.pruned}
+	items := r.sharedItems(r.itemMaker(salt, p.narrow), p.peer, nil, placesOf(named))
+	o, kind := &offer{sketch: newSketch(salt, items), pruned: r.pruned}, byte(msgOffer)
+	if p.narrow {
+		o.sketch, kind = newNarrowSketch(salt, items), msgNarrowOffer
+	}
 	p.offer, p.waiting = o, true
 	var t originTable
-	body := r.appendSeen(nil, &t, nil)
+	body := p.appendOfferFlags(nil)
+	body = r.appendSeen(body, &t, nil)
 	body = binary.BigEndian.AppendUint64(body, salt)
 	body = binary.AppendUvarint(body, uint64(len(o.sketch.items)))
 	body = binary.AppendUvarint(body, uint64(len(named)))
@@ -117,7 +140,7 @@ func (p *Pull) makeOffer() []byte {
 		body = binary.BigEndian.AppendUint64(body, h)
 	}
 	body = p.appendSymbols(body, offerSymbols)
-	return t.seal(r.preamble(msgOffer), body)
+	return t.seal(r.preamble(kind), body)
 }
 
 // namedMax bounds the cells that an offer names.
@@ -135,7 +158,7 @@ func (p *Pull) named() []uint64 {
 			if len(out) > namedMax {
 				return
 			}
-			if at := r.store.posOf(ref); !p.peer.has(at, Dot{o.id, s}) {
+			if at := r.store.posOf(ref); !p.peer.has(at, Dot{o.id, s}) && !(p.both && p.shares(at)) {
 				out = append(out, at.place())
 			}
 		})
@@ -166,12 +189,12 @@ func (p pos) in(places map[uint64]struct{}) bool {
 	return ok
 }
 
-// sharedItems hashes the dots of eachShared outside some places.
-func (r *Region) sharedItems(salt uint64, a, b *Seen, without map[uint64]struct{}) []uint64 {
+// sharedItems makes the items of the dots of eachShared outside some places.
+func (r *Region) sharedItems(item func(tip) uint64, a, b *Seen, without map[uint64]struct{}) []uint64 {
 	items := make([]uint64, 0, r.live)
 	r.eachShared(a, b, func(ref uint64, t tip) {
 		if len(without) == 0 || !r.store.posOf(ref).in(without) {
-			items = append(items, r.item(salt, t))
+			items = append(items, item(t))
 		}
 	})
 	return items
@@ -182,20 +205,27 @@ func (p *Pull) appendSymbols(b []byte, upto int) []byte {
 	o := p.offer
 	o.sketch.extend(upto)
 	b = binary.AppendUvarint(b, uint64(o.sent))
-	b = appendSymbols(b, o.sketch.syms[o.sent:upto])
+	if syms := o.sketch.syms[o.sent:upto]; o.sketch.narrow {
+		b = appendNarrowSymbols(b, syms)
+	} else {
+		b = appendSymbols(b, syms)
+	}
 	o.sent = upto
 	return b
 }
 
 // Reply takes the puller's reply to an offer or to symbols; then Next goes on. Errors: ErrMalformed, ErrVersion.
 func (p *Pull) Reply(msg []byte) error {
-	kind, upto, err := p.decodeReply(msg)
+	kind, upto, lacks, err := p.decodeReply(msg)
 	if err != nil {
 		return fmt.Errorf("region %q: reply: %w", p.r.name, err)
 	}
 	switch p.waiting = false; kind {
 	case replyGo:
 		p.offer.agreed = true
+	case replyBack:
+		p.offer.agreed = true
+		p.expect(lacks)
 	case replyMore:
 		p.ready = p.appendSymbolsMessage(upto)
 	case replyBitmaps:
@@ -206,14 +236,14 @@ func (p *Pull) Reply(msg []byte) error {
 	return nil
 }
 
-func (p *Pull) decodeReply(msg []byte) (kind byte, upto int, err error) {
+func (p *Pull) decodeReply(msg []byte) (kind byte, upto int, lacks []uint64, err error) {
 	d := decoder{b: msg}
 	d.version("a reply")
 	if id := RegionID(append(d.take(16), make([]byte, 16)...)[:16]); d.err == nil && id != p.r.id {
 		d.fail("it is for region %v", id)
 	}
 	kind = d.byte()
-	if kind < replyGo || kind > replyList {
+	if kind < replyGo || kind > replyList && (kind != replyBack || p.offer == nil || p.offer.back == nil) {
 		d.fail("kind %d", kind)
 	}
 	if kind == replyMore {
@@ -223,16 +253,23 @@ func (p *Pull) decodeReply(msg []byte) (kind byte, upto int, err error) {
 		}
 		upto = int(n)
 	}
+	if kind == replyBack && d.err == nil {
+		lacks = d.lacks()
+	}
 	if !p.waiting {
 		d.fail("nothing was asked")
 	}
-	return kind, upto, d.done()
+	return kind, upto, lacks, d.done()
 }
 
 func (p *Pull) appendSymbolsMessage(upto int) []byte {
 	p.waiting = true
+	kind := byte(msgSymbols)
+	if p.offer.sketch.narrow {
+		kind = msgNarrowSymbols
+	}
 	var t originTable
-	return t.seal(p.r.preamble(msgSymbols), p.appendSymbols(nil, upto))
+	return t.seal(p.r.preamble(kind), p.appendSymbols(nil, upto))
 }
 
 // bitmaps tells every shared live dot. The puller needs no further word.
@@ -293,10 +330,15 @@ type recon struct {
 	peer   *Seen               // what the sender had seen
 	size   int                 // live dots that it shares with us
 	named  map[uint64]struct{} // places of cells that its chunks will name
+	item   func(tip) uint64
 	peel   *peeler
 	got    int // symbols
 	drops  map[Dot]pos
 	agreed bool
+
+	both   bool   // the sender wants what we have
+	pruned uint64 // Region.pruned when the sketch's items were taken
+	likely int    // differences that the contexts lead to expect
 }
 
 // TakeReply gives what the sender waits for, or nil.
@@ -321,10 +363,10 @@ func (rc *Receiver) reconcile(msg []byte) error {
 	kind := d.byte()
 	ids := d.origins()
 	switch kind {
-	case msgOffer:
-		rc.takeOffer(&d, ids)
-	case msgSymbols:
-		rc.takeSymbols(&d)
+	case msgOffer, msgNarrowOffer:
+		rc.takeOffer(&d, ids, kind == msgNarrowOffer)
+	case msgSymbols, msgNarrowSymbols:
+		rc.takeSymbols(&d, kind == msgNarrowSymbols)
 	case msgBitmaps:
 		rc.takeBitmaps(&d, ids)
 	default:
@@ -333,9 +375,16 @@ func (rc *Receiver) reconcile(msg []byte) error {
 	return d.done()
 }
 
-func (rc *Receiver) takeOffer(d *decoder, ids []Origin) {
+func (rc *Receiver) takeOffer(d *decoder, ids []Origin, narrow bool) {
 	r := rc.r
-	x := &recon{peer: d.seen(ids), salt: d.u64()}
+	flags := byte(0)
+	if narrow {
+		if flags = d.byte(); flags&^offerBack != 0 {
+			d.fail("an offer with flags %#x", flags)
+		}
+	}
+	x := &recon{peer: d.seen(ids), salt: d.u64(), both: flags&offerBack != 0, pruned: r.pruned}
+	x.peer.Region = r.id
 	x.size = int(min(d.uvarint(), 1<<40))
 	n := d.count(8)
 	if n > namedMax {
@@ -348,19 +397,36 @@ func (rc *Receiver) takeOffer(d *decoder, ids []Origin) {
 	if d.err != nil {
 		return
 	}
-	x.peel = newPeeler(newSketch(x.salt, r.sharedItems(x.salt, rc.told, x.peer, x.named)))
+	x.item = r.itemMaker(x.salt, narrow)
+	items := r.sharedItems(x.item, rc.told, x.peer, x.named)
+	if narrow {
+		x.peel = newNarrowPeeler(newNarrowSketch(x.salt, items), x.size)
+		x.likely = x.expected(rc.told)
+	} else {
+		x.peel = newPeeler(newSketch(x.salt, items))
+	}
 	rc.recon = x
-	rc.takeSymbols(d)
+	rc.takeSymbols(d, narrow)
 }
 
-func (rc *Receiver) takeSymbols(d *decoder) {
+// expected is how many items differ if every write that one side has seen and the other has not covered one sibling, as most do,
+// but for those that the chunks will name.
+func (x *recon) expected(told *Seen) int {
+	return int(min(told.Context.Missing(x.peer.Context)+x.peer.Context.Missing(told.Context), 1<<40)) - len(x.named)
+}
+
+func (rc *Receiver) takeSymbols(d *decoder, narrow bool) {
 	x := rc.recon
 	from := d.uvarint()
-	if x == nil || x.peel == nil || from != uint64(x.got) {
+	if x == nil || x.peel == nil || from != uint64(x.got) || narrow != x.peel.mine.narrow {
 		d.fail("symbols from %d on that were not asked for", from)
 		return
 	}
-	syms := d.symbols()
+	take := d.symbols
+	if narrow {
+		take = d.narrowSymbols
+	}
+	syms := take()
 	if d.err != nil || len(syms) == 0 || x.got+len(syms) > symbolsMax {
 		d.fail("%d symbols after %d, limit %d", len(syms), x.got, symbolsMax)
 		return
@@ -374,43 +440,63 @@ func (rc *Receiver) takeSymbols(d *decoder) {
 		rc.wantMore()
 		return
 	}
-	if gone, _, ok := x.peel.difference(); ok {
-		rc.settleOn(gone)
-		return
+	gone, came, ok := x.peel.difference()
+	switch {
+	case !ok && !narrow:
+		d.fail("symbols of no set")
+	case !ok || narrow && !x.peel.mine.unique(gone): // hashes so short may be those of two
+		rc.wantBitmaps()
+	default:
+		rc.settleOn(gone, came)
 	}
-	d.fail("symbols of no set")
 }
 
-// symbolCost is what a coded symbol takes on the wire, bytes.
+// symbolCost is about what a coded symbol takes on the wire, bytes.
 const symbolCost = 15
+
+func (rc *Receiver) wantBitmaps() {
+	rc.recon.peel = nil
+	rc.answer(replyBitmaps, 0)
+}
 
 // wantMore asks for what is likely to do, or for bitmaps where those are shorter.
 func (rc *Receiver) wantMore() {
 	x := rc.recon
 	more := x.peel.more()
+	// What the contexts let expect is mostly exact, where it is not far from what the symbols let estimate.
+	if e := x.peel.estimate(); x.got == offerSymbols && x.likely*3 >= e*2 && x.likely*5 <= e*8 {
+		more = x.peel.moreFor(x.likely)
+	}
 	if x.got+more > symbolsMax || more*symbolCost > x.size/2+1024 {
-		x.peel = nil
-		rc.answer(replyBitmaps, 0)
+		rc.wantBitmaps()
 		return
 	}
 	rc.answer(replyMore, x.got+more)
 }
 
-// settleOn finds the dots behind the hashes of what only we hold.
-func (rc *Receiver) settleOn(gone []uint64) {
-	r, x := rc.r, rc.recon
-	x.drops = make(map[Dot]pos, len(gone))
-	if want := placesOf(gone); len(gone) > 0 {
-		r.eachShared(rc.told, x.peer, func(ref uint64, t tip) {
-			if _, ok := want[r.item(x.salt, t)]; ok {
-				if at := r.store.posOf(ref); !at.in(x.named) {
-					x.drops[r.dot(t)] = at
+// settleOn ends the reconciliation: only we hold gone, only the sender came.
+func (rc *Receiver) settleOn(gone, came []uint64) {
+	x := rc.recon
+	x.drops = rc.r.behind(gone, x.item, rc.told, x.peer, x.named)
+	x.peel, x.agreed = nil, true
+	if !rc.giveBack(came) {
+		rc.answer(replyGo, 0)
+	}
+}
+
+// behind finds the dots of eachShared behind hashes, outside some places.
+func (r *Region) behind(hashes []uint64, item func(tip) uint64, a, b *Seen, without map[uint64]struct{}) map[Dot]pos {
+	drops := make(map[Dot]pos, len(hashes))
+	if want := placesOf(hashes); len(hashes) > 0 {
+		r.eachShared(a, b, func(ref uint64, t tip) {
+			if _, ok := want[item(t)]; ok {
+				if at := r.store.posOf(ref); !at.in(without) {
+					drops[r.dot(t)] = at
 				}
 			}
 		})
 	}
-	x.peel, x.agreed = nil, true
-	rc.answer(replyGo, 0)
+	return drops
 }
 
 // takeBitmaps drops all shared dots that the sender does not list.

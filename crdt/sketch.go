@@ -13,18 +13,26 @@ import (
 // difference, and peels: a symbol that holds one item tells it, and taking it out of its other symbols frees the next.
 //
 //	cost, a million items:  12 MB while the sketch lives; 55 ms for the first 64 symbols, 40 ms more for 4,096
-//	cost on the wire:       13 to 17 bytes a symbol; 1.4 symbols a difference, more where there are few
+//	cost on the wire:       10 bytes a symbol, 13 to 17 in the wide form; 1.4 symbols a difference, more where there are few
 //
 // Items are hashes that the caller makes, keyed so that two of them collide in no two pulls alike. Both sides choose
 // the same indices for an item, so nothing here may round differently on another machine.
+//
+// Of the two forms on the wire, the narrow one has items of 48 bits, checks of 24 and counts of 8. So short a hash may be that
+// of two items of a large set, which unique tells; and a count is known to 256, of which the one is meant that is nearest to what the
+// sizes of the sets let expect: it is right up to some thousand differences, and beyond a bitmap is shorter.
 
 const (
 	// sketchMax bounds the symbols of one sketch: about 12,000 differences. Beyond, a bitmap is smaller.
 	sketchMax = 1 << 14
 	// sketchBatchMax bounds the symbols of one message, 64 KiB or so. A decoder refuses more.
 	sketchBatchMax = 1 << 12
-	// symbolBytes is what a symbol takes on the wire at least.
-	symbolBytes = 8 + 4 + 1
+	// symbolBytes is what a symbol takes on the wire at least, and a narrow one exactly.
+	symbolBytes       = 8 + 4 + 1
+	narrowSymbolBytes = narrowItemBytes + 3 + 1
+	// narrowItemBytes is what an item has in the narrow form.
+	narrowItemBytes = 6
+	narrowItemBits  = 8 * narrowItemBytes
 )
 
 // symbol is a coded symbol: what its items are together. The check tells one item from several whose count adds up
@@ -80,15 +88,49 @@ func density(i int) float64 {
 
 // sketch makes the coded symbols of one set, from index 0 on, as far as they were asked for.
 type sketch struct {
-	salt  salt
-	items []uint64
-	walks []walk // of the items
-	syms  []symbol
+	salt   salt
+	narrow bool
+	items  []uint64
+	walks  []walk // of the items
+	syms   []symbol
 }
 
 // newSketch takes over items. They must differ.
 func newSketch(key uint64, items []uint64) *sketch {
 	return &sketch{salt: salt(key), items: items, walks: make([]walk, len(items))}
+}
+
+// newNarrowSketch takes over items of narrowItemBits. Some may be equal.
+func newNarrowSketch(key uint64, items []uint64) *sketch {
+	s := newSketch(key, items)
+	s.narrow = true
+	return s
+}
+
+// check is an item's, as far as it goes over the wire.
+func (s *sketch) check(item uint64) uint32 {
+	c := s.salt.check(item)
+	if s.narrow {
+		c &^= 0xff
+	}
+	return c
+}
+
+// unique reports whether each of some hashes, which differ, is that of one item at most. It looks at all items.
+func (s *sketch) unique(hashes []uint64) bool {
+	left := make(map[uint64]bool, len(hashes))
+	for _, h := range hashes {
+		left[h] = true
+	}
+	for _, item := range s.items {
+		if once, ok := left[item]; ok {
+			if !once {
+				return false
+			}
+			left[item] = false
+		}
+	}
+	return true
 }
 
 // extend makes symbols up to, not including, index upto, at most sketchMax.
@@ -104,7 +146,7 @@ func (s *sketch) extend(upto int) {
 		if i >= end {
 			continue
 		}
-		check := s.salt.check(item)
+		check := s.check(item)
 		for ; i < end; draws++ {
 			syms[i].take(item, check, -1)
 			i = after(i, s.salt.draw(item, draws))
@@ -122,6 +164,45 @@ func appendSymbols(b []byte, syms []symbol) []byte {
 		b = binary.AppendUvarint(b, uint64(syms[i].count))
 	}
 	return b
+}
+
+// appendNarrowSymbols is appendSymbols in the narrow form.
+func appendNarrowSymbols(b []byte, syms []symbol) []byte {
+	b = binary.AppendUvarint(b, uint64(len(syms)))
+	for i := range syms {
+		s := &syms[i]
+		b = append(appendItem(b, s.xor), byte(s.check>>24), byte(s.check>>16), byte(s.check>>8), byte(s.count))
+	}
+	return b
+}
+
+// appendItem encodes a narrow item.
+func appendItem(b []byte, item uint64) []byte {
+	return append(b, byte(item>>40), byte(item>>32), byte(item>>24), byte(item>>16), byte(item>>8), byte(item))
+}
+
+func (d *decoder) item() (item uint64) {
+	for _, c := range d.take(narrowItemBytes) {
+		item = item<<8 | uint64(c)
+	}
+	return item
+}
+
+func (d *decoder) narrowSymbols() []symbol {
+	n := d.count(narrowSymbolBytes)
+	if n > sketchBatchMax {
+		d.fail("%d coded symbols, limit %d", n, sketchBatchMax)
+		return nil
+	}
+	out := make([]symbol, 0, n)
+	for range n {
+		x, b := d.item(), d.take(4)
+		if d.err != nil {
+			return nil
+		}
+		out = append(out, symbol{x, binary.BigEndian.Uint32(b) &^ 0xff, int32(b[3])})
+	}
+	return out
 }
 
 func (d *decoder) symbols() []symbol {
@@ -165,6 +246,20 @@ type found struct {
 // newPeeler compares with the set of mine.
 func newPeeler(mine *sketch) *peeler { return &peeler{mine: mine} }
 
+// newNarrowPeeler compares the set of mine, in the narrow form, with one of theirs items.
+func newNarrowPeeler(mine *sketch, theirs int) *peeler {
+	return &peeler{mine: mine, only: len(mine.items) - theirs}
+}
+
+// counted gives the count of a symbol of the difference, of which a narrow one tells the last 8 bits.
+func (p *peeler) counted(i int, count int32) int32 {
+	if !p.mine.narrow {
+		return count
+	}
+	want := int32(math.Round(float64(p.only) * density(i)))
+	return want + int32(int8(count-want))
+}
+
 // add goes on with the symbols of the other set that follow those added before. It takes time in proportion to
 // them and to the difference, whatever they hold. Errors: ErrMalformed for more than sketchMax.
 func (p *peeler) add(theirs []symbol) error {
@@ -177,6 +272,7 @@ func (p *peeler) add(theirs []symbol) error {
 	for i, t := range theirs {
 		s := p.mine.syms[from+i]
 		s.take(t.xor, t.check, t.count)
+		s.count = p.counted(from+i, s.count)
 		p.left = append(p.left, s)
 		p.measure(from+i, int(s.count))
 		p.suspects = append(p.suspects, uint32(from+i))
@@ -193,7 +289,7 @@ func (p *peeler) peel() {
 	for n := len(p.suspects); n > 0; n = len(p.suspects) {
 		i := p.suspects[n-1]
 		p.suspects = p.suspects[:n-1]
-		if s := p.left[i]; !p.spent[i] && s.single(p.mine.salt) {
+		if s := p.left[i]; !p.spent[i] && s.single(p.mine) {
 			p.spent[i] = true
 			p.found = append(p.found, found{s.xor, 0, s.count})
 			p.remove(&p.found[len(p.found)-1])
@@ -202,14 +298,14 @@ func (p *peeler) peel() {
 }
 
 // single reports whether the symbol holds one item.
-func (s *symbol) single(key salt) bool {
+func (s *symbol) single(key *sketch) bool {
 	return (s.count == 1 || s.count == -1) && s.check == key.check(s.xor)
 }
 
 // remove takes an item out of the symbols that it has not been taken out of.
 func (p *peeler) remove(f *found) {
 	key, end := p.mine.salt, uint64(len(p.left))
-	check := key.check(f.item)
+	check := p.mine.check(f.item)
 	i, draws := f.walk.split()
 	for ; i < end; draws++ {
 		p.left[i].take(f.item, check, f.sign)
@@ -278,5 +374,8 @@ func symbolsFor(n int) int {
 // the caller would have, a bitmap is shorter.
 func (p *peeler) more() int {
 	n := p.estimate()
-	return max(symbolsFor(n+n/4)-len(p.left), len(p.left)/4, 16)
+	return p.moreFor(n + n/4)
 }
+
+// moreFor is more, where n items are thought to differ.
+func (p *peeler) moreFor(n int) int { return max(symbolsFor(n)-len(p.left), len(p.left)/4, 16) }

@@ -27,7 +27,8 @@
 // A pull is one exchange on one stream (session.go). Two nodes compare one fingerprint, then one for each of 256 buckets of
 // regions, and list the regions of the buckets that differ (prints.go). Of those that differ the puller says what it has seen,
 // and which entries were read lately here, to come first (reads.go); the peer answers with chunks, compressed where that
-// pays (squeeze.go). Where ghosts were forgotten the two find out first what differs; all regions share those turns.
+// pays (squeeze.go). Where ghosts were forgotten the two find out first what differs; all regions share those turns,
+// and two nodes that both changed and both forgot find it out once (back.go).
 //
 //	puller   CHECK ─▶ SAME                                          in step: the end
 //	               ─▶ DIFFER ─▶ ASK, HELLO… ─▶ CHUNK…, END           one or two round trips

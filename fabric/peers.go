@@ -70,6 +70,10 @@ type peer struct {
 	pulls map[crdt.RegionID]uint64 // our version of a region when it last asked this peer, since it was in step
 
 	said, heardOf bases // what our last hellos said, and its
+
+	owing atomic.Int32            // sessions in which it gives back, see back.go
+	can   atomic.Uint64           // abilities, as far as it was heard
+	given map[crdt.RegionID]given // how regions that it leads come to it; belongs to mu
 }
 
 func newPeer(id crdt.NodeID, limitRate int) *peer {
@@ -264,6 +268,10 @@ func (m *mesh) follow(ctx context.Context, p *peer, name string, rush time.Durat
 		if !l.hold(ctx, p, &why) {
 			p.ask(why)
 			return
+		}
+		if p.owing.Load() > 0 && why != becauseConnected { // it is giving back what it has, and is asked again after that
+			idle.Reset(jitter(rnd, quiet))
+			continue
 		}
 		self := m.f.Origin()
 		news, err := m.pullFrom(ctx, p, l, why)

@@ -42,7 +42,10 @@ type puller struct {
 	stagedOf   crdt.RegionID // of a region,
 	stagedSize int           // bytes
 	raw        []byte        // the last chunk that came compressed
-	replies    [][]byte      // what the peer waits for, a message a region
+	replies    [][]byte      // what the peer waits for, a message a region,
+	back       [][]byte      // and chunks of what it lacks
+	lead       []byte        // regions that we lead, see back.go
+	leading    bool          // it was told
 	report     PullReport
 }
 
@@ -84,10 +87,14 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	c.pace.start(brisk(m.f.cfg.LimitRate))
 	x := &puller{m: m, p: p, l: l, why: why, c: c, self: m.f.Origin(), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
 	err = x.run()
+	if err != nil && x.leading {
+		p.can.Store(0) // it may be of an earlier version since
+	}
 	l.asked = true
 	stop()
 	c.close(err)
 	m.tasks.end(x)
+	p.pulledFrom(x.open)
 	x.letGo()
 	m.pulledBytes.Add(c.in)
 	m.rounds.Add(uint64(x.report.Rounds))
@@ -178,6 +185,7 @@ func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
 		return nil, nil
 	case frameDiffer:
 		can, scope, err := decodeDiffer(b, now)
+		x.p.can.Store(uint64(can))
 		if err != nil || can&canScope == 0 {
 			return everyBucket, err
 		}
@@ -223,6 +231,9 @@ func (x *puller) over() error {
 			return err
 		}
 	}
+	if err := x.giveBack(); err != nil {
+		return err
+	}
 	x.replies = nil
 	if err := x.c.send(frameOver, x.m.can.appendOver(nil, x.m.f.cfg.LimitRate)); err != nil {
 		return err
@@ -237,6 +248,9 @@ func (x *puller) hello(r *Region, full bool) error {
 	}
 	r.mu.RLock()
 	msg, rc, v := x.p.sayHello(r.core, full, r.wanted(x.urgent(r))), r.core.NewReceiver(), r.core.Version()
+	if x.leads(r) {
+		x.lead = append(x.lead, r.id[:]...)
+	}
 	r.mu.RUnlock()
 	x.open[r.id], x.named[r.id] = rc, r
 	x.p.mu.Lock()
@@ -405,6 +419,7 @@ func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 // mergeOne merges one message. The caller holds the region's lock.
 func (x *puller) mergeOne(r *Region, rc *crdt.Receiver, b []byte, now int64) error {
 	before := r.core.Seen()
+	rc.Withhold(!x.p.owes(r.id))
 	err := rc.Merge(b, now)
 	x.report.News += r.core.Seen() - before
 	if err == nil {
@@ -413,6 +428,7 @@ func (x *puller) mergeOne(r *Region, rc *crdt.Receiver, b []byte, now int64) err
 	if reply := rc.TakeReply(); reply != nil {
 		x.replies = append(x.replies, reply)
 	}
+	x.makeBack(r, rc)
 	return err
 }
 

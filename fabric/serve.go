@@ -27,6 +27,11 @@ type server struct {
 	replies [][]byte     // and its replies
 	waiting []*answer    // what waits for the next turn
 	differ  []*Region
+	began   time.Time
+	self    crdt.Origin                // ours when the session began
+	led     map[crdt.RegionID]bool     // regions that the peer leads, see back.go
+	backs   map[crdt.RegionID][][]byte // chunks that it gives back
+	owed    []debt
 
 	squeezer squeezer
 }
@@ -58,7 +63,7 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 		c.limIn, c.limOut = nil, nil // the limit is for pulls
 		return m.f.messages.serve(id, c)
 	}
-	x := &server{m: m, id: id, c: c, scope: everyBucket, squeezer: squeezer{codecs: &m.codecs}}
+	x := &server{m: m, id: id, c: c, scope: everyBucket, began: m.f.cfg.Now(), self: m.f.Origin(), squeezer: squeezer{codecs: &m.codecs}}
 	if same, err := x.greet(); err != nil || same {
 		return err
 	}
@@ -71,6 +76,7 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	}
 	defer x.place.leave()
 	defer x.squeezer.end()
+	defer x.collect()
 	if err := x.listen(); err != nil {
 		return err
 	}
@@ -214,7 +220,9 @@ func (x *server) readTurn() error {
 		case frameOver:
 			return x.takeOver(b)
 		default:
-			err = fmt.Errorf("%w: frame of kind %d in the puller's turn", errProtocol, kind)
+			if x.m.can&canBack == 0 || !x.takeAhead(kind, b) {
+				err = fmt.Errorf("%w: frame of kind %d in the puller's turn", errProtocol, kind)
+			}
 		}
 		if err != nil {
 			return err
@@ -227,6 +235,9 @@ func (x *server) takeOver(b []byte) (err error) {
 	limit := 0
 	if x.can, limit, err = decodeOver(b); err == nil {
 		x.c.heed(limit)
+		if p := x.m.peer(x.id); p != nil {
+			p.can.Store(uint64(x.can))
+		}
 	}
 	return err
 }
@@ -260,7 +271,7 @@ func (x *server) reply() error {
 		case listed:
 			want = append(want, r.id[:]...)
 		default:
-			if err := x.send(r, &crdt.Seen{Region: r.id}); err != nil {
+			if err := x.send(r, &crdt.Seen{Region: r.id}, false); err != nil {
 				return err
 			}
 		}
@@ -320,6 +331,9 @@ func (x *server) answerReplies() error {
 		if err := x.goOn(a); err != nil {
 			return err
 		}
+		if err := x.takeBack(a); err != nil {
+			return err
+		}
 	}
 	return x.c.flush()
 }
@@ -344,15 +358,12 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 		if err != nil {
 			return err
 		}
-		if behind {
-			x.askBack()
-		}
 		if p != nil && behind {
 			p.learnAhead(r.id, h.Context, x.m.f.cfg.Now())
 		} else if p != nil {
 			p.learn(r.id, h.Context, x.m.f.cfg.Now())
 		}
-		if err := x.send(r, h); err != nil {
+		if err := x.send(r, h, behind); err != nil {
 			return err
 		}
 	}
@@ -375,12 +386,24 @@ func (x *server) askBack() {
 	}
 }
 
-// send sends one region's chunks.
-func (x *server) send(r *Region, peer *crdt.Seen) error {
+// send sends one region's chunks. behind says that the peer has what is not here.
+func (x *server) send(r *Region, peer *crdt.Seen, behind bool) error {
 	x.differ = append(x.differ, r)
 	r.mu.RLock()
 	pull := r.core.NewPull(peer)
+	how := x.arrange(r, pull, peer, behind)
 	r.mu.RUnlock()
+	switch {
+	case how == asLeader:
+		x.lend(r, peer.Context)
+	case how == asFollower:
+		x.follow(r)
+	case behind:
+		x.askBack()
+	}
+	if how == asFollower {
+		return nil
+	}
 	return x.goOn(&answer{r: r, pull: pull})
 }
 

@@ -17,13 +17,15 @@ import (
 //	puller → SCOPE the buckets that differ         (ASK and the answer are about these)
 //	         ASK   region, fingerprint, …          (those that hold something)
 //	         HELLO what was seen of one region, …  (up to inlineHellos of them)
+//	         LEAD  region, …               (of those: see back.go)
 //	         OVER  abilities, bytes a second that it takes
 //	peer   → NAME region, name; CHUNK …            (for each region of which it has more)
 //	         WANT  region, … or TURN               (while something is missing: the puller goes on from HELLO or REPLY)
 //	         END   region, fingerprint, …          (what the peer has of the regions that differed)
 //	puller → HELLO …                               (of the regions that WANT names: they differ, and no HELLO came)
 //	         REPLY …                               (where the puller is below the peer's floors, the two find out what
-//	         OVER                                   differs; the first messages of the answer are offers, not chunks)
+//	         BACK  …                                differs; the first messages of the answer are offers, not chunks;
+//	         OVER                                   BACK are chunks for a peer that asked for them in its offer)
 //
 // Of a causal region, WHOLE n before the chunks says that the next n were made at one moment and are to be merged together; it
 // is left out where they are too many.
@@ -59,6 +61,8 @@ const (
 	frameReply  = 14
 	frameZstd   = 15 // a CHUNK, compressed
 	frameWhole  = 16
+	frameLead   = 17
+	frameBack   = 18
 )
 
 // abilities say what a side of a session understands beyond the first version of the protocol. Unknown bits are for later
@@ -71,9 +75,10 @@ const (
 	canZstd                           // compressed chunks
 	canWhole                          // WHOLE
 	canMessages                       // OPEN, which is just tried: see messagewire.go
+	canBack                           // LEAD and BACK, and coded symbols in the narrow form
 )
 
-const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages
+const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

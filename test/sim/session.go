@@ -15,9 +15,10 @@ type session struct {
 	pull           *crdt.Pull
 	chunks         [][]byte
 	maxBytes       int
-	reply          []byte // of the puller, on its way to the server
-	broken         bool   // the puller refused a message
-	blind          bool   // the server's disk was
+	reply          []byte   // of the puller, on its way to the server
+	back           [][]byte // and its chunks, which the server merges when it has made its own
+	broken         bool     // the puller refused a message
+	blind          bool     // the server's disk was
 }
 
 var chunkSizes = []int{1, 40, 150, 600, 1 << 16}
@@ -67,6 +68,8 @@ func (w *world) pull(who, from int, rng *rand.Rand) (got bool) {
 			w.merge(s)
 		case s.reply != nil:
 			w.deliverReply(s)
+		case len(s.back) > 0:
+			w.mergeBack(s)
 		default:
 			return got
 		}
@@ -129,6 +132,13 @@ func (w *world) takeHello(s *session) bool {
 	}
 	w.bases[ends] = peer.Context.Clone()
 	s.pull = w.nodes[s.server].r.NewPull(peer)
+	switch form := (w.now + int64(s.puller)) % 4; {
+	case form == 0: // an earlier version
+	case form == 1 || w.s.whole || w.s.causal:
+		s.pull.Narrow()
+	default:
+		s.pull.BothWays()
+	}
 	return true
 }
 
@@ -139,6 +149,29 @@ func (w *world) merge(s *session) {
 	s.broken = !w.event(s.puller, crdt.Answered{To: s.rc, Msg: msg})
 	if reply := s.rc.TakeReply(); reply != nil {
 		s.reply = reply
+	}
+	if back := s.rc.TakeBack(); back != nil && !s.broken {
+		w.nodes[s.puller].blindly(func() {
+			for msg := back.Next(s.maxBytes); msg != nil; msg = back.Next(s.maxBytes) {
+				s.back = append(s.back, msg)
+			}
+		})
+		w.say("n%d gives n%d back what it lacks, %d chunks", s.puller, s.server, len(s.back))
+	}
+}
+
+// mergeBack merges at the server what the puller sent with its last reply.
+func (w *world) mergeBack(s *session) {
+	msg, to := s.back[0], s.pull.Back()
+	s.back = s.back[1:]
+	if s.broken = to == nil; s.broken {
+		return
+	}
+	w.say("n%d merges a chunk that n%d gave back, %d bytes", s.server, s.puller, len(msg))
+	s.broken = !w.event(s.server, crdt.Answered{To: to, Msg: msg})
+	w.given++
+	if w.err == nil {
+		w.fail(w.check(s.server))
 	}
 }
 
@@ -176,6 +209,12 @@ func (w *world) advance(rng *rand.Rand) (changed int) {
 		w.deliverReply(s)
 	case w.produce(s):
 		w.say("n%d makes a message for n%d", s.server, s.puller)
+	case len(s.back) > 0 && s.reply == nil && !s.pull.Waiting():
+		if !w.linked(s.puller, s.server) {
+			return -1
+		}
+		w.mergeBack(s)
+		changed = s.server
 	case len(s.chunks) == 0:
 		w.say("the session of n%d with n%d is over", s.puller, s.server)
 		s.broken = true

@@ -182,3 +182,20 @@ func TestSimShrinks(t *testing.T) {
 		}
 	}
 }
+
+// TestSimGivesBack: pulls that both sides profit from are not rare.
+func TestSimGivesBack(t *testing.T) {
+	t.Parallel()
+	given := 0
+	for seed := range uint64(300) {
+		w, err := run(generate(1+seed), everyStep)
+		if err != nil {
+			t.Fatal(seed, err)
+		}
+		given += w.given
+	}
+	if given < 20 {
+		t.Errorf("%d chunks were given back in 300 schedules", given)
+	}
+	t.Logf("%d chunks were given back", given)
+}

@@ -39,6 +39,7 @@ type world struct {
 	collapsed, forgotten      int // starts
 	evicted, returned, packed int // values
 	unread                    int // that a blind disk did not give
+	given                     int // chunks that pullers gave back
 	log                       []string
 	current                   *op // the operation that writes now
 	err                       error
