@@ -8,7 +8,7 @@
 //
 // # How it works
 //
-//	your program ── Register, Counter, Set, Map, Stream, View, Update
+//	your program ── Register, Counter, Bounded, Set, Map, Stream, View, Update
 //	     │
 //	  Region ── lock around one crdt.Region, which is pure: no clock, no I/O
 //	     │ effects
@@ -59,6 +59,12 @@
 // whatever member: Region.At waits, or says with ErrStale how much is missing (token.go). Release and WaitFor wait until members have
 // what was written, Acquire brings what they have. Follow tells the state of a prefix, then its changes, and goes on at a Cursor after a
 // break, a restart, or at another member (follow.go, cursor.go).
+//
+// # Bounded counters
+//
+// Who is short of rights writes a request into its row of the counter, and the holder that it names answers in its own (rights.go): half of
+// what it has at most, asked again after 200 ms and more, or when something came for this node, eight times at most. Close leaves all rights to a connected node,
+// cloud before device, that runs a version which knows them.
 //
 // # Messages
 //
@@ -115,6 +121,9 @@
 //
 // LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
 // node takes over at most 131,072 regions, and passes over the rest.
+//
+// Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, are lost until the counter is begun anew. At
+// most 4096 counters are asked about at once.
 //
 // Every node holds every region. A region that is not everywhere costs an entry for each node in the catalogue. Keys, members and field names have at most 64 KiB, values at most
 // 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they

@@ -43,6 +43,7 @@ type Fabric struct {
 	pushes    *pusher
 	mesh      *mesh
 	messages  *messages
+	broker    *broker
 	heap      *offheap.Heap // what the regions hold
 
 	ctx    context.Context // ends with Close
@@ -89,6 +90,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f.evicts = newEvictor(f)
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
 	f.mesh, f.messages, f.roster = newMesh(f), newMessages(f), newRoster(f)
+	f.broker = newBroker(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
@@ -137,6 +139,7 @@ func (f *Fabric) start(ctx context.Context) error {
 	}
 	f.announce(f.declaredRegions())
 	f.goDo(f.pushes.run)
+	f.goDo(f.broker.run)
 	f.goDo(f.mesh.herald)
 	f.goDo(f.messages.announce)
 	if t, ok := f.cfg.Transport.(Confessor); ok {
@@ -203,6 +206,9 @@ func (f *Fabric) load() error {
 		r.core.Loaded(f.now())
 		r.due()
 		r.stir(nil)
+		if r.core.Bounds() > 0 {
+			f.roster.owe()
+		}
 	}
 	return nil
 }
@@ -457,10 +463,13 @@ func (f *Fabric) round(o *outlook) {
 // closeTimeout bounds what Close waits for: the last pushes. The last commit is not bounded.
 const closeTimeout = time.Second
 
-// Close pushes and commits what is left, says goodbye and waits until nothing of the fabric runs. Then it
+// Close passes on what this node holds of bounded counters, pushes and commits what is left, says goodbye and waits until nothing of the fabric runs. Then it
 // closes Transport and Storage. It may be called more than once.
 func (f *Fabric) Close() error {
 	f.once.Do(func() {
+		if f.cfg.Transport != nil && f.ctx.Err() == nil {
+			f.handOver()
+		}
 		f.closed.Store(true)
 		f.awaitWriters()
 		if f.cfg.Transport != nil {

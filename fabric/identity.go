@@ -74,7 +74,7 @@ func (n *roster) putClaim(tx *crdt.Tx) {
 		val   []byte
 	}{
 		{fieldOrigin, f.self.Load().encode()}, {fieldName, []byte(f.cfg.Name)}, {fieldTier, []byte(f.cfg.Tier)},
-		{fieldLabels, []byte(encodeLabels(f.cfg.Labels))},
+		{fieldLabels, []byte(encodeLabels(f.cfg.Labels))}, {fieldDoes, []byte(f.does())},
 	} {
 		if have, _, _ := tx.MapGet(id, x.field); x.field != fieldOrigin && bytes.Equal(have, x.val) {
 			continue

@@ -18,17 +18,19 @@ import (
 //	origin       hexadecimal origin of the running incarnation, and when it started, Unix ms
 //	name, tier   as in the certificate
 //	labels       key=value with commas, as the node was started with
+//	does         "bounded": it answers requests for rights of bounded counters
 //	retired      when, Unix ms, which origin was the last, and by which node
 //	alarm.KIND   since when, Unix ms, and what was found
 //
 // A node writes its own record when its incarnation first writes to any region: a restart that only reads adds no writer
-// anywhere.
+// anywhere, unless a region has bounded counters, of which others may leave it rights.
 const nodesRegion = reservedPrefix + "nodes"
 
 const (
 	fieldOrigin  = "origin"
 	fieldName    = "name"
 	fieldTier    = "tier"
+	fieldDoes    = "does"
 	fieldRetired = "retired"
 	fieldAlarm   = "alarm."
 )
@@ -109,6 +111,7 @@ func shown(s string) string {
 type nodeRecord struct {
 	name, tier string
 	labels     map[string]string
+	does       string
 	claims     []claim // the one that shows first; more than one: they were written concurrently
 	retired    *Retirement
 	alarms     map[string]alarmNote // by kind
@@ -128,7 +131,7 @@ func readRecord(v *crdt.View, id string) *nodeRecord {
 		return nil
 	}
 	text := func(field string) []byte { b, _, _ := v.MapGet(id, field); return b }
-	n := &nodeRecord{name: shown(string(text(fieldName))), tier: shown(string(text(fieldTier))), labels: decodeLabels(string(text(fieldLabels)))}
+	n := &nodeRecord{name: shown(string(text(fieldName))), tier: shown(string(text(fieldTier))), labels: decodeLabels(string(text(fieldLabels))), does: string(text(fieldDoes))}
 	for _, s := range v.MapSiblings(id, fieldOrigin) {
 		if c, ok := parseClaim(s.Value); ok {
 			n.claims = append(n.claims, c)

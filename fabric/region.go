@@ -357,9 +357,10 @@ func (r *Region) changed(fn func(now int64)) (c Commit, late bool) {
 		r.stir(seen)
 		r.news.note(now)
 	}
-	if r.core.LocalWrites() != written {
+	if r.core.LocalWrites() != written || r.core.Bounds() > 0 { // of bounded counters others may leave us rights
 		r.f.roster.owe()
 	}
+	r.f.broker.mark(r)
 	backlog, far := r.core.DirtyCells(), int64(r.core.DirtyBytes()) > r.f.backlog
 	r.due()
 	r.notify(false)

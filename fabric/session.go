@@ -76,9 +76,10 @@ const (
 	canWhole                          // WHOLE
 	canMessages                       // OPEN, which is just tried: see messagewire.go
 	canBack                           // LEAD and BACK, and coded symbols in the narrow form
+	canBounded                        // rights of bounded counters; told in the node's record
 )
 
-const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack
+const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

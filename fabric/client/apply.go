@@ -66,11 +66,13 @@ type call struct {
 	key  string
 	args Args
 	want Conditions
+
+	short *crdt.RightsError // what it was short of
 }
 
 // prepare checks what can be checked without the region. Errors: ErrArguments, crdt.ErrTooLarge.
 func (b *Op) prepare() (call, error) {
-	c := call{table[b.Op], b.Key, b.Args, Conditions{b.IfMatch, b.IfNoneMatch}}
+	c := call{op: table[b.Op], key: b.Key, args: b.Args, want: Conditions{b.IfMatch, b.IfNoneMatch}}
 	if c.op == nil {
 		return c, fmt.Errorf("%w: no operation %.32q", ErrArguments, b.Op)
 	}
@@ -95,7 +97,7 @@ func (o *Operation) complete(a *Args) error {
 	has := map[string]bool{
 		"value": a.Value != nil, "ttl_ms": a.TTLMs != nil, "by": a.By != nil, "by_decimal": a.ByDecimal != nil, "member": a.Member != nil, "members": len(a.Members) > 0,
 		"field": a.Field != nil, "names": len(a.Names) > 0, "fields": len(a.Fields) > 0, "scores": len(a.Scores) > 0, "on": a.On != nil, "index": a.Index != nil, "size": a.Size != nil, "offset": a.Offset != nil,
-		"ids": len(a.IDs) > 0, "keep": a.Keep != nil,
+		"ids": len(a.IDs) > 0, "keep": a.Keep != nil, "initial": a.Initial != nil, "limit": a.Limit != nil,
 	}
 	for _, arg := range o.Needs {
 		if !has[arg] {
@@ -128,6 +130,11 @@ func Apply(ctx context.Context, r *fabric.Region, ops []Op, fault func(error) *F
 		}
 		return nil
 	})
+	for i := range calls {
+		if s := calls[i].short; s != nil {
+			r.WantRights(calls[i].key, s.Want)
+		}
+	}
 	return results, err
 }
 
@@ -170,6 +177,7 @@ func (c *call) run(tx *crdt.Tx, fault func(error) *Fault) Result {
 	if err != nil {
 		res = Result{Error: fault(err)}
 	}
+	errors.As(err, &c.short)
 	res.ETag = ETag(&tx.View, c.key)
 	return res
 }

@@ -26,6 +26,9 @@ type Args struct {
 	Scores     []Score           `json:"scores,omitempty" nullable:"false" minItems:"1" maxItems:"10000"`
 	On         *bool             `json:"on,omitempty"`
 	Rule       string            `json:"rule,omitempty" enum:"enable-wins,disable-wins" doc:"Which of concurrent settings wins. Default: as it is, and enable-wins where it is new."`
+	Initial    *int64            `json:"initial,omitempty" doc:"Of a bounded counter, its value."`
+	Limit      *int64            `json:"limit,omitempty" doc:"Of a bounded counter, which its value never falls below."`
+	Ceiling    bool              `json:"ceiling,omitempty" doc:"It never rises above the limit, instead."`
 	Front      bool              `json:"front,omitempty" doc:"At the front of the list; default: behind its last element."`
 	Index      *int              `json:"index,omitempty" minimum:"0" doc:"From the front, which is 0."`
 	Size       *int64            `json:"size,omitempty" minimum:"0" maximum:"1073741824" doc:"Of a block, bytes."`

@@ -205,7 +205,7 @@ var named = []struct {
 	{"region-name", fabric.ErrRegionName}, {"token", fabric.ErrToken}, {"loading", fabric.ErrLoading}, {"busy", fabric.ErrTooManyWaiters}, {"closing", fabric.ErrClosed},
 	{"disk-full", fabric.ErrDiskFull}, {"memory-full", fabric.ErrMemoryFull}, {"quota", fabric.ErrQuota}, {"too-many-regions", fabric.ErrTooMany},
 	{"not-durable", fabric.ErrNotDurable}, {"wrong-type", crdt.ErrWrongType}, {"too-large", crdt.ErrTooLarge}, {"not-a-number", crdt.ErrNotInteger},
-	{"overflow", crdt.ErrOverflow}, {"no-element", crdt.ErrNoElement}, {"stream-id", crdt.ErrStreamID}, {"stream-full", crdt.ErrStreamFull}, {"no-block", crdt.ErrNoBlock}, {"outside", crdt.ErrOutside}, {"unreadable", crdt.ErrUnreadable}, {"terms", fabric.ErrBadTerms},
+	{"overflow", crdt.ErrOverflow}, {"no-element", crdt.ErrNoElement}, {"stream-id", crdt.ErrStreamID}, {"stream-full", crdt.ErrStreamFull}, {"no-block", crdt.ErrNoBlock}, {"no-bounded", crdt.ErrNoBounded}, {"bounded-exists", crdt.ErrBoundedExists}, {"beyond-limit", crdt.ErrBeyondLimit}, {"no-rights", crdt.ErrNoRights}, {"outside", crdt.ErrOutside}, {"unreadable", crdt.ErrUnreadable}, {"terms", fabric.ErrBadTerms},
 	{"placement", fabric.ErrBadPlacement},
 }
 

@@ -14,9 +14,10 @@ import (
 type Entry struct {
 	Key       string            `json:"key"`
 	Encoding  string            `json:"encoding" enum:"utf-8,base64" doc:"Of key, values, members and names: base64 where some are no UTF-8."`
-	Type      string            `json:"type" doc:"none, string, set, hash, zset, list, stream, flag or another: none is an entry that is gone."`
-	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum. Of a JSON document its text."`
+	Type      string            `json:"type" doc:"none, string, set, hash, zset, list, stream, flag, bounded or another: none is an entry that is gone."`
+	Value     *string           `json:"value,omitempty" doc:"Of a string: a register, or a counter's sum. Of a bounded counter its value. Of a JSON document its text."`
 	On        *bool             `json:"on,omitempty" doc:"Of a flag."`
+	Bounded   *Bounded          `json:"bounded,omitempty" doc:"Of a bounded counter."`
 	Siblings  []string          `json:"siblings,omitempty" nullable:"false" doc:"Of a register that was written concurrently: all values, the one that shows first."`
 	Length    *int64            `json:"length,omitempty" doc:"Of a block, whose bytes are read as its value."`
 	Members   []string          `json:"members,omitempty" nullable:"false" doc:"Of a set in byte order, of a list in its order."`
@@ -26,6 +27,13 @@ type Entry struct {
 	Truncated bool              `json:"truncated,omitempty" doc:"There is more than one answer holds."`
 	ExpireMs  int64             `json:"expire_at_ms,omitempty" doc:"When it expires, Unix milliseconds."`
 	ETag      string            `json:"etag" doc:"Of this state, as in If-Match."`
+}
+
+// Bounded is a counter that never passes its limit. Its value is the entry's.
+type Bounded struct {
+	Limit   int64 `json:"limit"`
+	Ceiling bool  `json:"ceiling,omitempty" doc:"The value never rises above the limit; else it never falls below it."`
+	Rights  int64 `json:"rights" doc:"How far this node can move the value towards the limit without others."`
 }
 
 // Score is one member of a sorted set.
@@ -96,6 +104,11 @@ func (x *reader) read(kind crdt.Kind, key string) (err error) {
 	case crdt.KindFlag:
 		on, _, _, err := v.Flag(key)
 		e.On = &on
+		return err
+	case crdt.KindBounded:
+		b, _, err := v.Bounded(key)
+		text := strconv.FormatInt(b.Value, 10)
+		e.Value, e.Bounded = &text, &Bounded{b.Limit, b.Ceiling, b.Here}
 		return err
 	case crdt.KindJSON:
 		doc, _, err := v.JSON(key, "")

@@ -58,6 +58,9 @@ func Operations() []Operation {
 		{Name: "stream/remove", Summary: "Remove entries from a stream, as far as they were seen here.", kind: crdt.KindStream, Needs: []string{"ids"}, shrinks: true, do: removeEntries},
 		{Name: "stream/trim", Summary: "Remove the first entries of a stream, as far as they were seen here.", kind: crdt.KindStream, Needs: []string{"keep"}, shrinks: true, do: trimStream},
 		{Name: "flag/turn", Summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, Needs: []string{"on"}, Takes: []string{"rule"}, do: turnFlag},
+		{Name: "bounded/new", Summary: "Begin a counter that never passes a limit, all rights of which are at this node.", kind: crdt.KindBounded, Needs: []string{"initial", "limit"}, Takes: []string{"ceiling"}, do: newBounded},
+		{Name: "bounded/add", Summary: "Add to a bounded counter. Where less rights are at this node than the move towards the limit takes, nothing is written, and other nodes are asked for some.", kind: crdt.KindBounded, Needs: []string{"by"}, do: addToBounded},
+		{Name: "bounded/renew", Summary: "Begin a bounded counter anew with the value that shows here and all rights here. What others spend of theirs until they hear of it is not in the new counter.", kind: crdt.KindBounded, do: renewBounded},
 		{Name: "block/alloc", Summary: "Make a block of zeros, or one that is there as long as that. Its value is the length.", kind: crdt.KindBlock, Needs: []string{"size"}, do: allocBlock},
 		{Name: "block/write", Summary: "Write bytes into a block. Writes to different pages of 4 KiB never conflict.", kind: crdt.KindBlock, Needs: []string{"offset", "value"}, do: writeBlock},
 	}
@@ -230,6 +233,20 @@ func trimStream(tx *crdt.Tx, key string, a *Args) (Result, error) {
 func turnFlag(tx *crdt.Tx, key string, a *Args) (Result, error) {
 	rules := map[string]crdt.FlagRule{"": crdt.FlagRuleKept, "enable-wins": crdt.FlagEnableWins, "disable-wins": crdt.FlagDisableWins}
 	return did(true, tx.FlagSet(key, *a.On, rules[a.Rule]))
+}
+
+func newBounded(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	return did(true, tx.BoundedNew(key, *a.Initial, *a.Limit, a.Ceiling))
+}
+
+func addToBounded(tx *crdt.Tx, key string, a *Args) (Result, error) {
+	shown, err := tx.BoundedAdd(key, *a.By)
+	return summed(shown.Value), err
+}
+
+func renewBounded(tx *crdt.Tx, key string, _ *Args) (Result, error) {
+	shown, err := tx.BoundedRenew(key)
+	return summed(shown.Value), err
 }
 
 func allocBlock(tx *crdt.Tx, key string, a *Args) (Result, error) {

@@ -103,6 +103,9 @@ func TestOperationsOfEveryType(t *testing.T) {
 		{"x/stream/remove", `{"ids":["5-1","6-1"]}`, `"changed":1`, `"entries":[{"id":"1`},
 		{"x/stream/trim", `{"keep":0}`, `"changed":1`, `"type":"stream","etag"`},
 		{"f/flag/turn", `{"on":true,"rule":"disable-wins"}`, `"changed":1`, `"type":"flag","on":true`},
+		{"q/bounded/new", `{"initial":9,"limit":4}`, `"changed":1`, `"type":"bounded","value":"9","bounded":{"limit":4,"rights":5}`},
+		{"q/bounded/add", `{"by":-3}`, `"value":"6"`, `"value":"6","bounded":{"limit":4,"rights":2}`},
+		{"q/bounded/renew", `{}`, `"value":"6"`, `"rights":2`},
 		{"b/block/alloc", `{"size":10000}`, `"value":"10000"`, `"type":"block","length":10000`},
 		{"b/block/write", `{"offset":4090,"value":"across a page"}`, `"changed":1`, `"length":10000`},
 		{"reg/expiry/set", `{"ttl_ms":60000}`, `"changed":1`, `"expire_at_ms":`},
@@ -115,6 +118,10 @@ func TestOperationsOfEveryType(t *testing.T) {
 	if w := n.want(200, "\x00", "GET", shop+"/keys/b/value?offset=9990", ""); w.Body.Len() != 10 {
 		t.Errorf("the end of a block has %d bytes", w.Body.Len())
 	}
+	n.want(409, "problem:no-rights", "POST", shop+"/keys/q/bounded/add", `{"by":-3}`)
+	n.want(409, "problem:bounded-exists", "POST", shop+"/keys/q/bounded/new", `{"initial":9,"limit":4}`)
+	n.want(409, "problem:beyond-limit", "POST", shop+"/keys/q2/bounded/new", `{"initial":9,"limit":4,"ceiling":true}`)
+	n.want(409, "problem:no-bounded", "POST", shop+"/keys/absent/bounded/add", `{"by":1}`)
 	n.want(409, "problem:outside", "POST", shop+"/keys/b/block/write", `{"offset":9999,"value":"too long"}`)
 	n.want(409, "problem:no-block", "POST", shop+"/keys/absent/block/write", `{"offset":0,"value":"x"}`)
 	n.want(200, `"changed":1`, "POST", shop+"/keys/reg/entry/delete", `{}`)

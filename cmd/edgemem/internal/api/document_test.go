@@ -104,6 +104,7 @@ func FuzzRequests(f *testing.F) {
 		{"POST", "/v1/regions/shop/batch", `{"ops":[{"op":"counter/add","key":"n","by":-2},{"op":"list/push","key":"l","members":["a"],"front":true}]}`},
 		{"POST", "/v1/regions/shop/keys/m/map/put", `{"fields":{"a":"YQ=="},"encoding":"base64"}`}, {"POST", "/v1/regions/shop/keys/z/sorted/put", `{"scores":[{"member":"m","score":"inf"}]}`},
 		{"POST", "/v1/regions/shop/keys/l/list/remove", `{"index":0,"count":9}`}, {"POST", "/v1/regions/shop/keys/f/flag/turn", `{"on":true,"rule":"disable-wins"}`},
+		{"POST", "/v1/regions/shop/keys/q/bounded/new", `{"initial":5,"limit":9,"ceiling":true}`}, {"POST", "/v1/regions/shop/keys/q/bounded/add", `{"by":4}`},
 		{"POST", "/v1/regions/shop/keys/d/counter/add-decimal", `{"by_decimal":"1e3"}`}, {"GET", "/v1/openapi.json", ""},
 	} {
 		f.Add(x[0], x[1], x[2], "", "")

@@ -140,6 +140,15 @@ func read(v *crdt.View, e *control.Entry) error {
 		text := string(doc.Append(nil, crdt.JSONStyle{}, documentBytesMax))
 		e.Value = &text
 		return err
+	case crdt.KindBounded:
+		b, _, err := v.Bounded(e.Key)
+		text := strconv.FormatInt(b.Value, 10)
+		limit := "min"
+		if b.Ceiling {
+			limit = "max"
+		}
+		e.Value, e.Fields = &text, map[string]string{limit: strconv.FormatInt(b.Limit, 10), "rights": strconv.FormatInt(b.Here, 10)}
+		return err
 	case crdt.KindFlag:
 		on, _, _, err := v.Flag(e.Key)
 		text := strconv.FormatBool(on)

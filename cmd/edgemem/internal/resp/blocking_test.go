@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,13 +206,15 @@ func TestBlockingUnderLoad(t *testing.T) {
 			}
 		}()
 	}
+	var pushers sync.WaitGroup
+	defer pushers.Wait() // for their last replies
 	for i := range 4 {
 		p := dial(t, addr)
-		go func() { // ends when all is pushed
+		pushers.Go(func() {
 			for n := range clients * each / 4 {
 				p.do("rpush", []string{"jobs", "other"}[n%2], fmt.Sprint(i, "-", n))
 			}
-		}()
+		})
 	}
 	seen := make(map[string]bool)
 	for range clients * each {

@@ -153,6 +153,9 @@ func (c *client) copierOf(tx *crdt.Tx, from string) (put func(to string), ok boo
 			return nil, false
 		}
 		return func(to string) { _ = tx.JSONSet(to, "", &doc) }, true
+	case crdt.KindBounded:
+		b, _, _ := tx.Bounded(from)
+		return func(to string) { _ = tx.BoundedNew(to, b.Value, b.Limit, b.Ceiling) }, true
 	case crdt.KindFlag:
 		on, rule, _, _ := tx.Flag(from)
 		return func(to string) { _ = tx.FlagSet(to, on, rule) }, true

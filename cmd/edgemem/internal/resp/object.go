@@ -57,6 +57,8 @@ func encodingOf(v *crdt.View, key string) string {
 		return "stream"
 	case crdt.KindJSON:
 		return "tree"
+	case crdt.KindBounded:
+		return "row"
 	}
 	val, ok, err := v.Get(key)
 	if err != nil || !ok {
