@@ -12,10 +12,19 @@ var ErrRolledBack = errors.New("crdt: this replica was rolled back")
 
 // OwnTop is the number of our last write.
 func (r *Region) OwnTop() Seq {
+	top := r.aside().wrote
 	if i, ok := r.numberOf(r.origin); ok {
-		return r.origins[i].runs.Top()
+		top = max(top, r.origins[i].runs.Top())
 	}
-	return 0
+	return top
+}
+
+// Wrote tells a new replica that its origin has written up to a number before, to a replica that is no more: the next write is
+// beyond it, and a peer that knows of those is right.
+func (r *Region) Wrote(top Seq) {
+	if top > r.OwnTop() {
+		r.setAside().wrote = top
+	}
 }
 
 // outrun is ErrRolledBack where the line of this node was raised beyond the running start.
@@ -69,7 +78,7 @@ func (r *Region) Reincarnate(o Origin, told Seq, now int64) (again, left int) {
 	old, had := r.self, r.hasSelf
 	r.out, r.origin, r.hasSelf = nil, o, false
 	if x := r.seldom; x != nil {
-		x.settle, x.waiting, x.waitLen = nil, nil, 0
+		x.settle, x.waiting, x.waitLen, x.wrote = nil, nil, 0, 0
 	}
 	r.version++
 	if !had {

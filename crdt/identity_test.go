@@ -261,3 +261,25 @@ func hello(t testing.TB, r *Region) *Seen {
 	}
 	return s
 }
+
+// TestWritesGoOnAfterALostReplica: a node that gave its replica up, and makes a new one in the same start, uses no dot twice, and is
+// not taken for one that was rolled back.
+func TestWritesGoOnAfterALostReplica(t *testing.T) {
+	t.Parallel()
+	a, b := newTestRegion(1), newTestRegion(2)
+	set := func(r *Region, key, val string) {
+		update(t, r, func(tx *Tx) error { tx.Set(key, []byte(val), false); return nil })
+	}
+	set(a, "x", "1")
+	set(a, "y", "1")
+	pullAll(t, b, a, 1<<20)
+	again := newTestRegion(1)
+	again.Wrote(a.OwnTop())
+	set(again, "z", "2") // before it has seen its own earlier writes
+	pullAll(t, again, b, 1<<20)
+	pullAll(t, b, again, 1<<20)
+	same(t, again, b)
+	if n := b.Context()[again.Self()]; n.Base != 3 || len(n.Above) > 0 {
+		t.Errorf("seen of its writes: %v, want 1 to 3", n)
+	}
+}

@@ -81,6 +81,29 @@ func (r *Region) TryTakeDirty() ([]Record, error) {
 	return recs, nil
 }
 
+// Removal gives records that take the region's whole image off the disk: what was written, and what would be. They are for one atomic
+// commit, after those of all earlier TakeDirty; nothing must be taken from the replica afterwards.
+func (r *Region) Removal() []Record {
+	recs := make([]Record, 0, 1+len(r.origins)+r.store.entries.n)
+	recs = append(recs, Record{Key: r.recordKey(recMeta, nil)})
+	for i := range r.origins {
+		recs = append(recs, Record{Key: r.recordKey(recOrigin, binary.BigEndian.AppendUint32(nil, uint32(i)))})
+	}
+	r.eachCell(posMin, posMax, func(c *cell) bool {
+		recs = append(recs, Record{Key: r.cellKey(c.key, c.kind, c.sub)})
+		return true
+	})
+	if r.dirty == nil {
+		return recs
+	}
+	for d := (decoder{b: r.dirty.gone}); len(d.b) > 0; {
+		key := d.bytes(MaxKeyBytes)
+		kind := CellKind(d.byte())
+		recs = append(recs, Record{Key: r.cellKey(key, kind, d.bytes(MaxKeyBytes))})
+	}
+	return recs
+}
+
 // takeCells encodes the cells that changed, then the removals of those that were taken out and did not come back. With an error all
 // of them are as they were.
 func (r *Region) takeCells(recs []Record) (_ []Record, err error) {

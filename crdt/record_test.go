@@ -70,6 +70,10 @@ func TestRecordsRoundTrip(t *testing.T) {
 				t.Fatalf("seed %d: reads back unequal:\n%s\n%s", seed, state(b), state(c))
 			}
 		}
+		scribble(rng, b, 1+rng.IntN(4)) // what is not written yet goes, too
+		if d.commit(b.Removal()); len(d) > 0 {
+			t.Fatalf("seed %d: %d records are left after all were removed", seed, len(d))
+		}
 	}
 }
 

@@ -129,6 +129,7 @@ type Region struct {
 // seldom is what most regions have none of.
 type seldom struct {
 	strange Seq // how far another process has raised the line of this node
+	wrote   Seq // see Wrote
 	waiting []waiter
 	waitLen int      // bytes in waiting
 	settle  []pos    // of cells with a reset for us to absorb, or a row of ours without its bounded counter
@@ -167,7 +168,7 @@ func (r *Region) setAside() *seldom {
 
 // none reports whether nothing is set.
 func (x *seldom) none() bool {
-	return x.strange == 0 && len(x.waiting) == 0 && len(x.settle) == 0 && len(x.free) == 0 && x.belows == 0 && x.away == 0 &&
+	return x.strange == 0 && x.wrote == 0 && len(x.waiting) == 0 && len(x.settle) == 0 && len(x.free) == 0 && x.belows == 0 && x.away == 0 &&
 		len(x.arrivals) == 0 && x.entered == 0 &&
 		x.bounds == 0 && len(x.asked) == 0
 }

@@ -62,7 +62,7 @@ func (r *Region) begin(now int64) *Tx {
 func (t *Tx) write(c *cell, tag Tag, val []byte, covers func(*sibling) bool, after ...tip) {
 	r := t.r
 	self := &r.origins[r.self]
-	dot := tip{r.self, self.runs.Top() + 1}
+	dot := tip{r.self, max(self.runs.Top(), r.aside().wrote) + 1}
 	hlc, push := t.stamp, r.cfg.Push
 	var deps []tip
 	if hlc == 0 {

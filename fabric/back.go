@@ -222,6 +222,8 @@ func (x *server) takeBack(a *answer) (err error) {
 	commit, late := r.changed(func(now int64) {
 		if r.core.Self() != x.self {
 			err = errOtherLife
+		} else if r.since(a.life) != nil {
+			msgs = nil // the copy was given up
 		}
 		before := r.core.Seen()
 		for i := 0; i < len(msgs) && err == nil; i++ {

@@ -265,7 +265,7 @@ func (c *committer) commit() error {
 	var left []*Region // and of which regions
 	for _, r := range sortedRegions(regions) {
 		r.mu.Lock()
-		taken, err := r.core.TryTakeDirty()
+		taken, err := r.take()
 		r.mu.Unlock()
 		if recs = append(recs, taken...); err != nil {
 			stuck = cmp.Or(stuck, err)

@@ -452,6 +452,9 @@ const heapIdle = time.Minute
 
 // round does what need not be done every second: it takes time in proportion to the members, and to the regions that changed.
 func (f *Fabric) round(o *outlook) {
+	for _, r := range f.all() {
+		r.tend()
+	}
 	f.survey(o)
 	holders := o.holders(f.began, f.cfg.Lease)
 	f.collapse(o, holders)

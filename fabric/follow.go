@@ -63,7 +63,7 @@ const (
 //   - What an unfinished pull has brought is told when it comes, and again after a break.
 //
 // An entry whose expiry passes is told when it is removed. It takes the time of a scan for the snapshot and then for each change a look at all
-// changes of the region, whatever the prefix. Errors: ErrToken, ErrLoading, ErrClosed, each as the last.
+// changes of the region, whatever the prefix. Errors: ErrToken, *NotHeldError, ErrLoading, ErrClosed, each as the last.
 func Follow[T any](ctx context.Context, r *Region, c FollowConfig, read func(v *crdt.View, key string) (val T, bytes int)) iter.Seq2[Event[T], error] {
 	return func(yield func(Event[T], error) bool) {
 		f := &follower[T]{r: r, prefix: c.Prefix, at: c.From, read: read, yield: yield}

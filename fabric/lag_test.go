@@ -64,7 +64,7 @@ func TestLagKnowsUnfinishedPulls(t *testing.T) {
 		}
 		// Now a pulls from b, and that session breaks off after the first chunk too.
 		p := a.mesh.peer("b")
-		x := &puller{m: a.mesh, p: p, self: a.Origin(), c: newConn(context.Background(), &script{}, limits{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+		x := &puller{m: a.mesh, p: p, self: a.Origin(), c: newConn(context.Background(), &script{}, limits{}), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}, lives: map[crdt.RegionID]uint32{}}
 		if err := x.hello(ra, true); err != nil {
 			t.Fatal(err)
 		}

@@ -57,6 +57,13 @@ func (f *Fabric) merge(frame []byte) (gap bool, err error) {
 			return gap, err
 		}
 	}
-	r.changed(func(now int64) { gap, err = r.core.Push(frame, now) })
+	if r.copy.Load() == copyNone {
+		return false, nil
+	}
+	r.changed(func(now int64) {
+		if r.copy.Load() != copyNone { // it may have been given up meanwhile
+			gap, err = r.core.Push(frame, now)
+		}
+	})
 	return gap, err
 }

@@ -215,7 +215,7 @@ func (o *outlook) holdersOf(r *Region) []Holder {
 	})
 	out := []Holder{}
 	for _, h := range o.everybody(r.f) {
-		if _, ok := said[h.ID]; ok || h.ID == o.self {
+		if _, ok := said[h.ID]; ok && h.ID != o.self || h.ID == o.self && r.Held() {
 			out = append(out, h)
 		}
 		delete(said, h.ID)

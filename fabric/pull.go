@@ -35,17 +35,18 @@ type puller struct {
 	after      map[*peer]bool // put off because this pull brings what they were asked for; of mesh.tasks
 	open       map[crdt.RegionID]*crdt.Receiver
 	named      map[crdt.RegionID]*Region
-	told       crdt.RegionID // the region that the peer named last,
-	newName    string        // and its name, if it is new here
-	together   int           // messages to come that are to be merged together,
-	staged     [][]byte      // and those that came,
-	stagedOf   crdt.RegionID // of a region,
-	stagedSize int           // bytes
-	raw        []byte        // the last chunk that came compressed
-	replies    [][]byte      // what the peer waits for, a message a region,
-	back       [][]byte      // and chunks of what it lacks
-	lead       []byte        // regions that we lead, see back.go
-	leading    bool          // it was told
+	lives      map[crdt.RegionID]uint32 // of their cores when they were opened
+	told       crdt.RegionID            // the region that the peer named last,
+	newName    string                   // and its name, if it is new here
+	together   int                      // messages to come that are to be merged together,
+	staged     [][]byte                 // and those that came,
+	stagedOf   crdt.RegionID            // of a region,
+	stagedSize int                      // bytes
+	raw        []byte                   // the last chunk that came compressed
+	replies    [][]byte                 // what the peer waits for, a message a region,
+	back       [][]byte                 // and chunks of what it lacks
+	lead       []byte                   // regions that we lead, see back.go
+	leading    bool                     // it was told
 	report     PullReport
 }
 
@@ -85,7 +86,7 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	}
 	defer give()
 	c.pace.start(brisk(m.f.cfg.LimitRate))
-	x := &puller{m: m, p: p, l: l, why: why, c: c, self: m.f.Origin(), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}}
+	x := &puller{m: m, p: p, l: l, why: why, c: c, self: m.f.Origin(), open: map[crdt.RegionID]*crdt.Receiver{}, named: map[crdt.RegionID]*Region{}, lives: map[crdt.RegionID]uint32{}}
 	err = x.run()
 	if err != nil && x.leading {
 		p.can.Store(0) // it may be of an earlier version since
@@ -243,10 +244,11 @@ func (x *puller) over() error {
 
 // hello sends what was seen of a region and prepares for the answer, unless another pull brings the region.
 func (x *puller) hello(r *Region, full bool) error {
-	if !x.m.tasks.take(x, r.id) {
+	if r.copy.Load() == copyNone || !x.m.tasks.take(x, r.id) {
 		return nil
 	}
 	r.mu.RLock()
+	x.lives[r.id] = r.life.Load()
 	msg, rc, v := x.p.sayHello(r.core, full, r.wanted(x.urgent(r))), r.core.NewReceiver(), r.core.Version()
 	if x.leads(r) {
 		x.lead = append(x.lead, r.id[:]...)
@@ -286,6 +288,9 @@ func (x *puller) name(b []byte) error {
 		x.newName = name // until it turns out to hold something
 		return nil
 	}
+	if r.copy.Load() == copyNone {
+		return nil // its chunks are passed over
+	}
 	x.meet(r)
 	return nil
 }
@@ -295,7 +300,7 @@ func (x *puller) meet(r *Region) {
 	x.m.tasks.take(x, r.id) // they come, whoever else brings them
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	x.open[r.id], x.named[r.id] = r.core.NewEmptyReceiver(), r
+	x.open[r.id], x.named[r.id], x.lives[r.id] = r.core.NewEmptyReceiver(), r, r.life.Load()
 }
 
 // welcome makes a replica of the region that was named last, when its first chunk is there. Where there are too many
@@ -394,7 +399,11 @@ func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 	if err := x.m.f.holdsMerges(r.name); err != nil {
 		return err
 	}
+	parted := false
 	commit, late := r.changed(func(now int64) {
+		if parted = r.since(x.lives[id]) != nil; parted {
+			return // the copy was given up: what comes is passed over
+		}
 		if err = x.sameLife(r); err != nil {
 			return
 		}
@@ -406,6 +415,9 @@ func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 	})
 	if late { // the peer sends no faster than the disk takes
 		_ = commit.Sync(x.m.f.ctx)
+	}
+	if parted {
+		return nil
 	}
 	if rc.Done() {
 		x.m.tasks.done(x, id)

@@ -32,8 +32,12 @@ type Region struct {
 	changes  signal
 
 	ack      atomic.Int32
-	causal   atomic.Bool // as core knows it
-	declared atomic.Bool // in the catalogue
+	copy     atomic.Int32         // copyHere, copyNone or copyComing; changes under mu
+	life     atomic.Uint32        // how often core became a new one; changes under mu
+	gone     []crdt.Record        // what takes a copy that was given up off the disk; belongs to mu
+	uses     atomic.Pointer[uses] // nil: it was used by nobody of whom account is kept
+	causal   atomic.Bool          // as core knows it
+	declared atomic.Bool          // in the catalogue
 	agreed   atomic.Pointer[terms]
 	placed   atomic.Pointer[Placement] // nil: as usual
 	nextDue  atomic.Int64              // Unix ms of the next tick that has something to do
@@ -60,6 +64,7 @@ type Region struct {
 	told   atomic.Uint64 // the highest of our writes that a peer knew when it went away
 
 	// Of the rounds, which one goroutine runs.
+	tended     uint32 // the life of core that they are about
 	surveyed   map[crdt.Origin]uint64
 	surveyedAt uint64
 	ages       []ageMark
@@ -155,10 +160,13 @@ func (r *Region) configure(d declaration) (changed bool) {
 }
 
 // View reads at one instant. Readers do not hold up each other. fn must not write to the region, and what
-// it reads is valid only until it returns. Errors: ErrLoading, of causal regions only; then fn was not called; crdt.ErrUnreadable, where a value
-// that fn asked for is on disk and cannot be read.
+// it reads is valid only until it returns. Errors: a *NotHeldError and, of causal regions only, ErrLoading: then fn was not called;
+// crdt.ErrUnreadable, where a value that fn asked for is on disk and cannot be read.
 func (r *Region) View(fn func(v *crdt.View)) error {
 	orders, err := r.view(fn)
+	if err == errNone {
+		return r.nowhere()
+	}
 	if orders != nil {
 		r.keepOrders(orders)
 	}
@@ -169,6 +177,9 @@ func (r *Region) View(fn func(v *crdt.View)) error {
 func (r *Region) view(fn func(v *crdt.View)) (orders *crdt.View, err error) {
 	seat := r.mu.enter()
 	defer r.mu.leave(seat) // fn may panic
+	if !r.Held() {
+		return nil, errNone
+	}
 	if r.core.Loading() {
 		return nil, r.loading()
 	}
@@ -208,12 +219,15 @@ func markRead(p *uint32) {
 }
 
 // Get appends the register, or counter, at key to buf, which may be nil, and reports whether there is one. It is the shortest way to a value.
-// Errors: ErrLoading, crdt.ErrWrongType, crdt.ErrUnreadable.
+// Errors: *NotHeldError, ErrLoading, crdt.ErrWrongType, crdt.ErrUnreadable.
 func (r *Region) Get(buf []byte, key string) (val []byte, ok bool, err error) {
 	val, ok, missing, err := r.getLazily(buf, key, true)
 	if missing != nil {
 		r.bringBack(missing)
 		val, ok, _, err = r.getLazily(buf, key, false)
+	}
+	if err == errNone {
+		err = r.nowhere()
 	}
 	return val, ok, err
 }
@@ -221,6 +235,9 @@ func (r *Region) Get(buf []byte, key string) (val []byte, ok bool, err error) {
 func (r *Region) getLazily(buf []byte, key string, lazily bool) (val []byte, ok bool, missing []crdt.Missing, err error) {
 	seat := r.mu.enter()
 	defer r.mu.leave(seat)
+	if !r.Held() {
+		return buf, false, nil, errNone
+	}
 	if r.core.Loading() {
 		return buf, false, nil, r.loading()
 	}
@@ -238,7 +255,7 @@ func (r *Region) getLazily(buf []byte, key string, lazily bool) (val []byte, ok 
 }
 
 // Update writes, and returns when the write is acknowledged as the region's configuration says. What fn wrote
-// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, ErrDiskFull, ErrMemoryFull, ErrQuota, with which
+// before it returned an error stays written: check first, then write. Errors: fn's, ErrClosed, *NotHeldError, ErrDiskFull, ErrMemoryFull, ErrQuota, with which
 // nothing was written, ErrNotDurable, the context's; after the last two the write is in memory and goes to peers all the same.
 func (r *Region) Update(ctx context.Context, fn func(tx *crdt.Tx) error) error {
 	c, err := r.Apply(fn)
@@ -265,6 +282,9 @@ func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, erro
 			break
 		}
 	}
+	if err == errNone {
+		return c, r.nowhere()
+	}
 	if errors.Is(err, ErrMemoryFull) || errors.Is(err, ErrQuota) {
 		r.f.budget.refused.Add(1)
 		r.refused.Add(1)
@@ -288,6 +308,9 @@ func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, la
 	defer r.mu.Unlock()
 	if f.closed.Load() { // under the lock: Close waits for writers that came before
 		return c, false, ErrClosed
+	}
+	if !r.Held() {
+		return c, false, errNone
 	}
 	if !r.system {
 		if err := f.refuse(shrinking); err != nil {

@@ -181,14 +181,14 @@ func (s *scrubber) settle(c *conn, peer crdt.NodeID, r *Region, rep *ScrubReport
 		return err
 	}
 	r.mu.RLock()
-	x := r.core.NewScrubber()
+	x, life := r.core.NewScrubber(), r.life.Load()
 	r.mu.RUnlock()
 	for {
 		msg, err := c.want(frameSketch)
 		if err != nil {
 			return err
 		}
-		err = s.mend(c, r, x, msg)
+		err = s.mend(c, r, life, x, msg)
 		if errors.Is(err, crdt.ErrTooDifferent) {
 			s.m.f.raise(AlarmDiverged, "%v; the other node is %s", err, s.m.called(peer))
 		}
@@ -204,8 +204,11 @@ func (s *scrubber) settle(c *conn, peer crdt.NodeID, r *Region, rep *ScrubReport
 
 // mend takes a message of the peer and sends the reply. What the last one makes us write again takes the place of what the peer
 // holds under the same dots; so nothing of it may leave this node before the peer has written its own again, and says so.
-func (s *scrubber) mend(c *conn, r *Region, x *crdt.Scrubber, msg []byte) (err error) {
+func (s *scrubber) mend(c *conn, r *Region, life uint32, x *crdt.Scrubber, msg []byte) (err error) {
 	r.changed(func(now int64) {
+		if err = r.since(life); err != nil {
+			return
+		}
 		r.mending = true
 		err = x.Merge(msg, now)
 		r.core.DropPush()
@@ -297,7 +300,7 @@ func (m *mesh) answerCompare(id crdt.NodeID, c *conn) error {
 		return fmt.Errorf("%w: it compares region %x, which was not suspected", errProtocol, b)
 	}
 	r.mu.Lock()
-	s := r.core.NewScrub()
+	s, life := r.core.NewScrub(), r.life.Load()
 	r.mu.Unlock()
 	for {
 		r.mu.Lock()
@@ -315,7 +318,11 @@ func (m *mesh) answerCompare(id crdt.NodeID, c *conn) error {
 			return err
 		}
 		reply = append([]byte(nil), reply...)
-		r.changed(func(now int64) { err = s.Reply(reply, now) })
+		r.changed(func(now int64) {
+			if err = r.since(life); err == nil {
+				err = s.Reply(reply, now)
+			}
+		})
 		if err != nil {
 			return err
 		}

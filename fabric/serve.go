@@ -39,6 +39,7 @@ type server struct {
 // answer is what is being sent of one region.
 type answer struct {
 	r       *Region
+	life    uint32 // of the region's core when the pull began
 	pull    *crdt.Pull
 	spilled bool // there is more than may be made at once
 	staged  bool // what was made at once is being sent
@@ -323,7 +324,9 @@ func (x *server) answerReplies() error {
 		a := waited[i]
 		waited = slices.Delete(waited, i, i+1)
 		a.r.mu.Lock()
-		err = a.pull.Reply(msg)
+		if a.r.since(a.life) == nil {
+			err = a.pull.Reply(msg)
+		}
 		a.r.mu.Unlock()
 		if err != nil {
 			return err
@@ -352,6 +355,9 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 			}
 			continue
 		}
+		if !r.Held() {
+			continue
+		}
 		r.mu.RLock()
 		behind, err := !r.core.Covers(h.Context), r.core.CheckHello(h)
 		r.mu.RUnlock()
@@ -373,7 +379,7 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 // lookForNews pulls in turn when the peer listed regions of which nothing is known here.
 func (x *server) lookForNews() {
 	for id, hash := range x.theirs {
-		if r := x.m.f.regionByID(id); hash != 0 && (r == nil || r.hash.Load() == 0) {
+		if r := x.m.f.regionByID(id); hash != 0 && (r == nil || r.Held() && r.hash.Load() == 0) {
 			x.askBack()
 			return
 		}
@@ -388,11 +394,15 @@ func (x *server) askBack() {
 
 // send sends one region's chunks. behind says that the peer has what is not here.
 func (x *server) send(r *Region, peer *crdt.Seen, behind bool) error {
-	x.differ = append(x.differ, r)
 	r.mu.RLock()
-	pull := r.core.NewPull(peer)
+	if !r.Held() {
+		r.mu.RUnlock()
+		return nil
+	}
+	pull, life := r.core.NewPull(peer), r.life.Load()
 	how := x.arrange(r, pull, peer, behind)
 	r.mu.RUnlock()
+	x.differ = append(x.differ, r)
 	switch {
 	case how == asLeader:
 		x.lend(r, peer.Context)
@@ -404,7 +414,7 @@ func (x *server) send(r *Region, peer *crdt.Seen, behind bool) error {
 	if how == asFollower {
 		return nil
 	}
-	return x.goOn(&answer{r: r, pull: pull})
+	return x.goOn(&answer{r: r, life: life, pull: pull})
 }
 
 // goOn sends what there is to send of a region before the puller must reply, or all of it.
@@ -460,7 +470,7 @@ func (x *server) next(a *answer) (msgs [][]byte, whole bool, err error) {
 	defer a.r.mu.Unlock()
 	for size := 0; ; {
 		var msg []byte
-		if !a.r.mending { // then it is for another pull
+		if !a.r.mending && a.r.since(a.life) == nil { // else it is for another pull
 			msg = a.pull.Next(chunkBytes)
 		}
 		if msg == nil {

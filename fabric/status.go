@@ -18,6 +18,7 @@ type RegionStatus struct {
 	Tiers       []string               `json:"tiers,omitempty"`   // at which tiers; none: all
 	Labels      map[string]string      `json:"labels,omitempty"`  // and of nodes with which labels
 	Holders     []Holder               `json:"holders"`           // by name
+	Held        bool                   `json:"held"`              // this node has a copy; without one what follows is of an empty one
 	Loading     bool                   `json:"loading,omitempty"` // reads are refused until a large pull is complete
 	Entries     int                    `json:"entries"`
 	Bytes       int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
@@ -114,7 +115,7 @@ func (r *Region) statusAt(o *outlook) RegionStatus {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s := RegionStatus{
-		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Memory: r.memoryNow(), Ghosts: r.core.Ghosts(),
+		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Held: r.Held(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Memory: r.memoryNow(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
 		Placement: placed.Kind, MinCopies: placed.MinCopies, Tiers: placed.Tiers, Labels: placed.Labels, Holders: holders,
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),

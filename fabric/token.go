@@ -115,7 +115,7 @@ func (t Token) Merge(o Token) (Token, error) {
 	return Token{t.region, both}, nil
 }
 
-// Token gives what this replica has seen by now.
+// Token gives what this replica has seen by now; nothing, where this node has no copy.
 func (r *Region) Token() Token {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -133,6 +133,9 @@ func (r *Region) missing(t Token) (n uint64) {
 }
 
 func (r *Region) check(t Token) error {
+	if err := r.notHeld(); err != nil {
+		return err
+	}
 	if t.seen != nil && t.region != r.id {
 		return fmt.Errorf("%w: it is of another region than %q", ErrToken, r.name)
 	}
@@ -140,7 +143,7 @@ func (r *Region) check(t Token) error {
 }
 
 // At returns when this replica has seen all that the token has, and asks the connected members for it meanwhile. What is read afterwards
-// is no older than the token. Errors: a *StaleError when ctx ends first, ErrToken, ErrTooManyWaiters, ErrClosed.
+// is no older than the token. Errors: a *StaleError when ctx ends first, *NotHeldError, ErrToken, ErrTooManyWaiters, ErrClosed.
 func (r *Region) At(ctx context.Context, t Token) error {
 	if err := r.check(t); err != nil || r.missing(t) == 0 {
 		return err
@@ -152,6 +155,9 @@ func (r *Region) At(ctx context.Context, t Token) error {
 	defer leave()
 	for {
 		next := r.changes.next()
+		if err := r.notHeld(); err != nil {
+			return err
+		}
 		n := r.missing(t)
 		if n == 0 {
 			return nil
@@ -198,7 +204,7 @@ func (f *Fabric) urge() {
 }
 
 // WaitFor returns when n other members are known to have merged what the token has seen, into memory at least. It gives how many are. Errors: a
-// *StaleError when ctx ends first, ErrToken, ErrTooManyWaiters, ErrClosed.
+// *StaleError when ctx ends first, *NotHeldError, ErrToken, ErrTooManyWaiters, ErrClosed.
 func (r *Region) WaitFor(ctx context.Context, t Token, n AckedBy) (holders int, err error) {
 	if err := r.check(t); err != nil {
 		return 0, err
@@ -260,8 +266,11 @@ func (r *Region) Release(ctx context.Context, w AckedBy) (holders int, err error
 }
 
 // Acquire returns when all that the connected members had seen of the region when it was called is here, and gives who they are: with
-// none, nothing is promised. Errors: a *StaleError, which names the silent ones, when ctx ends first, ErrTooManyWaiters, ErrClosed.
+// none, nothing is promised. Errors: a *StaleError, which names the silent ones, when ctx ends first, *NotHeldError, ErrTooManyWaiters, ErrClosed.
 func (r *Region) Acquire(ctx context.Context) (from []crdt.NodeID, err error) {
+	if err := r.notHeld(); err != nil {
+		return nil, err
+	}
 	began := r.f.cfg.Now()
 	left := r.f.mesh.connected()
 	for _, p := range left {

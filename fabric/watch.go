@@ -28,19 +28,23 @@ const watchQueue = 4096
 type watcher struct {
 	prefix string
 	events chan WatchEvent
-	lagged bool // closed because the queue was full
+	lagged bool // closed because the queue was full,
+	parted bool // or because the copy was given up
 }
 
 // Watch gives the changes of keys that start with prefix, from the call on, until ctx ends, the loop is left or
-// the fabric is closed (ErrClosed). A key whose expiry passes is told when it is removed. Range over the
+// the fabric is closed (ErrClosed), or this node has no copy, or gives it up (*NotHeldError). A key whose expiry passes is told when it is removed. Range over the
 // result once; if it is never ranged over, it is let go when ctx ends.
 func (r *Region) Watch(ctx context.Context, prefix string) iter.Seq2[WatchEvent, error] {
 	w := &watcher{prefix: prefix, events: make(chan WatchEvent, watchQueue)}
-	open := r.addWatcher(w)
+	refused := r.addWatcher(w)
 	forget := context.AfterFunc(ctx, func() { r.removeWatcher(w) })
 	return func(yield func(WatchEvent, error) bool) {
-		if !open {
-			yield(WatchEvent{}, ErrClosed)
+		if refused != nil {
+			if refused == errNone {
+				refused = r.nowhere()
+			}
+			yield(WatchEvent{}, refused)
 			return
 		}
 		defer func() { forget(); r.removeWatcher(w) }()
@@ -63,22 +67,29 @@ func (r *Region) Watch(ctx context.Context, prefix string) iter.Seq2[WatchEvent,
 
 func (r *Region) whyEnded(w *watcher) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w.lagged {
+	lagged, parted := w.lagged, w.parted
+	r.mu.Unlock()
+	switch {
+	case lagged:
 		return ErrWatchLagged
+	case parted:
+		return r.nowhere()
 	}
 	return ErrClosed
 }
 
-func (r *Region) addWatcher(w *watcher) bool {
+func (r *Region) addWatcher(w *watcher) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.f.closed.Load() {
-		return false
+		return ErrClosed
+	}
+	if !r.Held() {
+		return errNone
 	}
 	r.watchers = append(r.watchers, w)
 	r.core.Track(true)
-	return true
+	return nil
 }
 
 func (r *Region) removeWatcher(w *watcher) {
@@ -100,8 +111,14 @@ func (r *Region) dropWatcher(w *watcher) {
 func (r *Region) closeWatchers() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.endWatches(false)
+}
+
+// endWatches ends them all. parted: the copy is given up. The caller holds mu.
+func (r *Region) endWatches(parted bool) {
 	r.changes.raise()
 	for _, w := range r.watchers {
+		w.parted = parted
 		close(w.events)
 	}
 	r.watchers = nil
