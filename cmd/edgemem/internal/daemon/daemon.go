@@ -272,7 +272,7 @@ func (d *Daemon) serveRESP(context.Context) (err error) {
 		return nil
 	}
 	d.resp, err = resp.New(resp.Config{
-		Listener: d.respListener, Fabric: d.fabric, Auth: d.password, NodeName: d.host.Name(), Version: build.Get().Version, Logger: d.log,
+		Listener: d.respListener, Fabric: d.fabric, Auth: d.password, ACLFile: filepath.Join(d.cfg.DataDir, "users.acl"), NodeName: d.host.Name(), Version: build.Get().Version, Logger: d.log,
 	})
 	if err != nil {
 		return err

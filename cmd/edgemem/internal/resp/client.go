@@ -56,6 +56,7 @@ type client struct {
 	turnAt      int64           // when the turn under way began, on the server's clock
 	execCommits []fabric.Commit // of the EXEC under way
 
+	user     *account
 	authed   bool
 	closing  bool // after the replies so far
 	replyOff bool // CLIENT REPLY OFF
@@ -80,7 +81,7 @@ type client struct {
 // labels are what CLIENT LIST tells of a client beyond counters.
 type labels struct {
 	name, libName, libVersion string
-	region                    string
+	region, user              string
 	resp3                     bool
 	listens                   [channelKinds]int
 	waiter                    *waiter
@@ -99,11 +100,12 @@ const settleBytes = 256 << 10
 func newClient(s *Server, conn net.Conn, id int64) *client {
 	c := &client{
 		srv: s, conn: conn, id: id, addr: addrText(conn.RemoteAddr()), laddr: addrText(conn.LocalAddr()),
-		in: make([]byte, bufferStart), created: time.Now(), authed: s.cfg.Auth == "",
+		in: make([]byte, bufferStart), created: time.Now(),
 	}
 	c.guard.limits = &s.limits
 	c.limitBytes = s.limits.ReplyBytes
 	c.labels.region = defaultRegion
+	c.beDefault()
 	c.places.most = placesBytesClient
 	// Bound once: a closure for each run would be an allocation for each run.
 	c.applyFn, c.viewFn = c.writeRun, c.readRun

@@ -143,11 +143,11 @@ func (c *client) describe() string {
 		flags = strings.TrimPrefix(flags, "N") + "b"
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1"+
-		" qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d events=r cmd=%s user=default redir=-1 resp=%d"+
+		" qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d"+
 		" lib-name=%s lib-ver=%s region=%s",
 		c.id, c.addr, c.laddr, l.name, int(time.Since(c.created).Seconds()), int(time.Duration(now-c.since.Load()).Seconds()), flags, databaseOf(l.region),
 		l.listens[ofChannel], l.listens[ofPattern], l.listens[ofShard],
-		c.held.Load(), last, proto, l.libName, l.libVersion, l.region)
+		c.held.Load(), last, l.user, proto, l.libName, l.libVersion, l.region)
 }
 
 // listening says whether the client is one of Redis's type pubsub.
@@ -288,11 +288,12 @@ func (c *client) killFilters() (pick func(*client) bool, skipMe, ok bool) {
 }
 
 func (c *client) userFilter(name []byte) (pick func(*client) bool, ok bool) {
-	if string(name) != defaultUser {
+	user := string(name)
+	if c.srv.acl.account(user) == nil {
 		c.fail("ERR No such user '" + cText(name) + "'")
 		return nil, false
 	}
-	return func(*client) bool { return true }, true
+	return func(other *client) bool { return other.userName() == user }, true
 }
 
 func (c *client) yesNo(word []byte, setting *bool) bool {

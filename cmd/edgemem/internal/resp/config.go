@@ -22,8 +22,11 @@ type Config struct {
 	Listener net.Listener
 	Fabric   *fabric.Fabric
 
-	Auth        string // password of the user "default"; empty: none is asked for
-	Unprotected bool   // serve beyond loopback without a password all the same
+	Auth string // password of the user "default"; empty: none is asked for
+	// ACLFile keeps the users, in the form of Redis's; it need not be there before the first ACL SAVE. Empty: they last as long as the
+	// server.
+	ACLFile     string
+	Unprotected bool // serve beyond loopback without a password all the same
 
 	NodeName string // shown by INFO
 	Version  string // of edgemem, shown by INFO

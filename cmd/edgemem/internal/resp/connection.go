@@ -1,8 +1,6 @@
 package resp
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"slices"
 
@@ -178,7 +176,7 @@ func (c *client) setName(name string) {
 func auth(c *client) {
 	switch len(c.args) {
 	case 2:
-		if c.srv.cfg.Auth == "" {
+		if c.srv.acl.account(defaultUser).is.Load().nopass {
 			c.fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 			return
 		}
@@ -194,20 +192,14 @@ func auth(c *client) {
 	}
 }
 
-// defaultUser is the one user that there is.
-const defaultUser = "default"
-
-// login checks a user and password, in time that does not tell how much of the password is right, and
-// answers a wrong one. A server without a password accepts any, as Redis's default user does.
+// login makes the connection one of a user, or answers a wrong password.
 func (c *client) login(user, pass []byte) bool {
-	got, want := sha256.Sum256(pass), sha256.Sum256([]byte(c.srv.cfg.Auth))
-	right := c.srv.cfg.Auth == "" || subtle.ConstantTimeCompare(got[:], want[:]) == 1
-	if string(user) != defaultUser || !right {
-		c.srv.log.Warn("resp: wrong user or password", "client", c.id, "addr", c.addr)
-		c.fail("WRONGPASS invalid username-password pair or user is disabled.")
+	x := c.srv.acl.login(string(user), pass)
+	if x == nil {
+		c.wrongPassword(user)
 		return false
 	}
-	c.authed = true
+	c.become(x)
 	return true
 }
 
@@ -270,6 +262,6 @@ func reset(c *client) {
 	c.setName("")
 	c.setProtocol(false)
 	c.replyOff, c.noEvict, c.noTouch = false, false, false
-	c.authed = c.srv.cfg.Auth == ""
+	c.beDefault()
 	c.status("RESET")
 }

@@ -86,6 +86,7 @@ func (c *client) permitted(cmd *command) bool {
 		c.reject("ERR wrong number of arguments for '" + cmd.name + "' command")
 	case !c.authed && cmd.is&flagNoAuth == 0:
 		c.reject(errNoAuth)
+	case !c.allowed(cmd):
 	case !c.resp3 && cmd.is&flagSubscriber == 0 && c.subs.any():
 		c.reject("ERR Can't execute '" + cmd.name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 	case c.tx != nil && cmd.is&flagNoMulti != 0:

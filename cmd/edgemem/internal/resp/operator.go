@@ -3,7 +3,6 @@ package resp
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,11 +16,9 @@ import (
 	"github.com/edgemem/edgemem/fabric"
 )
 
-const oneUser = "there is one user, default; its password comes from the configuration"
-
 func operatorCommands() []*command {
 	return []*command{
-		{name: "acl", arity: -2, group: "server", since: "6.0.0", cost: "by subcommand", summary: "Commands about users, of which there is one.", subs: aclSubcommands()},
+		{name: "acl", arity: -2, group: "server", since: "6.0.0", cost: "by subcommand", summary: "Commands about users.", subs: aclSubcommands()},
 		{name: "slowlog", arity: -2, group: "server", since: "2.2.12", cost: "by subcommand", summary: "Commands about slow commands.", subs: slowlogSubcommands()},
 		{name: "memory", arity: -2, group: "server", since: "4.0.0", cost: "by subcommand", summary: "Commands about memory.", subs: memorySubcommands()},
 		{name: "wait", arity: 3, flags: "noscript", acl: "connection -keyspace", tips: "request_policy:all_shards response_policy:agg_min",
@@ -29,70 +26,6 @@ func operatorCommands() []*command {
 			summary: "Waits until so many other nodes are known to have what this one has of the region, and counts them.",
 			note:    "The others are asked: some tens of milliseconds more than a round trip. A timeout of 0 waits for a minute at most.", is: flagNoMulti, run: wait},
 	}
-}
-
-func aclSubcommands() []*command {
-	const open, admin = "noscript loading stale", adminFlags
-	sub := func(name string, arity int, flags, summary string, run func(c *client)) *command {
-		return &command{name: "acl|" + name, arity: arity, flags: flags, group: "server", since: "6.0.0", cost: "O(1)", summary: summary, run: run}
-	}
-	subs := []*command{
-		sub("whoami", 2, open, "Tells the user of this connection.", func(c *client) { c.bulkString(defaultUser) }),
-		sub("users", 2, admin, "Lists the users.", func(c *client) { c.bulks([]string{defaultUser}) }),
-		sub("list", 2, admin, "Lists the users with their rules.", func(c *client) { c.bulks([]string{c.srv.userRule()}) }),
-		sub("getuser", 3, admin, "Tells the rules of a user.", aclGetUser),
-		sub("cat", -2, open, "Lists the categories of commands, or the commands of one.", aclCat),
-		sub("genpass", -2, open, "Makes a password of random hexadecimal digits.", aclGenPass),
-		sub("help", 2, "loading stale", "Lists the subcommands.", func(c *client) { c.help(aclHelp) }),
-	}
-	for _, name := range []string{"setuser", "deluser", "load", "save", "log", "dryrun"} {
-		subs = append(subs, &command{name: "acl|" + name, refusal: oneUser})
-	}
-	return subs
-}
-
-// passwordHash is what ACL shows of the password; empty: there is none.
-func (s *Server) passwordHash() string {
-	if s.cfg.Auth == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(s.cfg.Auth))
-	return hex.EncodeToString(sum[:])
-}
-
-func (s *Server) userRule() string {
-	pass := "nopass"
-	if hash := s.passwordHash(); hash != "" {
-		pass = "#" + hash
-	}
-	return "user " + defaultUser + " on " + pass + " ~* &* +@all"
-}
-
-func aclGetUser(c *client) {
-	if string(c.args[2]) != defaultUser {
-		c.null()
-		return
-	}
-	flags, passwords := []string{"on"}, []string{}
-	if hash := c.srv.passwordHash(); hash != "" {
-		passwords = append(passwords, hash)
-	} else {
-		flags = append(flags, "nopass")
-	}
-	c.mapOf(6)
-	c.bulkString("flags")
-	c.setOf(len(flags))
-	for _, f := range flags {
-		c.bulkString(f)
-	}
-	c.bulkString("passwords")
-	c.bulks(passwords)
-	for _, pair := range [][2]string{{"commands", "+@all"}, {"keys", "~*"}, {"channels", "&*"}} {
-		c.bulkString(pair[0])
-		c.bulkString(pair[1])
-	}
-	c.bulkString("selectors")
-	c.array(0)
 }
 
 func aclCat(c *client) {
@@ -145,11 +78,20 @@ func aclGenPass(c *client) {
 }
 
 var aclHelp = []string{
-	"ACL <subcommand> [<arg> ...]. Subcommands are:",
-	"WHOAMI, USERS, LIST, GETUSER <user>", "    Tell about the one user.",
-	"CAT [<category>]", "    List the categories, or the commands of one.",
-	"GENPASS [<bits>]", "    Make a password.",
-	"HELP", "    This text.",
+	"ACL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+	"CAT [<category>]", "    List all commands that belong to <category>, or all command categories", "    when no category is specified.",
+	"DELUSER <username> [<username> ...]", "    Delete a list of users.",
+	"DRYRUN <username> <command> [<arg> ...]", "    Returns whether the user can execute the given command without executing the command.",
+	"GETUSER <username>", "    Get the user's details.",
+	"GENPASS [<bits>]", "    Generate a secure 256-bit user password. The optional `bits` argument can", "    be used to specify a different size.",
+	"LIST", "    Show users details in config file format.",
+	"LOAD", "    Reload users from the ACL file.",
+	"LOG [<count> | RESET]", "    Show the ACL log entries.",
+	"SAVE", "    Save the current config to the ACL file.",
+	"SETUSER <username> <attribute> [<attribute> ...]", "    Create or modify a user with the specified attributes.",
+	"USERS", "    List all the registered usernames.",
+	"WHOAMI", "    Return the current connection username.",
+	"HELP", "    Prints this help.",
 }
 
 // slowlog keeps the last slow turns of clients.

@@ -30,6 +30,7 @@ type Server struct {
 	monitors monitors
 	tracking tracking
 	slowlog  slowlog
+	acl      *acl
 	places   places        // of readers of streams
 	notify   atomic.Uint32 // notifySet
 
@@ -57,6 +58,10 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, limits: cfg.Limits, log: cfg.Logger, table: newTable(),
 		start: time.Now(), runID: newRunID(), clients: make(map[int64]*client),
+	}
+	var err error
+	if s.acl, err = openACL(s.table, cfg.ACLFile, cfg.Auth); err != nil {
+		return nil, err
 	}
 	s.feeds.srv = s
 	s.places.most = placesBytesServer

@@ -337,6 +337,12 @@ func (x *execution) one(q queued, v *crdt.View, tx *crdt.Tx) {
 	c.args, c.start, c.overflowed = q.args, len(c.buf), false
 	c.limitBytes = x.limit - (c.start - x.start)
 	c.switchTo(q.cmd)
+	if d := c.user.is.Load().check(q.cmd, q.args); d.reason != "" { // it was queued when the user might
+		c.srv.acl.note(d, "multi", c.userName(), c.describe())
+		c.fail("NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: " + d.short())
+		c.run.failed++
+		return
+	}
 	c.show(q.cmd)
 	switch {
 	case q.cmd.run != nil:
