@@ -361,7 +361,7 @@ func (f *Fabric) openCatalogue() {
 	var names []string
 	v := c.core.View(f.now())
 	v.KeysWithPrefix("", func(name string, _ crdt.Kind) bool { names = append(names, name); return true })
-	f.configure(names, declared(v, names))
+	f.configure(names, declared(v, names, f.cfg.Node))
 }
 
 // readCatalogue takes over what changed in the catalogue.
@@ -377,17 +377,17 @@ func (f *Fabric) takeCatalogue() (names []string) {
 	c := f.catalogue
 	c.mu.Lock()
 	names = c.core.TakeChanged()
-	all := declared(c.core.View(f.now()), names)
+	all := declared(c.core.View(f.now()), names, f.cfg.Node)
 	c.mu.Unlock()
 	f.configure(names, all)
 	return names
 }
 
 // declared reads what the catalogue says of regions.
-func declared(v *crdt.View, names []string) []declaration {
+func declared(v *crdt.View, names []string, self crdt.NodeID) []declaration {
 	all := make([]declaration, len(names))
 	for i, name := range names {
-		all[i] = readDeclaration(v, name)
+		all[i] = readDeclaration(v, name, self)
 	}
 	return all
 }
@@ -402,6 +402,8 @@ func (f *Fabric) configure(names []string, all []declaration) {
 			var err error
 			if r, err = f.Region(name); err != nil {
 				f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
+			} else if all[i].parted {
+				r.copy.Store(copyNone) // nothing of it was on the disk
 			}
 		}
 		if r != nil && !r.system {

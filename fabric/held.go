@@ -98,6 +98,9 @@ func (r *Region) lay(state int32) {
 	r.copy.Store(state)
 	r.govern()
 	r.stir(seen)
+	for _, p := range r.f.mesh.known() {
+		p.anew(r.id)
+	}
 	r.news = nil
 	r.life.Add(1)
 	r.due()
@@ -119,14 +122,15 @@ func (r *Region) giveUp() {
 // takeUp has this node hold a copy, an empty one for a start. The caller holds no lock.
 func (r *Region) takeUp() {
 	r.mu.Lock()
-	r.copy.CompareAndSwap(copyNone, copyHere) // its core is empty
+	r.copy.Store(copyHere)
 	r.mu.Unlock()
 	r.parted()
 }
 
-// parted follows a change of the copy: the disk has it soon, and peers compare anew.
+// parted follows a change of the copy: the disk has it soon, the others hear of it, and compare anew.
 func (r *Region) parted() {
 	r.f.commits.mark(r, true)
+	r.f.announce([]string{r.name})
 	r.f.mesh.changed()
 }
 

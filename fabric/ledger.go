@@ -18,14 +18,15 @@ type knowledge struct {
 // step is a moment at which a peer had seen exactly what we had, in the buckets that refer to it. Regions that changed
 // here since are in left, with what both had seen of them. So regions that rest cost nothing, however many peers there are.
 type step struct {
-	at   time.Time
-	left map[crdt.RegionID]crdt.Context
+	at     time.Time
+	moment uint64 // of prints
+	left   map[crdt.RegionID]crdt.Context
 }
 
 // begin opens a step: an exchange that may show that the peer is in step as of now. End it with learnStep or drop.
 // The caller holds prints.refreshing.
-func (p *peer) begin(at time.Time) *step {
-	s := &step{at: at}
+func (p *peer) begin(at time.Time, moment uint64) *step {
+	s := &step{at: at, moment: moment}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
@@ -124,15 +125,20 @@ func (p *peer) note(id crdt.RegionID, c crdt.Context, at time.Time, how func(*kn
 	p.known[id] = k
 }
 
-// knows gives what the peer was last known to have seen of a region; false if it was never heard of. The caller holds the
+// knows gives what the peer was last known to have seen of a region; false if it was never heard of, or is no holder. The caller holds the
 // region's lock, for reading at least, and must not change the context.
 func (p *peer) knows(r *Region) (knowledge, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k, ok := p.known[r.id]
 	s := p.even[r.bucket()]
-	if s == nil || ok { // learnStep took away what was older than the step
+	switch {
+	case !r.keptBy(p.id):
+		return knowledge{}, false
+	case s == nil || ok: // learnStep took away what was older than the step
 		return k, ok
+	case !r.comparedIn(s, p.id):
+		return knowledge{}, false
 	}
 	if c, left := s.left[r.id]; left {
 		return s.knowledge(c), true
@@ -157,9 +163,28 @@ func (p *peer) changedSince(r *Region) bool {
 		return v != r.core.Version()
 	}
 	s := p.even[r.bucket()]
-	if s == nil {
+	if s == nil || !r.comparedIn(s, p.id) {
 		return true
 	}
 	_, left := s.left[r.id]
 	return left || r.stale
+}
+
+// parted forgets what was known of the peer's copy of a region, which it gave up or has anew.
+func (p *peer) parted(id crdt.RegionID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.known, id)
+	delete(p.pulls, id)
+	delete(p.heardOf, id)
+	delete(p.given, id)
+}
+
+// anew forgets what our hellos told of a region, of which we have another copy now.
+func (p *peer) anew(id crdt.RegionID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.said, id)
+	delete(p.pulls, id)
+	delete(p.given, id)
 }

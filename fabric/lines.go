@@ -26,7 +26,7 @@ func (f *Fabric) collapse(o *outlook, holders []*peer) {
 	held := o.recent(holders, f.cfg.MaxGhostAge)
 	var many []*Region
 	for _, r := range f.all() {
-		if r.noteTold(held); r.starts > endedKept {
+		if r.noteTold(r.keeping(held)); r.starts > endedKept {
 			many = append(many, r)
 		}
 	}
@@ -36,7 +36,7 @@ func (f *Fabric) collapse(o *outlook, holders []*peer) {
 	ours, cloned := f.roster.pastStarts()
 	for _, r := range many {
 		if !cloned && f.ctx.Err() == nil {
-			r.collapse(o.now, held, ours)
+			r.collapse(o.now, r.keeping(held), ours)
 		}
 	}
 }

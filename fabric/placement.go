@@ -20,6 +20,7 @@ import (
 //	tiers        names of the tiers that may hold it, with commas; nothing: all
 //	labels       key=value that a holder must have, with commas; nothing: none
 //	holder.NODE  since when, Unix ms, and the tier of the node
+//	parted.NODE  since when, Unix ms, the node has given its copy up
 //
 // A node announces itself as a holder of a region that is not everywhere. Of one that is, every member is a holder, and nobody needs to
 // say so: a region for each vehicle costs no entry for each node. What was announced by nodes that are retired does not count.
@@ -56,6 +57,7 @@ const (
 	fieldTiers     = "tiers"
 	fieldLabels    = "labels"
 	fieldHolder    = "holder."
+	fieldParted    = "parted."
 )
 
 // check says what is wrong.
@@ -147,27 +149,36 @@ func (r *Region) Placement() Placement {
 	return *usualPlacement()
 }
 
-// announce has this node's name where it is a holder and does not say so, among the regions that are named; and takes it away where
-// nothing but that is left of a region that was deleted meanwhile. The caller holds no lock.
+// announce has this node's name where it is a holder and does not say so, among the regions that are named; and takes it away where it is
+// none, and where nothing but that is left of a region that was deleted meanwhile. The caller holds no lock.
 func (f *Fabric) announce(names []string) {
 	if f.cfg.Transport == nil {
 		return
 	}
-	field := fieldHolder + string(f.cfg.Node)
-	var here, gone []string
+	field, away := fieldHolder+string(f.cfg.Node), fieldParted+string(f.cfg.Node)
+	var here, gone, left, back []string
 	_ = f.catalogue.View(func(v *crdt.View) { // a region of the fabric's own never loads
 		for _, name := range names {
 			_, said, _ := v.MapGet(name, field)
+			_, parted, _ := v.MapGet(name, away)
 			_, declared, _ := v.MapGet(name, "ack")
+			r := f.known(name)
+			held := r == nil || r.Held()
+			if parted && (held || !declared) {
+				back = append(back, name)
+			}
 			switch {
-			case declared && !said && !readPlacement(v, name).everywhere():
+			case declared && !said && held && !readPlacement(v, name).everywhere():
 				here = append(here, name)
-			case said && !declared:
+			case said && (!declared || !held):
 				gone = append(gone, name)
+			}
+			if declared && !held && !parted {
+				left = append(left, name)
 			}
 		}
 	})
-	if len(here)+len(gone) == 0 {
+	if len(here)+len(gone)+len(left)+len(back) == 0 {
 		return
 	}
 	err := f.tell(func(tx *crdt.Tx) error {
@@ -181,10 +192,20 @@ func (f *Fabric) announce(names []string) {
 				return err
 			}
 		}
+		for _, name := range left {
+			if _, err := tx.MapSet(name, away, encodeNote(f.cfg.Now(), f.cfg.Tier)); err != nil {
+				return err
+			}
+		}
+		for _, name := range back {
+			if _, err := tx.MapDel(name, away); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, ErrClosed) {
-		f.cfg.Logger.Warn("holders of regions could not be announced", "regions", len(here)+len(gone), "err", err)
+		f.cfg.Logger.Warn("holders of regions could not be announced", "regions", len(here)+len(gone)+len(left)+len(back), "err", err)
 	}
 }
 

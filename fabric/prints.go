@@ -23,17 +23,21 @@ type snapshot struct {
 type prints struct {
 	m *mesh
 
-	refreshing sync.Mutex // held while latest, members and the regions' hashes change
-	latest     *snapshot
-	members    [bucketCount][]*Region // regions that have seen something; they only grow
+	refreshing sync.Mutex             // held while latest, members and the regions' hashes and keepers change
+	latest     *snapshot              // of the regions that are everywhere
+	members    [bucketCount][]*Region // regions that have seen something
 	count      int                    // of them
+	placed     map[*Region]struct{}   // those of them that are not everywhere
+	moment     uint64                 // grows with each step and each change of keepers
 
 	mu    sync.Mutex
 	stale []*Region
 	empty []*Region // that were read before anything was there
 }
 
-func newPrints(m *mesh) *prints { return &prints{m: m, latest: &snapshot{}} }
+func newPrints(m *mesh) *prints {
+	return &prints{m: m, latest: &snapshot{}, placed: map[*Region]struct{}{}}
+}
 
 func (r *Region) bucket() int { return int(r.id[0]) }
 
@@ -62,7 +66,8 @@ func (r *Region) calm() crdt.Context {
 	return r.before
 }
 
-// snapshot brings the fingerprints up to date. step, which may be nil, begins with them.
+// snapshot brings the fingerprints up to date. Those for a peer are of the regions that both hold, and a step begins with them. It takes
+// time in proportion to the regions that are not everywhere.
 func (p *prints) snapshot(with *peer) (*snapshot, *step) {
 	p.refreshing.Lock()
 	defer p.refreshing.Unlock()
@@ -70,7 +75,28 @@ func (p *prints) snapshot(with *peer) (*snapshot, *step) {
 	if with == nil {
 		return p.latest, nil
 	}
-	return p.latest, with.begin(p.m.f.cfg.Now())
+	p.moment++
+	return p.common(with.id), with.begin(p.m.f.cfg.Now(), p.moment)
+}
+
+// common is the snapshot of what this node and another one both hold.
+func (p *prints) common(with crdt.NodeID) *snapshot {
+	if len(p.placed) == 0 {
+		return p.latest
+	}
+	s := *p.latest
+	for r := range p.placed {
+		if r.sharedWith(with) {
+			s.add(r, fingerprint(r.id, r.hash.Load()))
+		}
+	}
+	return &s
+}
+
+// add changes the fingerprints by that of a region, which it takes away where it was in.
+func (b *snapshot) add(r *Region, print uint64) {
+	b.all ^= print
+	b.bucket[r.bucket()] ^= print
 }
 
 func (p *prints) refresh() {
@@ -83,29 +109,47 @@ func (p *prints) refresh() {
 	}
 	next := *p.latest
 	for _, r := range stale {
-		old, now := p.settle(r)
-		if old == 0 && now != 0 {
-			p.members[r.bucket()] = append(p.members[r.bucket()], r)
-			p.count++
+		now := p.settle(r)
+		p.list(r, now != 0)
+		if delete(p.placed, r); r.isPlaced() {
+			if now != 0 {
+				p.placed[r] = struct{}{}
+			}
+			now = 0
 		}
-		change := fingerprint(r.id, old) ^ fingerprint(r.id, now)
-		next.all ^= change
-		next.bucket[r.bucket()] ^= change
+		next.add(r, fingerprint(r.id, r.counted)^fingerprint(r.id, now))
+		r.counted = now
 	}
 	p.latest = &next
 }
 
+// list has a region among the members, or not.
+func (p *prints) list(r *Region, in bool) {
+	if r.listed == in {
+		return
+	}
+	list := &p.members[r.bucket()]
+	if r.listed = in; in {
+		*list = append(*list, r)
+		p.count++
+		return
+	}
+	i := slices.Index(*list, r)
+	*list = slices.Delete(*list, i, i+1)
+	p.count--
+}
+
 // settle takes one region's hash, and tells what its peers had of it up to now.
-func (p *prints) settle(r *Region) (old, now uint64) {
+func (p *prints) settle(r *Region) (now uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old, now = r.hash.Load(), r.core.ContextHash()
-	if old != now {
+	now = r.core.ContextHash()
+	if r.hash.Load() != now {
 		p.m.depart(r, r.before)
 		r.hash.Store(now)
 	}
 	r.stale, r.before = false, nil
-	return old, now
+	return now
 }
 
 // size is how many regions had seen something when the last snapshot was taken.

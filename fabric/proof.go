@@ -35,11 +35,15 @@ type Ended struct {
 // prove fills in how far the region is complete, and how far each peer is. The caller holds the region's lock, for reading
 // at least.
 func (o *outlook) prove(r *Region, s *RegionStatus) {
-	s.Complete = Completeness{UpTo: o.now.UTC(), Of: []crdt.NodeID{}, Through: list(o.through), Dark: list(o.dark)}
+	s.Complete = Completeness{UpTo: o.now.UTC(), Of: []crdt.NodeID{}, Through: r.keepersAmong(o.through), Dark: r.keepersAmong(o.dark)}
+	if !r.Held() {
+		s.Complete.UpTo = time.Time{}
+		return
+	}
 	for i := range o.members {
 		m := &o.members[i]
 		p := o.peers[m.id]
-		if m.retired() && !m.met.up {
+		if m.retired() && !m.met.up || !r.keptBy(m.id) {
 			continue
 		}
 		var k knowledge
@@ -56,12 +60,21 @@ func (o *outlook) prove(r *Region, s *RegionStatus) {
 			s.Complete.UpTo = utc(upTo)
 		}
 	}
-	if len(s.Complete.Of) == 0 && len(o.dark)+len(o.through) > 0 {
+	if len(s.Complete.Of) == 0 && len(s.Complete.Dark)+len(s.Complete.Through) > 0 {
 		s.Complete.UpTo = time.Time{}
 	}
 }
 
-func list(ids []crdt.NodeID) []crdt.NodeID { return append([]crdt.NodeID{}, ids...) }
+// keepersAmong lists those of some nodes that have a copy.
+func (r *Region) keepersAmong(ids []crdt.NodeID) []crdt.NodeID {
+	out := []crdt.NodeID{}
+	for _, id := range ids {
+		if r.keptBy(id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
 
 // completeTo is the last instant at which a peer is known to have had nothing that ours lacks now.
 func (k *knowledge) completeTo(ours crdt.Context) time.Time {

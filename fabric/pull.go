@@ -206,6 +206,7 @@ func (x *puller) turn() error {
 // asked last.
 func (x *puller) ask(scope *bucketSet) error {
 	list := append(x.m.prints.awaited(scope), x.m.prints.in(scope)...)
+	list = slices.DeleteFunc(list, func(r *Region) bool { return !r.sharedWith(x.p.id) })
 	if err := x.c.send(frameAsk, appendStates(nil, statesOf(list))); err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (p *pusher) drop(r *Region) {
 // push encodes and publishes one region's writes. With nobody to hear them they are dropped.
 func (p *pusher) push(ctx context.Context, r *Region) {
 	r.mu.Lock()
-	if p.f.mesh.up.Load() == 0 || r.mending {
+	if p.f.mesh.up.Load() == 0 || r.mending || r.onlyHere() {
 		p.drop(r)
 		r.mu.Unlock()
 		return

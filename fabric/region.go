@@ -40,6 +40,7 @@ type Region struct {
 	declared atomic.Bool          // in the catalogue
 	agreed   atomic.Pointer[terms]
 	placed   atomic.Pointer[Placement] // nil: as usual
+	keepers  atomic.Pointer[keepers]   // nil: it is and was everywhere
 	nextDue  atomic.Int64              // Unix ms of the next tick that has something to do
 	pushed   time.Time                 // of the pusher: when a push left last
 
@@ -47,6 +48,8 @@ type Region struct {
 
 	// For the fingerprints that peers compare; see prints.go. hash is of the last snapshot, the others belong to mu.
 	hash     atomic.Uint64
+	counted  uint64 // hash as far as it is in the latest snapshot; with listed it belongs to prints
+	listed   bool
 	stale    bool
 	before   crdt.Context
 	beforeAt uint64
@@ -156,6 +159,9 @@ func (r *Region) configure(d declaration) (changed bool) {
 		r.ack.Store(ackDisk)
 	}
 	r.placed.Store(d.placement)
+	if r.setKeepers(d.keepers); d.keepers == nil && !r.Held() {
+		r.takeUp()
+	}
 	return r.setTerms(d.terms)
 }
 

@@ -268,7 +268,7 @@ func (x *server) reply() error {
 	for _, r := range x.m.prints.in(x.scope) {
 		hash, listed := x.theirs[r.id]
 		switch {
-		case told[r.id] || hash == r.hash.Load():
+		case told[r.id] || hash == r.hash.Load() || !r.Held() || !listed && !r.sharedWith(x.id):
 		case listed:
 			want = append(want, r.id[:]...)
 		default:

@@ -68,7 +68,7 @@ func (f *Fabric) stabilise(o *outlook, holders []*peer) {
 			r.ages, r.tried = nil, nil
 			continue
 		}
-		r.forget(o.now, holders)
+		r.forget(o.now, r.keeping(holders))
 		if done++; done == regionsARound {
 			return
 		}

@@ -272,7 +272,7 @@ func (r *Region) Acquire(ctx context.Context) (from []crdt.NodeID, err error) {
 		return nil, err
 	}
 	began := r.f.cfg.Now()
-	left := r.f.mesh.connected()
+	left := r.keeping(r.f.mesh.connected())
 	for _, p := range left {
 		from = append(from, p.id)
 	}
