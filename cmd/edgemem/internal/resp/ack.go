@@ -1,6 +1,8 @@
 package resp
 
 import (
+	"time"
+
 	"slices"
 
 	"github.com/edgemem/edgemem/fabric"
@@ -53,7 +55,9 @@ func (c *client) await() {
 	clear(c.pending)
 	c.pending = c.pending[:0]
 	c.srv.stats.ackWaits.Add(1)
-	c.srv.stats.ackNanos.Add(c.srv.sinceStart() - begun)
+	took := c.srv.sinceStart() - begun
+	c.srv.stats.ackNanos.Add(took)
+	c.srv.latency.note(eventAck, time.Duration(took))
 	if len(failed) > 0 {
 		c.amend(failed)
 	}

@@ -147,6 +147,13 @@ func (l *slowlog) reset() {
 func (c *client) noteSlow(now int64) {
 	took := time.Duration(now - c.turnAt)
 	c.turnAt = now
+	if c.cmd != nil && c.cmd.name != "wait" {
+		event := eventCommand
+		if strings.Contains(c.cmd.flags, "fast") {
+			event = eventFast
+		}
+		c.srv.latency.note(event, took)
+	}
 	if took < slowerThan || c.cmd == nil || c.cmd.name == "wait" || strings.Contains(c.cmd.flags, "skip_slowlog") {
 		return
 	}

@@ -22,7 +22,7 @@ var refusals = []struct{ reason, names string }{
 	{noCluster, "asking cluster readonly readwrite migrate"},
 	{noDump, "restore restore-asking"},
 	{"regions are apart from each other; read from one and write to the other", "move swapdb"},
-	{noAdmin, "bgrewriteaof bgsave save shutdown lastsave module latency"},
+	{noAdmin, "bgrewriteaof bgsave save shutdown lastsave module"},
 	{noInternal, "debug pfdebug pfselftest lolwut"},
 }
 

@@ -30,6 +30,7 @@ type Server struct {
 	monitors monitors
 	tracking tracking
 	slowlog  slowlog
+	latency  latency
 	acl      *acl
 	places   places        // of readers of streams
 	notify   atomic.Uint32 // notifySet

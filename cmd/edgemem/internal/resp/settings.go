@@ -108,7 +108,7 @@ func (s *Server) settings() map[string]string {
 		"slaveof":                      "",
 		"slowlog-max-len":              strconv.Itoa(slowlogMax),
 		"slowlog-log-slower-than":      strconv.FormatInt(slowerThan.Microseconds(), 10),
-		"latency-monitor-threshold":    "0",
+		"latency-monitor-threshold":    strconv.FormatInt(s.latency.threshold.Load(), 10),
 		"lazyfree-lazy-user-del":       "yes",
 		"lazyfree-lazy-user-flush":     "yes",
 		"hash-max-listpack-entries":    "0",
@@ -162,16 +162,29 @@ func configSet(c *client) {
 			c.fail("ERR Unknown option or number of arguments for CONFIG SET - '" + cText(c.args[i]) + "'")
 			return
 		}
-		if name != "notify-keyspace-events" {
+		switch name {
+		case "notify-keyspace-events":
+			if _, ok := parseNotify(string(c.args[i+1])); !ok {
+				c.fail("ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+				return
+			}
+		case "latency-monitor-threshold":
+			if _, ok := parseInt(c.args[i+1]); !ok {
+				c.fail("ERR CONFIG SET failed (possibly related to argument 'latency-monitor-threshold') - argument couldn't be parsed into an integer")
+				return
+			}
+		default:
 			c.fail("ERR 'config|set' not supported by edgemem: " + name + " comes from flags, EDGEMEM_* and the configuration file")
 			return
 		}
 	}
 	for i := 2; i < len(c.args); i += 2 {
-		if !c.srv.setNotify(string(c.args[i+1])) {
-			c.fail("ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
-			return
+		if equalFold(c.args[i], "notify-keyspace-events") {
+			c.srv.setNotify(string(c.args[i+1]))
+			continue
 		}
+		millis, _ := parseInt(c.args[i+1])
+		c.srv.latency.threshold.Store(max(millis, 0))
 	}
 	c.ok()
 }
@@ -180,6 +193,7 @@ var configHelp = []string{
 	"CONFIG <subcommand> [<arg> ...]. Subcommands are:",
 	"GET <pattern> [<pattern> ...]", "    Tell the settings whose names match.",
 	"SET notify-keyspace-events <classes>", "    Say which changes are told as messages.",
+	"SET latency-monitor-threshold <milliseconds>", "    Say what LATENCY takes for slow; 0: nothing.",
 	"RESETSTAT", "    Set the counters of INFO to zero.",
 	"HELP", "    This text.",
 }

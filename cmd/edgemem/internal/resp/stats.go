@@ -20,6 +20,7 @@ type counters struct {
 
 type commandCounters struct {
 	calls, failed, rejected, nanos atomic.Int64
+	took                           atomic.Pointer[histogram] // nil: it was not called yet
 }
 
 // run collects the statistics of one client's consecutive calls of one command, so that a pipeline
@@ -39,6 +40,16 @@ func (r *run) flush(to *counters, now int64) {
 		k := &to.commands[r.cmd.index]
 		k.calls.Add(r.calls - r.rejected)
 		k.nanos.Add(now - r.begun)
+		if n := r.calls - r.rejected; n > 0 {
+			h := k.took.Load()
+			if h == nil {
+				k.took.CompareAndSwap(nil, new(histogram))
+				h = k.took.Load()
+			}
+			if h != nil { // CONFIG RESETSTAT may come in between
+				h.note(n, now-r.begun)
+			}
+		}
 		if r.rejected > 0 {
 			k.rejected.Add(r.rejected)
 		}
@@ -139,5 +150,6 @@ func (k *counters) reset() {
 		cmd.failed.Store(0)
 		cmd.rejected.Store(0)
 		cmd.nanos.Store(0)
+		cmd.took.Store(nil)
 	}
 }

@@ -111,7 +111,7 @@ const nameBytesMax = 32
 func newTable() *table {
 	t := &table{byName: make(map[string]*command, 512)}
 	for _, group := range [][]*command{
-		connectionCommands(), transactionCommands(), pubsubCommands(), monitorCommands(), operatorCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
+		connectionCommands(), transactionCommands(), pubsubCommands(), monitorCommands(), operatorCommands(), latencyCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
 		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), streamCommands(), jsonCommands(), blockingCommands(), flagCommands(), boundedCommands(), blockCommands(),
 		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
