@@ -89,16 +89,23 @@
 //
 // The catalogue says where a region's copies are to be and who has one (placement.go), and a node's record its labels (labels.go). Every
 // member has the catalogue, so each side of a split finds the holders that it knew. tiers/place decides on copies; nothing here asks it yet,
-// and every node holds every region. What a node without a copy would do is not built; this is how it fits the rest:
+// and every node holds every region.
 //
-//   - It opens one stream to the cheapest holder by measured RTT and keeps it: requests with an id, a deadline and a Token, answered in any
-//     order, at most so many under way. A read that takes longer than most of the last ones is asked of a second holder too.
-//   - The holder runs reads and writes on its replica, a write under its own origin: a write must know which siblings it covers, and only a
-//     replica does. An answer carries the Token after it, the holder's name and RegionStatus.Complete: the source and how stale it may be.
-//   - A write that is repeated, because its answer was lost, must not count twice: holders remember request ids as long as they may be
-//     repeated, and pass them on with the write, in the same group, so that another holder knows them too.
-//   - Off line a read is an error, which says which holders are known. A write is queued on the disk, in order, where the region allows it,
-//     and the caller is told that it is queued, not what it came to.
+// # Regions without a copy here
+//
+// View, Update and what is built on them ask this node's copy, and give ErrNotHeld where it has none: a function cannot travel. Package client,
+// the Redis protocol and HTTP go to a holder then (remote.go): the one that is connected with the shortest round trip, whose handler (Answer) runs
+// the request on its copy under its own origin, since only a copy knows what a write covers. No request is passed on, so a holder must be
+// connected directly.
+//
+//	asker  ── CALL, REQUEST, REQUEST… ──▶ holder        one stream to each holder, kept; at most 256 requests under way
+//	       ◀── PART…, DONE (in any order) ──             DONE says how complete the copy is, and what it had after a write
+//
+// A read that takes longer than 19 of 20 is asked of a second holder too. A write is asked of one holder by a number, and asked again under it, when
+// the stream broke, of that one alone, which remembers what came of it for two minutes (deeds.go): it is done once, or not at all, or the
+// answer is ErrUncertain. Another holder that is asked within a minute after a write waits up to 0.5 s for what was written; Source.Missing says what
+// it lacks then. Off line there is ErrNoHolder, which names the holders, for writes as for reads: nothing is queued, since what a write came
+// to could not be told.
 //
 // # Invariants
 //

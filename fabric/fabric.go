@@ -44,6 +44,7 @@ type Fabric struct {
 	mesh      *mesh
 	messages  *messages
 	broker    *broker
+	remotes   *remotes
 	heap      *offheap.Heap // what the regions hold
 
 	ctx    context.Context // ends with Close
@@ -89,7 +90,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f.backlog = backlogFor(f.cfg.MemoryBudget)
 	f.evicts = newEvictor(f)
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
-	f.mesh, f.messages, f.roster = newMesh(f), newMessages(f), newRoster(f)
+	f.mesh, f.messages, f.remotes, f.roster = newMesh(f), newMessages(f), newRemotes(f), newRoster(f)
 	f.broker = newBroker(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
@@ -440,6 +441,7 @@ func (f *Fabric) tick() {
 		f.watchMemory()
 		f.roster.tick()
 		f.messages.tick(time.Now())
+		f.remotes.tick(time.Now())
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())
 		}
@@ -484,6 +486,7 @@ func (f *Fabric) Close() error {
 			cancel()
 		}
 		f.cancel()
+		f.remotes.close()
 		if f.cfg.Transport != nil {
 			f.err = f.cfg.Transport.Close()
 		}

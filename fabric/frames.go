@@ -30,6 +30,7 @@ type conn struct {
 	size    int
 
 	waiting bool // for the other side's turn
+	duplex  bool // one goroutine reads while another writes: each has a time limit of its own
 }
 
 // Larger reads and writes go past the buffers, and a stream that waits costs little.
@@ -51,6 +52,22 @@ func (c *conn) patience(d time.Duration) {
 	}
 }
 
+// step sets how long the next read, or write, may take.
+func (c *conn) step(reads bool) {
+	s, ok := c.s.(interface {
+		SetReadDeadline(time.Time) error
+		SetWriteDeadline(time.Time) error
+	})
+	switch {
+	case !c.duplex:
+		c.patience(stallTimeout)
+	case ok && reads:
+		_ = s.SetReadDeadline(time.Now().Add(stallTimeout))
+	case ok:
+		_ = s.SetWriteDeadline(time.Now().Add(stallTimeout))
+	}
+}
+
 // attentive gives every step of a stream stallTimeout, so that a link is cut off for standing still, and not for
 // being slow.
 type attentive struct{ c *conn }
@@ -60,7 +77,7 @@ const writeStep = 16 << 10
 
 func (a attentive) Read(b []byte) (int, error) {
 	if !a.c.waiting {
-		a.c.patience(stallTimeout)
+		a.c.step(true)
 	}
 	n, err := a.c.s.Read(b[:a.c.limIn.step(len(b))])
 	a.c.pace.add(n)
@@ -76,7 +93,7 @@ func (a attentive) Write(b []byte) (n int, err error) {
 		if err = a.c.limOut.wait(a.c.ctx, step); err != nil {
 			break
 		}
-		a.c.patience(stallTimeout)
+		a.c.step(false)
 		var k int
 		k, err = a.c.s.Write(b[n : n+step])
 		n += k
@@ -117,7 +134,9 @@ func (c *conn) begun() error {
 
 // idle waits until the other side says something, for as long as the link lives.
 func (c *conn) idle() error {
-	if s, ok := c.s.(interface{ SetDeadline(time.Time) error }); ok {
+	if s, ok := c.s.(interface{ SetReadDeadline(time.Time) error }); ok && c.duplex {
+		_ = s.SetReadDeadline(time.Time{})
+	} else if s, ok := c.s.(interface{ SetDeadline(time.Time) error }); ok && !c.duplex {
 		_ = s.SetDeadline(time.Time{})
 	}
 	c.waiting = true

@@ -89,6 +89,25 @@ var (
 		"queue, stream, rate, route or subscription.", []string{"reason"}, nil), counter}
 )
 
+var (
+	remoteAsked     = fabricMetric("remote_requests_total", "Requests to other nodes about regions that have no copy here.", counter)
+	remoteHedged    = fabricMetric("remote_hedged_total", "Of them reads that were asked of a second node, too.", counter)
+	remoteUnreached = fabricMetric("remote_unreached_total", "Times that no node which holds the region answered.", counter)
+	remoteUncertain = fabricMetric("remote_uncertain_writes_total", "Writes of which it is not known whether they were done.", counter)
+	remoteServed    = fabricMetric("remote_served_total", "Requests of other nodes that were answered here.", counter)
+)
+
+func (s *RemoteStats) collect(ch chan<- prometheus.Metric) {
+	for _, x := range []struct {
+		m metric
+		n uint64
+	}{
+		{remoteAsked, s.Asked}, {remoteHedged, s.Hedged}, {remoteUnreached, s.Unreached}, {remoteUncertain, s.Uncertain}, {remoteServed, s.Served},
+	} {
+		x.m.send(ch, int(x.n))
+	}
+}
+
 func (s *MessageStats) collect(ch chan<- prometheus.Metric) {
 	messagesListening.send(ch, s.Listening)
 	for _, x := range []struct {
@@ -142,6 +161,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		fabricPutOff, fabricServing, fabricWaiting, fabricRefused, pullCovered, pullBytes, pullETA,
 		diskFull, diskUnsaved, diskRefused,
 		messagesListening, messagesPublished, messagesSent, messagesReceived, messagesForwarded, messagesRefused, messagesCopies, messagesDropped,
+		remoteAsked, remoteHedged, remoteUnreached, remoteUncertain, remoteServed,
 		memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
 		memoryAway, memoryAwayBytes, memoryPacked, memoryPackedBytes, memoryPackedSize, memoryEvicted, memoryFaults, memoryReturned, memoryUnreadable,
 	} {
@@ -160,6 +180,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	c.f.collectMemory(ch)
 	messages := c.f.MessageStats()
 	messages.collect(ch)
+	remote := c.f.RemoteStats()
+	remote.collect(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

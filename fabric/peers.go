@@ -55,6 +55,7 @@ type peer struct {
 	cancel     context.CancelFunc // ends its goroutine; nil while it is away
 	since      time.Time          // when it came
 	heard      atomic.Int64       // when something came from it last, Unix ms
+	rtt        atomic.Int64       // of a check, smoothed, ns; 0 before the first
 	blamed     atomic.Int64       // when the log heard of its bad messages last, Unix ms
 
 	limits limits
@@ -375,9 +376,9 @@ func (m *mesh) complain(id crdt.NodeID, what string, err error) {
 	}
 }
 
-// streamsMax bounds the streams of one peer that are open here. It needs one for pulls and one for messages; more are there
-// while it begins again.
-const streamsMax = 5
+// streamsMax bounds the streams of one peer that are open here. It needs one for pulls, one for messages and one for requests; more are
+// there while it begins again.
+const streamsMax = 6
 
 func (m *mesh) onStream(id crdt.NodeID, s io.ReadWriteCloser) {
 	if m.f.closed.Load() || !m.openStream(id, 1) {

@@ -180,6 +180,7 @@ func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
 		return nil, err
 	}
 	x.l.took(time.Since(asked))
+	x.p.rtt.Store(int64(x.l.rtt))
 	switch kind {
 	case frameSame:
 		x.p.learnStep(s, everyBucket)

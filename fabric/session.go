@@ -77,9 +77,10 @@ const (
 	canMessages                       // OPEN, which is just tried: see messagewire.go
 	canBack                           // LEAD and BACK, and coded symbols in the narrow form
 	canBounded                        // rights of bounded counters; told in the node's record
+	canAnswer                         // CALL, too: see remotewire.go
 )
 
-const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded
+const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded | canAnswer
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

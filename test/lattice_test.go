@@ -105,9 +105,10 @@ var lattice = []layer{
 		testThird: []string{goleak},
 	},
 	{
-		dir:   "fabric/client",
-		own:   []string{"crdt", "fabric"},
-		noStd: []string{"os", "log"},
+		dir:     "fabric/client",
+		own:     []string{"crdt", "fabric"},
+		noStd:   []string{"os", "log"},
+		testOwn: []string{"test/bubble"},
 	},
 	{
 		dir:     "cmd",

@@ -9,7 +9,7 @@
 //	for ev, err := range c.Watch(ctx, "shop", client.WatchConfig{Prefix: "order:", Cursor: cursor}) { … }
 //
 // Both give the same errors: crdt's and fabric's sentinels, ErrCondition and ErrArguments. Everything is answered by the one node, and is as new as that node
-// is: At and Token carry a session from one to another. Operations lists what can be written; package api serves the same table.
+// is: At and Token carry a session from one to another. Where that node has no copy of a region a holder answers it: Sourced tells which. Operations lists what can be written; package api serves the same table.
 package client
 
 import (
@@ -65,8 +65,13 @@ type Event struct {
 // pageKeys is how many keys are taken at once.
 const pageKeys = 1000
 
-// Embedded gives the client of a node in this process.
-func Embedded(f *fabric.Fabric) Client { return embedded{f} }
+// Embedded gives the client of a node in this process, which from then on answers other nodes that have no copy of a region, too. Where this node
+// has none, a holder answers: see fabric.Ask, whose errors come then, too. Sourced tells who did.
+func Embedded(f *fabric.Fabric) Client {
+	e := embedded{f}
+	f.Answer(service, e.serve)
+	return e
+}
 
 type embedded struct{ f *fabric.Fabric }
 
@@ -80,57 +85,79 @@ func (e embedded) existing(region string) (*fabric.Region, error) {
 	return e.f.Region(region)
 }
 
-func (e embedded) Read(_ context.Context, region, key string) (x Entry, err error) {
+func (e embedded) Read(ctx context.Context, region, key string) (Entry, error) {
+	x, err := e.read(region, key)
+	if errors.Is(err, fabric.ErrNotHeld) {
+		return e.readAway(ctx, region, key)
+	}
+	return x, err
+}
+
+func (e embedded) read(region, key string) (Entry, error) {
 	r, err := e.existing(region)
 	if err != nil {
 		return Entry{}, err
 	}
-	viewErr := r.View(func(v *crdt.View) { x, _, err = readPlain(v, key) })
-	switch {
-	case err != nil:
-		return x, err
-	case viewErr != nil:
-		return x, viewErr
-	case x.Type == crdt.KindNone.String():
-		return x, fmt.Errorf("%w: %.64q in region %s", fabric.ErrNotFound, key, region)
-	}
-	return x, nil
+	return readPlainOf(r, key)
 }
 
 func (e embedded) Write(ctx context.Context, region string, ops ...Op) ([]Result, error) {
-	r, err := e.f.Region(region)
-	if err != nil {
-		return nil, err
-	}
 	var failed error
-	results, err := Apply(ctx, r, ops, func(err error) *Fault { failed = err; return faultOf(err) })
+	results, err := e.write(ctx, region, ops, func(err error) *Fault { failed = err; return faultOf(err) })
+	if errors.Is(err, fabric.ErrNotHeld) {
+		if results, err = e.writeAway(ctx, region, ops); err == nil && len(ops) == 1 && results[0].Error != nil {
+			failed = results[0].Error.Err()
+		}
+	}
 	if err == nil && len(ops) == 1 {
 		err = failed
 	}
 	return results, err
 }
 
+func (e embedded) write(ctx context.Context, region string, ops []Op, fault func(error) *Fault) ([]Result, error) {
+	r, err := e.f.Region(region)
+	if err != nil {
+		return nil, err
+	}
+	return Apply(ctx, r, ops, fault)
+}
+
 func (e embedded) Keys(ctx context.Context, region, prefix string) iter.Seq2[Key, error] {
 	return func(yield func(Key, error) bool) {
-		r, err := e.existing(region)
-		for after, more := "", true; more && err == nil; {
-			var keys []fabric.KeyInfo
-			if keys, more, err = r.Keys(prefix, after, pageKeys); err != nil {
-				break
+		for after, more := "", true; more; {
+			var keys []Key
+			found, left, err := e.keys(region, prefix, after)
+			for _, k := range found {
+				keys = append(keys, Key{k.Key, k.Kind.String()})
+			}
+			if errors.Is(err, fabric.ErrNotHeld) {
+				keys, left, err = e.keysAway(ctx, region, prefix, after)
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield(Key{}, err)
+				return
 			}
 			for _, k := range keys {
-				if !yield(Key{k.Key, k.Kind.String()}, nil) {
+				if !yield(k, nil) {
 					return
 				}
 				after = k.Key
 			}
-			more = more && len(keys) > 0
-			err = ctx.Err()
-		}
-		if err != nil {
-			yield(Key{}, err)
+			more = left && len(keys) > 0
 		}
 	}
+}
+
+func (e embedded) keys(region, prefix, after string) ([]fabric.KeyInfo, bool, error) {
+	r, err := e.existing(region)
+	if err != nil {
+		return nil, false, err
+	}
+	return r.Keys(prefix, after, pageKeys)
 }
 
 func (e embedded) Watch(ctx context.Context, region string, c WatchConfig) iter.Seq2[Event, error] {
@@ -146,9 +173,16 @@ func (e embedded) Watch(ctx context.Context, region string, c WatchConfig) iter.
 		}
 		follow := fabric.FollowConfig{Prefix: c.Prefix, From: from, Pulse: c.pulse()}
 		for ev, err := range fabric.Follow(ctx, r, follow, readWatched) {
+			if errors.Is(err, fabric.ErrNotHeld) {
+				e.watchAway(ctx, region, c)(yield)
+				return
+			}
 			out := Event{Event: ev.Kind.String(), Cursor: ev.Cursor.String()}
 			if ev.Kind == fabric.EventEntry {
 				out.Entry = &ev.Value
+			}
+			if err == nil {
+				c.Cursor = out.Cursor
 			}
 			if !yield(out, err) {
 				return
@@ -171,15 +205,35 @@ func (c *WatchConfig) pulse() time.Duration {
 	return min(max(c.Pulse, time.Second), time.Hour)
 }
 
-func (e embedded) Token(_ context.Context, region string) (string, error) {
+func (e embedded) Token(ctx context.Context, region string) (string, error) {
+	t, err := e.token(region)
+	if errors.Is(err, fabric.ErrNotHeld) {
+		out, err := e.ask(ctx, region, &question{Token: true})
+		return out.Token, err
+	}
+	return t, err
+}
+
+func (e embedded) token(region string) (string, error) {
 	r, err := e.existing(region)
 	if err != nil {
 		return "", err
+	}
+	if !r.Held() {
+		return "", fmt.Errorf("%w: %s", fabric.ErrNotHeld, region)
 	}
 	return r.Token().String(), nil
 }
 
 func (e embedded) At(ctx context.Context, region, token string) error {
+	err := e.at(ctx, region, token)
+	if errors.Is(err, fabric.ErrNotHeld) {
+		_, err = e.ask(ctx, region, &question{At: token})
+	}
+	return err
+}
+
+func (e embedded) at(ctx context.Context, region, token string) error {
 	t, err := fabric.ParseToken(token)
 	if err != nil {
 		return err
@@ -187,6 +241,9 @@ func (e embedded) At(ctx context.Context, region, token string) error {
 	r, err := e.f.Region(region)
 	if err != nil {
 		return err
+	}
+	if !r.Held() {
+		return fmt.Errorf("%w: %s", fabric.ErrNotHeld, region)
 	}
 	return r.At(ctx, t)
 }
@@ -201,6 +258,7 @@ var named = []struct {
 	err  error
 }{
 	{"not-merged", fabric.ErrNotMerged}, // before what it may wrap
+	{"uncertain", fabric.ErrUncertain}, {"no-holder", fabric.ErrNoHolder}, {"not-held", fabric.ErrNotHeld},
 	{"not-found", fabric.ErrNotFound}, {"not-found", fabric.ErrNoRegion}, {"condition", ErrCondition}, {"arguments", ErrArguments}, {"stale", fabric.ErrStale},
 	{"region-name", fabric.ErrRegionName}, {"token", fabric.ErrToken}, {"loading", fabric.ErrLoading}, {"busy", fabric.ErrTooManyWaiters}, {"closing", fabric.ErrClosed},
 	{"disk-full", fabric.ErrDiskFull}, {"memory-full", fabric.ErrMemoryFull}, {"quota", fabric.ErrQuota}, {"too-many-regions", fabric.ErrTooMany},
