@@ -59,7 +59,7 @@ func New(c Config) *Handler {
 	s.addOps(api)
 	s.addBatch(api)
 	s.addWatch(api)
-	return &Handler{newGate(mux), api.OpenAPI()}
+	return &Handler{newGate(&away{s, mux}), api.OpenAPI()}
 }
 
 func describe(version string) huma.Config {

@@ -27,6 +27,12 @@
 // as Last-Event-ID or in the query, misses nothing and hears nothing twice, also after a restart of the node or at another one: see
 // fabric.Follow for the exceptions. "reset" says that what was told before does not count any more.
 //
+// # Regions without a copy on this node
+//
+// Requests about entries go to a holder, which answers in place of this node: Edgemem-Source names it, and Edgemem-Complete-Up-To, Edgemem-Dark and
+// Edgemem-Context are of its copy. A watch ends when its holder goes; its client comes back with the last cursor, and goes on at another one. Where none answers the
+// problem is "no-holder", 503, which lists those that are known: nothing was done. "uncertain", 504, says that a holder got a write and that its answer is lost.
+//
 // # Limits
 //
 // Bodies of 2 MiB, of batches 4 MiB and 1,000 operations; bodiesMax bytes of bodies and requestsMax requests at once, watchesMax watches.

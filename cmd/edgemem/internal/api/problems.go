@@ -23,6 +23,9 @@ var problems = []struct {
 	name   string
 }{
 	{fabric.ErrNotMerged, http.StatusGatewayTimeout, "not-merged"}, // before what it may wrap
+	{fabric.ErrUncertain, http.StatusGatewayTimeout, "uncertain"},
+	{fabric.ErrNoHolder, http.StatusServiceUnavailable, "no-holder"},
+	{fabric.ErrNotHeld, http.StatusServiceUnavailable, "not-held"},
 	{errNoEntry, http.StatusNotFound, "not-found"},
 	{client.ErrCondition, http.StatusPreconditionFailed, "condition"},
 	{fabric.ErrNoRegion, http.StatusNotFound, "not-found"},
@@ -64,6 +67,10 @@ func refusal(err error) error {
 	if err == nil {
 		return nil
 	}
+	var made *huma.ErrorModel
+	if errors.As(err, &made) {
+		return err
+	}
 	var stale *fabric.StaleError
 	if errors.As(err, &stale) {
 		p := problem(http.StatusServiceUnavailable, "stale", stale.Error())
@@ -73,6 +80,12 @@ func refusal(err error) error {
 	for _, x := range problems {
 		if errors.Is(err, x.err) {
 			p := problem(x.status, x.name, err.Error())
+			var none *fabric.NoHolderError
+			if errors.As(err, &none) {
+				for _, h := range none.Holders {
+					p.Errors = append(p.Errors, &huma.ErrorDetail{Location: "holder", Message: "known, and does not answer", Value: h})
+				}
+			}
 			if x.status == http.StatusServiceUnavailable {
 				return again(p)
 			}

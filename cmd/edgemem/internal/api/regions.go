@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 )
 
 // Region is one region as this node has it.
@@ -101,5 +102,5 @@ func (s *server) putRegion(ctx context.Context, q *termsRequest) (*regionAnswer,
 }
 
 func (s *server) deleteRegion(ctx context.Context, q *RegionRequest) (*struct{}, error) {
-	return nil, refusal(s.f.DeleteRegion(ctx, q.Region))
+	return nil, refusal(client.DeleteRegion(ctx, s.f, q.Region))
 }

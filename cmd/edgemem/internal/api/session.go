@@ -33,6 +33,8 @@ func (q *Session) at(ctx context.Context, r *fabric.Region) error {
 type Stamp struct {
 	Context  string `header:"Edgemem-Context" doc:"Token of what this node has seen of the region, for the next request."`
 	Complete string `header:"Edgemem-Complete-Up-To" doc:"Until when everything is here that the nodes had which are not dark, RFC 3339; unknown where nothing can be said."`
+	Source   string `header:"Edgemem-Source" doc:"Id of the node that answered, where the one that was asked has no copy of the region."`
+	Missing  string `header:"Edgemem-Missing" doc:"With Edgemem-Source: how many writes are missing there that were made through the node that was asked. Absent: none."`
 	Dark     string `header:"Edgemem-Dark" doc:"How many nodes have not been heard of for ten minutes: they may hold writes that nobody has seen."`
 }
 

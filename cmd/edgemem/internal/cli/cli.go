@@ -60,7 +60,7 @@ func exitCode(err error) int {
 	switch {
 	case isUsage(err):
 		return exitUsage
-	case errors.Is(err, control.ErrUnreachable):
+	case errors.Is(err, control.ErrUnreachable), errors.Is(err, control.ErrNoHolder):
 		return exitUnreachable
 	case errors.Is(err, control.ErrNotFound):
 		return exitNotFound
@@ -91,7 +91,7 @@ Exit codes:
   0  done
   1  the work failed
   2  the command line or the configuration is wrong
-  3  no daemon answers for the data directory
+  3  no daemon answers for the data directory, or no node that holds the region
   4  there is no such key, region or node
   6  done as far as that was possible: not all is in order
 

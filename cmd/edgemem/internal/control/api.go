@@ -236,7 +236,7 @@ type Backend interface {
 	ShowRegion(name string) (Region, error)
 	RegionUsage(ctx context.Context, name string) (RegionUsage, error)
 	DeleteRegion(ctx context.Context, name string) error
-	Get(region, key string) (Entry, error)
+	Get(ctx context.Context, region, key string) (Entry, error)
 	Set(ctx context.Context, region, key string, value []byte) error
 	Delete(ctx context.Context, region string, keys []string) (deleted int, err error)
 	Increment(ctx context.Context, region, key string, by int64) (int64, error)
@@ -248,6 +248,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrInvalid means that the request cannot be carried out as it was made.
 	ErrInvalid = errors.New("invalid request")
+	// ErrNoHolder means that the node has no copy of the region, and that no node which has one answers it.
+	ErrNoHolder = errors.New("no holder answers")
 	// ErrUnreachable means that no daemon answers on the socket.
 	ErrUnreachable = errors.New("no daemon is running")
 )

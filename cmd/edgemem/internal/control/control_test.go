@@ -88,7 +88,7 @@ func (f *fake) RegionUsage(_ context.Context, name string) (RegionUsage, error) 
 	return RegionUsage{Name: name, DiskRecords: 3}, nil
 }
 func (f *fake) DeleteRegion(_ context.Context, name string) error { return errors.New("no " + name) }
-func (f *fake) Get(region, key string) (Entry, error) {
+func (f *fake) Get(_ context.Context, region, key string) (Entry, error) {
 	v, ok := f.values[key]
 	if !ok {
 		return Entry{}, fmt.Errorf("%w: %q", ErrNotFound, key)

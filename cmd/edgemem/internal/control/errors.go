@@ -14,6 +14,7 @@ type failure struct {
 const (
 	codeNotFound = "not_found"
 	codeInvalid  = "invalid"
+	codeNoHolder = "no_holder"
 	codeFailed   = "failed"
 )
 
@@ -23,6 +24,8 @@ func errorBody(err error) failure {
 		return failure{codeNotFound, err.Error()}
 	case errors.Is(err, ErrInvalid):
 		return failure{codeInvalid, err.Error()}
+	case errors.Is(err, ErrNoHolder):
+		return failure{codeNoHolder, err.Error()}
 	default:
 		return failure{codeFailed, err.Error()}
 	}
@@ -34,13 +37,15 @@ func (f failure) status() int {
 		return http.StatusNotFound
 	case codeInvalid:
 		return http.StatusBadRequest
+	case codeNoHolder:
+		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
 	}
 }
 
 // RemoteError is a daemon's answer that something did not work. Its text is the daemon's, whole; it
-// still matches ErrNotFound and ErrInvalid.
+// still matches ErrNotFound, ErrInvalid and ErrNoHolder.
 type RemoteError struct {
 	message string
 	kind    error
@@ -48,7 +53,7 @@ type RemoteError struct {
 
 func (e *RemoteError) Error() string { return e.message }
 
-// Unwrap gives ErrNotFound, ErrInvalid or nil.
+// Unwrap gives ErrNotFound, ErrInvalid, ErrNoHolder or nil.
 func (e *RemoteError) Unwrap() error { return e.kind }
 
 func (f failure) err() error {
@@ -58,6 +63,8 @@ func (f failure) err() error {
 		e.kind = ErrNotFound
 	case codeInvalid:
 		e.kind = ErrInvalid
+	case codeNoHolder:
+		e.kind = ErrNoHolder
 	}
 	return e
 }

@@ -202,7 +202,7 @@ func (s *Server) deleteRegion(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
-	e, err := s.backend.Get(r.PathValue("region"), r.URL.Query().Get("key"))
+	e, err := s.backend.Get(r.Context(), r.PathValue("region"), r.URL.Query().Get("key"))
 	reply(w, e, err)
 }
 

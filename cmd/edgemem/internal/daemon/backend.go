@@ -14,6 +14,7 @@ import (
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/control"
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/p2p"
 )
 
@@ -77,7 +78,7 @@ func (b backend) RegionUsage(ctx context.Context, name string) (control.RegionUs
 }
 
 func (b backend) DeleteRegion(ctx context.Context, name string) error {
-	return explain(b.fabric.DeleteRegion(ctx, name))
+	return explain(client.DeleteRegion(ctx, b.fabric, name))
 }
 
 // existing gives a region without creating it: reading makes nothing.
@@ -89,13 +90,16 @@ func (b backend) existing(name string) (*fabric.Region, error) {
 	return r, explain(err)
 }
 
-func (b backend) Get(region, key string) (control.Entry, error) {
+func (b backend) Get(ctx context.Context, region, key string) (control.Entry, error) {
 	r, err := b.existing(region)
 	if err != nil {
 		return control.Entry{}, err
 	}
 	e := control.Entry{Region: region, Key: key}
 	loading := r.View(func(v *crdt.View) { err = read(v, &e) })
+	if errors.Is(loading, fabric.ErrNotHeld) {
+		return b.getAway(ctx, region, key)
+	}
 	err = errors.Join(loading, err)
 	if err == nil && e.Kind == crdt.KindNone.String() {
 		err = fmt.Errorf("%w: region %s has no key %q", control.ErrNotFound, region, key)
@@ -173,10 +177,15 @@ const documentBytesMax = 64 << 20
 // Set, Delete and Increment create a region that does not exist, as SELECT and SET do.
 
 func (b backend) Set(ctx context.Context, region, key string, value []byte) error {
-	return b.update(ctx, region, key, func(tx *crdt.Tx) error {
+	err := b.update(ctx, region, key, func(tx *crdt.Tx) error {
 		tx.Set(key, value, false)
 		return nil
 	})
+	if errors.Is(err, fabric.ErrNotHeld) {
+		text := string(value)
+		_, err = b.writeAway(ctx, region, client.Op{Op: "register/set", Key: key, Args: client.Args{Value: &text}})
+	}
+	return err
 }
 
 func (b backend) Delete(ctx context.Context, region string, keys []string) (deleted int, err error) {
@@ -192,7 +201,18 @@ func (b backend) Delete(ctx context.Context, region string, keys []string) (dele
 		}
 		return nil
 	})
-	return deleted, explain(err)
+	if !errors.Is(err, fabric.ErrNotHeld) {
+		return deleted, explain(err)
+	}
+	ops := make([]client.Op, len(keys))
+	for i, k := range keys {
+		ops[i] = client.Op{Op: "entry/delete", Key: k}
+	}
+	results, err := b.writeAway(ctx, region, ops...)
+	for _, res := range results {
+		deleted += int(res.Changed)
+	}
+	return deleted, err
 }
 
 func (b backend) Increment(ctx context.Context, region, key string, by int64) (n int64, err error) {
@@ -200,6 +220,13 @@ func (b backend) Increment(ctx context.Context, region, key string, by int64) (n
 		n, err = tx.Incr(key, by)
 		return err
 	})
+	if !errors.Is(err, fabric.ErrNotHeld) {
+		return n, err
+	}
+	results, err := b.writeAway(ctx, region, client.Op{Op: "counter/add", Key: key, Args: client.Args{By: &by}})
+	if err == nil && results[0].Value != nil {
+		n, err = strconv.ParseInt(*results[0].Value, 10, 64)
+	}
 	return n, err
 }
 
@@ -218,6 +245,9 @@ func (b backend) Watch(ctx context.Context, region, prefix string) (iter.Seq2[co
 	r, err := b.existing(region)
 	if err != nil {
 		return nil, err
+	}
+	if !r.Held() {
+		return b.watchAway(ctx, region, prefix), nil
 	}
 	events := r.Watch(ctx, prefix)
 	return func(yield func(control.Event, error) bool) {
@@ -238,6 +268,10 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
 	case errors.Is(err, fabric.ErrRegionName), errors.Is(err, fabric.ErrBadTerms), errors.Is(err, fabric.ErrBadPlacement), errors.Is(err, fabric.ErrAmbiguous), errors.Is(err, fabric.ErrNoAlarm):
 		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
+	case errors.Is(err, fabric.ErrNotFound):
+		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
+	case errors.Is(err, fabric.ErrNoHolder):
+		return fmt.Errorf("%w: %w", control.ErrNoHolder, err)
 	default:
 		return err
 	}

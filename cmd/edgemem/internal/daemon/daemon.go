@@ -23,6 +23,7 @@ import (
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/resp"
 	"github.com/edgemem/edgemem/cmd/edgemem/internal/unixsock"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 	"github.com/edgemem/edgemem/p2p"
 	"github.com/edgemem/edgemem/persist"
 )
@@ -47,6 +48,7 @@ type Daemon struct {
 	host                       *p2p.Host
 	memory                     memory
 	fabric                     *fabric.Fabric
+	client                     client.Client
 	api                        lateAPI
 	resp                       *resp.Server
 
@@ -263,6 +265,7 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
 	}
+	d.client = client.Embedded(d.fabric) // and answers programs of other nodes
 	d.opened("fabric", d.fabric.Close)
 	return nil
 }

@@ -16,6 +16,14 @@
 //   - One table drives lookup, checks, COMMAND, COMMAND DOCS and COMMAND GETKEYS. A command of Redis that
 //     is absent answers why, and COMMAND does not list it.
 //
+// # Regions without a copy on this node
+//
+// What reads and writes entries goes to a holder as it came, and its answer comes back byte for byte; see [fabric.Request] and away.go. The commands of a pipeline
+// that go to one region travel together, and so does a transaction; replies keep their order. EM.SOURCE tells who answered, and how complete its copy was. -NOHOLDER
+// says that no holder is connected or answers, and names them: nothing was done. -UNCERTAIN says that a holder got a write and that its answer is lost;
+// -TRYAGAIN that the region left the holder in between: nothing was done. Refused are what waits (BLPOP, XREAD BLOCK and the like), WATCH, and reads of a client that
+// tracks keys. Keyspace notifications tell nothing of such a region. FLUSHALL fails at the first one.
+//
 // # redcon
 //
 // Of redcon the package uses the command parser and the reply writers. Its server loop is not used: it

@@ -86,11 +86,13 @@ func (c *client) permitted(cmd *command) bool {
 		c.reject("ERR wrong number of arguments for '" + cmd.name + "' command")
 	case !c.authed && cmd.is&flagNoAuth == 0:
 		c.reject(errNoAuth)
-	case !c.allowed(cmd):
+	case c.away == nil && !c.allowed(cmd): // another node's users are that one's to judge
 	case !c.resp3 && cmd.is&flagSubscriber == 0 && c.subs.any():
 		c.reject("ERR Can't execute '" + cmd.name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 	case c.tx != nil && cmd.is&flagNoMulti != 0:
 		c.reject("ERR Command not allowed inside a transaction")
+	case c.away != nil && !c.away.permits(c, cmd):
+		c.reject("ERR '" + cmd.name + "' is not run for another node")
 	default:
 		return cmd.is&flagWrite == 0 || c.keysFit(cmd)
 	}
@@ -148,11 +150,14 @@ func (c *client) dispatchEntries() {
 	region, err := c.currentRegion()
 	switch {
 	case err != nil:
-		c.failWrite(err)
+		c.failOrForward(err)
+	case !region.Held():
+		c.failOrForward(fabric.ErrNotHeld)
 	case c.cmd.read != nil:
 		missed, err := region.ViewLazily(c.viewFn)
 		if err != nil {
-			c.failWrite(err)
+			c.failOrForward(err)
+			return
 		}
 		c.again = missed && c.ready
 	default:
@@ -240,7 +245,7 @@ func (c *client) apply(region *fabric.Region) {
 	commit, err := apply(c.applyFn)
 	c.deliverServed(commit, err)
 	if err != nil && c.ready {
-		c.failWrite(err)
+		c.failOrForward(err)
 		return
 	}
 	for i := first; i < len(c.pending); i++ {
@@ -267,6 +272,10 @@ func errorWord(err error) string {
 		return "OOM "
 	case errors.Is(err, fabric.ErrNotMerged):
 		return "NOREPLICAS " // what Redis says when too few of them are there
+	case errors.Is(err, fabric.ErrUncertain):
+		return uncertain
+	case errors.Is(err, fabric.ErrNoHolder), errors.Is(err, fabric.ErrNotHeld):
+		return noHolder
 	default:
 		return "ERR "
 	}

@@ -12,6 +12,9 @@ func meshCommands() []*command {
 		{name: "em.region", arity: 1, flags: "loading stale fast",
 			group: "edgemem", since: "0.1.0", cost: "O(1)",
 			summary: "Tells the name of the selected region.", run: func(c *client) { c.bulkString(c.labels.region) }},
+		{name: "em.source", arity: 1, flags: "noscript", acl: "read", group: "edgemem", since: "0.1.0", cost: "O(N) for N members",
+			summary: "Tells which node answered the connection's last command on a region that has no copy here, and how complete its copy was.",
+			note:    "Of a region that has a copy here it tells of that. Missing are writes that this node made through another holder and that the one that answered had not seen.", is: flagNoMulti, run: tellSource},
 	}
 }
 

@@ -388,6 +388,10 @@ func wait(c *client) {
 		c.fail(errorWord(err) + err.Error())
 		return
 	}
+	if !region.Held() {
+		c.forwardThis()
+		return
+	}
 	if !c.settle() { // who waits has the replies before it
 		c.closing = true
 		return

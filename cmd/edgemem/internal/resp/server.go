@@ -91,6 +91,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer stop()
 	s.hub.open(s.cfg.Fabric)
 	defer s.hub.close()
+	defer s.cfg.Fabric.Answer(awayService, s.answer)()
 	err := s.accept(ctx)
 	_ = s.cfg.Listener.Close()
 	s.drain()

@@ -23,7 +23,11 @@ func sessionCommands() []*command {
 const sessionNote = "A client that gives the token of its last call with EM.AT at the next node reads its own writes, never reads an older state than before, and its writes cover what it read."
 
 func token(c *client) {
-	if r := c.replica(); r != nil {
+	switch r := c.replica(); {
+	case r == nil:
+	case !r.Held():
+		c.forwardThis()
+	default:
 		c.bulkString(r.Token().String())
 	}
 }
@@ -54,6 +58,10 @@ func awaitToken(c *client) {
 	}
 	r := c.replica()
 	if r == nil {
+		return
+	}
+	if !r.Held() {
+		c.forwardThis()
 		return
 	}
 	at := func(limit time.Duration) error {

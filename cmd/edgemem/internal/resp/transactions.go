@@ -2,6 +2,7 @@ package resp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -117,6 +118,10 @@ func watch(c *client) {
 		return
 	}
 	region, err := c.currentRegion()
+	if err == nil && !region.Held() || errors.Is(err, fabric.ErrNotHeld) {
+		c.fail(errAwayWatch)
+		return
+	}
 	if err != nil {
 		c.fail("ERR " + err.Error())
 		return
@@ -175,6 +180,15 @@ func execQueue(c *client) {
 	c.endTransaction()
 	if t.broken {
 		c.fail(errExecAbort + " previous errors.")
+		return
+	}
+	if region, err := c.currentRegion(); err == nil && !region.Held() || errors.Is(err, fabric.ErrNotHeld) {
+		if c.away != nil {
+			c.lose()
+			return
+		}
+		c.region = nil
+		c.forwardTransaction(t.queue, watches)
 		return
 	}
 	x := execution{c: c, queue: t.queue, watches: watches, start: c.start, limit: c.limitBytes}
@@ -321,6 +335,9 @@ func (x *execution) begin(region *fabric.Region, v *crdt.View) bool {
 func (x *execution) failAll(queue []queued, err error) (goesOn bool) {
 	x.c.region = nil
 	text := errorWord(err) + err.Error()
+	if !x.begun && x.c.away != nil && errors.Is(err, fabric.ErrNotHeld) {
+		x.c.away.lost = true
+	}
 	if !x.begun {
 		x.c.fail(errExecAbort + ": " + text)
 		return false
@@ -337,7 +354,7 @@ func (x *execution) one(q queued, v *crdt.View, tx *crdt.Tx) {
 	c.args, c.start, c.overflowed = q.args, len(c.buf), false
 	c.limitBytes = x.limit - (c.start - x.start)
 	c.switchTo(q.cmd)
-	if d := c.user.is.Load().check(q.cmd, q.args); d.reason != "" { // it was queued when the user might
+	if d := c.user.is.Load().check(q.cmd, q.args); d.reason != "" && c.away == nil { // it was queued when the user might
 		c.srv.acl.note(d, "multi", c.userName(), c.describe())
 		c.fail("NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: " + d.short())
 		c.run.failed++
