@@ -38,6 +38,8 @@ var (
 //
 //	PastNonces() ([]crdt.Nonce, error)  // of all incarnations, so that a crash is not taken for a backup that was put back
 //	Value(key []byte) ([]byte, error)   // one record: then values leave memory when it is short, see Config.Eviction
+//	Private(fn func(key, value []byte) error) (copied bool, err error)  // and CommitPrivate: the node's votes on leases, see privateStorage
+//	CommitPrivate(recs []crdt.Record) error
 //	Room() error                        // why there is no room for a commit, or nil: then writes are refused, see ErrDiskFull
 //
 // and an error of Load may have DamagedKey() []byte, the record that cannot be read: a scrub writes it anew. An error of Value that has it

@@ -66,6 +66,16 @@
 // what it has at most, asked again after 200 ms and more, or when something came for this node, eight times at most. Close leaves all rights to a connected node,
 // cloud before device, that runs a version which knows them.
 //
+// # Leases
+//
+// Region.AcquireLease takes a lease, which nobody else gets until it ends, from a majority of the fabric's voters, and gives a fencing token that is
+// higher than all before (package fabric/lease). SetVoters names the voters, core members, for all regions: the first time all core members that are known, and that
+// they know, must be connected and agree, so that two halves of a fabric do not both do it; later a majority of the voters. A minority is told at once that it
+// is one, and who is missing. It takes two round trips, and for each a commit on the disks of the voters. Only members that are connected are asked, and nobody asks
+// for another. Voters keep what they promise apart from the regions (ballots.go), in no backup: a node that
+// is restored, or runs on a copy of a data directory, has no vote until it is named again. One whose whole disk was set back finds out from the nodes' records, before it
+// votes and whenever it hears of its other life; only where those who heard of the one life and of the other have not met since does it not.
+//
 // # Messages
 //
 // Publish and Subscribe carry messages on channels (messages.go): at most once, and never stored. A node says what its
@@ -111,8 +121,8 @@
 //
 //   - A write that was acknowledged as disk, on a node with a Storage, survives kill -9 and power loss, and its dot is never issued again.
 //   - Replicas that have exchanged what they have seen show the same, and have equal digests.
-//   - No call waits for a peer, but those that are about waiting: At, WaitFor, Acquire and Release, until their context ends, and writes to
-//     regions whose acknowledgement is quorum or all, for 10 s at most (quorum.go).
+//   - No call waits for a peer, but those that are about waiting: At, WaitFor, Acquire and Release, until their context ends, writes to
+//     regions whose acknowledgement is quorum or all, for 10 s at most (quorum.go), and what is about leases, for 10 s, or 30 s for SetVoters.
 //   - Entries, causal context and floors become durable together or not at all.
 //
 // # Cost
@@ -125,6 +135,9 @@
 // proportion to regions times peers.
 //
 // # Limits
+//
+// A voter keeps 16,384 leases; beyond it, it forgets those that nobody holds, and who renews one of those late may be told that it is lost. While voters are changed no lease is renewed. Where two
+// halves of a fabric that knew nothing of each other both named voters, those who learn of it grant nothing any more, and nothing mends that. Leases rely on clocks that run no more than 1/1000 too fast or too slow.
 //
 // LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
 // node takes over at most 131,072 regions, and passes over the rest.

@@ -2,6 +2,7 @@ package fabric_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"strings"
@@ -123,6 +124,62 @@ func ExampleRegion_Release() {
 	_, err := r.Release(ctx, 1)
 	fmt.Println(err)
 	// Output: fabric: stale: region "shop": 0 of 1 members are known to have it
+}
+
+// A lease has one holder at a time. Its token outlives it: what it guards refuses what an earlier holder sent.
+func ExampleRegion_AcquireLease() {
+	ctx := context.Background()
+	f, err := fabric.Open(ctx, fabric.Config{Name: "site-1", Tier: "edge"})
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	if _, err := f.SetVoters(ctx, []string{"site-1"}); err != nil { // once in the life of a fabric, with three or five nodes
+		panic(err)
+	}
+	r, err := f.Region("shop")
+	if err != nil {
+		panic(err)
+	}
+
+	// What is guarded keeps the highest token that it has seen beside its state, and refuses older ones.
+	type price struct {
+		Cents int
+		Token uint64
+	}
+	var shelf price
+	write := func(cents int, token uint64) bool {
+		if token < shelf.Token {
+			return false
+		}
+		shelf = price{cents, token}
+		return true
+	}
+
+	ann, err := r.AcquireLease(ctx, "prices", time.Minute, "ann")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("ann writes:", write(100, ann.Token()))
+	_, err = r.AcquireLease(ctx, "prices", time.Minute, "bob")
+	var held *fabric.LeaseHeldError
+	if errors.As(err, &held) {
+		fmt.Println("bob has to wait for", held.Owner)
+	}
+	if err := ann.Release(ctx); err != nil {
+		panic(err)
+	}
+	bob, err := r.AcquireLease(ctx, "prices", time.Minute, "bob")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("bob writes:", write(110, bob.Token()))
+	fmt.Println("what ann sent before comes late:", write(90, ann.Token()))
+	// Output:
+	// ann writes: true
+	// bob has to wait for ann
+	// bob writes: true
+	// what ann sent before comes late: false
 }
 
 // Keys gives keys in byte order, a page at a time.

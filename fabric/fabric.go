@@ -45,6 +45,7 @@ type Fabric struct {
 	messages  *messages
 	broker    *broker
 	remotes   *remotes
+	leases    *leases
 	heap      *offheap.Heap // what the regions hold
 
 	ctx    context.Context // ends with Close
@@ -92,6 +93,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f.commits, f.pushes = newCommitter(f), newPusher(f)
 	f.mesh, f.messages, f.remotes, f.roster = newMesh(f), newMessages(f), newRemotes(f), newRoster(f)
 	f.broker = newBroker(f)
+	f.leases = newLeases(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
@@ -119,6 +121,9 @@ func (f *Fabric) start(ctx context.Context) error {
 		return err
 	}
 	if _, err = f.region(DefaultRegion); err != nil {
+		return err
+	}
+	if err := f.leases.open(); err != nil {
 		return err
 	}
 	f.openCatalogue()
@@ -363,6 +368,7 @@ func (f *Fabric) openCatalogue() {
 	v := c.core.View(f.now())
 	v.KeysWithPrefix("", func(name string, _ crdt.Kind) bool { names = append(names, name); return true })
 	f.configure(names, declared(v, names, f.cfg.Node))
+	f.leases.read()
 }
 
 // readCatalogue takes over what changed in the catalogue.
@@ -381,6 +387,9 @@ func (f *Fabric) takeCatalogue() (names []string) {
 	all := declared(c.core.View(f.now()), names, f.cfg.Node)
 	c.mu.Unlock()
 	f.configure(names, all)
+	if slices.Contains(names, electorateKey) {
+		f.leases.read()
+	}
 	return names
 }
 
@@ -478,6 +487,7 @@ func (f *Fabric) Close() error {
 			f.handOver()
 		}
 		f.closed.Store(true)
+		f.leases.close()
 		f.awaitWriters()
 		if f.cfg.Transport != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

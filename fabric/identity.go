@@ -93,6 +93,7 @@ func (n *roster) cover(c claim) {
 	_, cloned := n.own().alarms[AlarmClone]
 	if !s.past[c.origin] && !s.covered[c.origin] && !cloned && n.f.cfg.Storage != nil { // without a disk every start is news
 		s.surprises++
+		n.f.leases.forfeit()
 		s.restored = &alarmNote{since: n.f.cfg.Now(), detail: fmt.Sprintf(
 			"another start of this node, %v of %s, has written, and this disk does not know it; this one writes as %v",
 			c.origin, c.since.UTC().Format(time.RFC3339), n.f.Origin())}
@@ -157,6 +158,7 @@ func (n *roster) surprised(c claim) {
 func (n *roster) cloned(c claim) {
 	now := n.f.cfg.Now()
 	n.self.heard, n.self.restored = now, nil
+	n.f.leases.forfeit()
 	_, known := n.own().alarms[AlarmClone]
 	if known && now.Sub(n.self.claimedAt) < reclaimEvery {
 		return

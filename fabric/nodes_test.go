@@ -61,21 +61,33 @@ func (d *drive) Load(fn func(key, value []byte) error) error {
 	})
 }
 func (d *drive) Commit(recs []crdt.Record) error { return d.in.Commit(recs) }
-func (d *drive) Close() error                    { return d.in.Close() }
+func (d *drive) CommitPrivate(recs []crdt.Record) error {
+	return d.in.(privateStorage).CommitPrivate(recs)
+}
+func (d *drive) Private(fn func(key, value []byte) error) (bool, error) {
+	return d.in.(privateStorage).Private(fn)
+}
+func (d *drive) Close() error { return d.in.Close() }
 
 func (d *drive) copied(t *testing.T) *drive {
 	t.Helper()
 	out := &drive{starts: slices.Clone(d.starts)}
-	var recs []crdt.Record
+	var recs, private []crdt.Record
 	err := d.in.Load(func(k, v []byte) error {
 		recs = append(recs, crdt.Record{Key: bytes.Clone(k), Value: bytes.Clone(v)})
 		return nil
 	})
 	if err == nil {
+		_, err = d.Private(func(k, v []byte) error {
+			private = append(private, crdt.Record{Key: bytes.Clone(k), Value: bytes.Clone(v)})
+			return nil
+		})
+	}
+	if err == nil {
 		out.in, err = out.Open()
 	}
 	if err == nil {
-		err = errors.Join(out.in.Commit(recs), out.in.Close())
+		err = errors.Join(out.in.Commit(recs), out.CommitPrivate(private), out.in.Close())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -40,6 +40,7 @@ func (f *Fabric) rolledBack(self crdt.Origin, why error) {
 		return
 	}
 	f.rolledAt = now
+	f.leases.forfeit()
 	again, left := f.reincarnate(self)
 	f.roster.reincarnated(self)
 	f.raise(AlarmRolledBack, "%v; it goes on as %v. Of what it wrote since the state that it was put back to, %d writes were made again, and %d "+

@@ -66,6 +66,9 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	case kind == frameCall && m.can&canAnswer != 0:
 		c.limIn, c.limOut = nil, nil
 		return m.f.remotes.serve(id, c)
+	case kind == frameVote:
+		c.limIn, c.limOut = nil, nil
+		return m.f.leases.serve(c)
 	}
 	x := &server{m: m, id: id, c: c, scope: everyBucket, began: m.f.cfg.Now(), self: m.f.Origin(), squeezer: squeezer{codecs: &m.codecs}}
 	if same, err := x.greet(); err != nil || same {

@@ -97,12 +97,21 @@ var lattice = []layer{
 	},
 	{
 		dir:       "fabric",
-		own:       []string{"crdt", "tiers", "tiers/offheap"},
+		own:       []string{"crdt", "tiers", "tiers/offheap", "fabric/lease"},
 		third:     []string{metrics, rate, zstd},
 		noStd:     []string{"os"},
 		only:      map[string][]string{"net": {"Pipe", "Conn"}}, // the mesh for tests, which stays in memory
 		testOwn:   []string{"persist/storetest", "test/bubble"},
 		testThird: []string{goleak},
+	},
+	{
+		dir: "fabric/lease",
+		own: []string{"crdt"},
+		// Pure, as crdt is: it counts time, and reads no clock.
+		noStd:     []string{"net", "os", "sync", "log", "context", "syscall", "crypto/rand", "hash/maphash"},
+		not:       map[string][]string{"time": clock},
+		only:      map[string][]string{"math/rand": seeded, "math/rand/v2": seeded},
+		noSharing: true,
 	},
 	{
 		dir:     "fabric/client",

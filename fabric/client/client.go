@@ -262,6 +262,8 @@ var named = []struct {
 	{"not-found", fabric.ErrNotFound}, {"not-found", fabric.ErrNoRegion}, {"condition", ErrCondition}, {"arguments", ErrArguments}, {"stale", fabric.ErrStale},
 	{"region-name", fabric.ErrRegionName}, {"token", fabric.ErrToken}, {"loading", fabric.ErrLoading}, {"busy", fabric.ErrTooManyWaiters}, {"closing", fabric.ErrClosed},
 	{"disk-full", fabric.ErrDiskFull}, {"memory-full", fabric.ErrMemoryFull}, {"quota", fabric.ErrQuota}, {"too-many-regions", fabric.ErrTooMany},
+	{"lease-held", fabric.ErrLeaseHeld}, {"lease-lost", fabric.ErrLeaseLost}, {"no-majority", fabric.ErrNoMajority}, {"no-voters", fabric.ErrNoVoters},
+	{"bad-lease", fabric.ErrBadLease}, {"no-node", fabric.ErrNoNode}, {"ambiguous-node", fabric.ErrAmbiguous},
 	{"not-durable", fabric.ErrNotDurable}, {"wrong-type", crdt.ErrWrongType}, {"too-large", crdt.ErrTooLarge}, {"not-a-number", crdt.ErrNotInteger},
 	{"overflow", crdt.ErrOverflow}, {"no-element", crdt.ErrNoElement}, {"stream-id", crdt.ErrStreamID}, {"stream-full", crdt.ErrStreamFull}, {"no-block", crdt.ErrNoBlock}, {"no-bounded", crdt.ErrNoBounded}, {"bounded-exists", crdt.ErrBoundedExists}, {"beyond-limit", crdt.ErrBeyondLimit}, {"no-rights", crdt.ErrNoRights}, {"outside", crdt.ErrOutside}, {"unreadable", crdt.ErrUnreadable}, {"terms", fabric.ErrBadTerms},
 	{"placement", fabric.ErrBadPlacement},

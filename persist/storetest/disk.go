@@ -21,6 +21,7 @@ type Disk struct {
 	durable map[string][]byte
 	starts  []crdt.NodeID
 	number  uint32 // of the last start
+	private map[string][]byte
 	open    *Mem
 
 	refuse []error    // for the next commits, which leave no trace
@@ -268,6 +269,45 @@ func (m *Mem) NewIncarnation(ctx context.Context, node crdt.NodeID, least uint32
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(node), uint64(len(d.starts))))
 	d.number = crdt.StartNumber(0, max(d.number+1, least)-1)
 	return crdt.NewNonce(d.number, [16]byte(sum[:])), nil
+}
+
+// CommitPrivate implements Store.
+func (m *Mem) CommitPrivate(recs []crdt.Record) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	if m.disk.full != nil && m.failed == nil {
+		return m.disk.full
+	}
+	return m.commit(func() {
+		for _, r := range recs {
+			if r.Value == nil {
+				delete(m.disk.private, string(r.Key))
+				continue
+			}
+			if m.disk.private == nil {
+				m.disk.private = map[string][]byte{}
+			}
+			m.disk.private[string(r.Key)] = bytes.Clone(r.Value)
+		}
+	})
+}
+
+// Private implements Store. A Disk is never a copy.
+func (m *Mem) Private(fn func(key, value []byte) error) (copied bool, err error) {
+	m.disk.mu.Lock()
+	failed, image := m.failed, maps.Clone(m.disk.private)
+	m.disk.mu.Unlock()
+	if failed != nil {
+		return false, failed
+	}
+	for _, key := range slices.Sorted(maps.Keys(image)) {
+		if err := fn([]byte(key), image[key]); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // Close implements Store.

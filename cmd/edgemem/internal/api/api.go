@@ -59,6 +59,7 @@ func New(c Config) *Handler {
 	s.addOps(api)
 	s.addBatch(api)
 	s.addWatch(api)
+	s.addLeases(api)
 	return &Handler{newGate(&away{s, mux}), api.OpenAPI()}
 }
 
@@ -74,6 +75,7 @@ func describe(version string) huma.Config {
 	c.Tags = []*huma.Tag{
 		{Name: "regions", Description: "Named, replicated maps from key to entry."}, {Name: "entries", Description: "What a key holds."},
 		{Name: "operations", Description: "Writes by type of entry. A key that is absent becomes of the type."}, {Name: "watches", Description: "State and changes as they come."},
+		{Name: "leases", Description: "Locks for a time, with fencing tokens, from a majority of the nodes that vote on them."},
 	}
 	return c
 }

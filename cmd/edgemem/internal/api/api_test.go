@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +27,7 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Config{Name: "n"})
+	f, err := fabric.Open(t.Context(), fabric.Config{Name: "n", Tier: "edge"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,4 +302,29 @@ func TestRequestsAreBounded(t *testing.T) {
 	if g.requests != 0 || g.bodies != 0 || http.StatusOK != 200 {
 		t.Errorf("%d requests and %d bytes are left", g.requests, g.bodies)
 	}
+}
+
+func TestLeases(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	const till = shop + "/leases/till"
+	n.want(503, "problem:no-voters", "POST", till, `{"ttl_ms":1000}`)
+	n.want(200, `"epoch":0`, "GET", "/v1/voters", "")
+	n.want(404, "problem:no-node", "PUT", "/v1/voters", `{"voters":["nobody"]}`)
+	n.want(200, `"epoch":1,"majority":1,"votes_here":true`, "PUT", "/v1/voters", `{"voters":["n"]}`)
+	var l Lease
+	w := n.want(200, `"held":true`, "POST", till, `{"ttl_ms":60000,"owner":"ann"}`)
+	if err := json.Unmarshal(w.Body.Bytes(), &l); err != nil || l.Token == 0 || l.LeftMs < 50_000 || l.LeftMs >= 60_000 {
+		t.Fatalf("%s, %v", w.Body, err)
+	}
+	n.want(409, "problem:lease-held", "POST", till, `{"ttl_ms":1000}`)
+	n.want(200, `"owner":"ann"`, "GET", till, "")
+	n.want(200, `"held":true`, "PUT", fmt.Sprintf("%s/%d", till, l.Token), `{"ttl_ms":60000}`)
+	n.want(410, "problem:lease-lost", "PUT", fmt.Sprintf("%s/%d", till, l.Token+1), `{"ttl_ms":60000}`)
+	n.want(204, "", "DELETE", fmt.Sprintf("%s/%d", till, l.Token), "")
+	n.want(200, fmt.Sprintf(`"held":false,"token":%d,"owner":"ann","left_ms":0`, l.Token), "GET", till, "")
+	for _, body := range []string{`{"ttl_ms":99}`, `{"ttl_ms":3600001}`, `{}`, `{"ttl_ms":1000,"owner":"` + strings.Repeat("x", 129) + `"}`} {
+		n.want(422, "", "POST", till, body)
+	}
+	n.want(422, "", "DELETE", till+"/0", "")
 }

@@ -8,13 +8,16 @@
 //	POST   /v1/regions/{region}/keys/{key}/set/add     one operation of client.Operations
 //	POST   /v1/regions/{region}/batch                  several, seen here at once or not at all
 //	GET    /v1/regions/{region}/watch                  the state, then changes: NDJSON or server-sent events
+//	POST   /v1/regions/{region}/leases/{name}          takes a lease; GET tells who holds it
+//	PUT    /v1/regions/{region}/leases/{name}/{token}  has it last longer, DELETE gives it up
+//	GET    /v1/voters                                  who grants leases; PUT names them
 //	GET    /v1/openapi.json                            the document, generated from the handlers; openapi-3.0.json for older tools
 //
 // Keys and values are bytes. In a path a key is percent-encoded. In JSON texts are UTF-8, or base64 where "encoding" says so.
 //
 // # Consistency
 //
-// All is read and written on this node and waits for no other. Every answer about a region carries Edgemem-Context, a token of what the
+// All but leases is read and written on this node and waits for no other. Every answer about a region carries Edgemem-Context, a token of what the
 // node has seen: a client that sends it with its next request, to whatever node, reads its own writes and nothing older. A node that is
 // behind waits for Edgemem-Wait-Ms, 0 by default, and then answers 503 with the problem "stale" and the number of writes that are missing.
 // Edgemem-Complete-Up-To says until when everything is here that nodes had which are not dark, Edgemem-Dark how many are.

@@ -114,7 +114,7 @@ func newTable() *table {
 		connectionCommands(), transactionCommands(), pubsubCommands(), monitorCommands(), operatorCommands(), latencyCommands(), serverCommands(), keyspaceCommands(), expiryCommands(), stringCommands(),
 		counterCommands(), rangeCommands(), bitmapCommands(), bitfieldCommands(), setCommands(), setOpCommands(), hashCommands(),
 		sortedCommands(), sortedRangeCommands(), sortedOpCommands(), geoCommands(), hllCommands(), listCommands(), streamCommands(), jsonCommands(), blockingCommands(), flagCommands(), boundedCommands(), blockCommands(),
-		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(),
+		randomCommands(), copyCommands(), objectCommands(), sortCommands(), dumpCommands(), meshCommands(), sessionCommands(), leaseCommands(),
 	} {
 		for _, cmd := range group {
 			t.list(cmd)
