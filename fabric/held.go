@@ -42,7 +42,7 @@ func (e *NotHeldError) Error() string {
 	if more := len(e.Holders) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("%v: region %q: it is held by %s; ask there, or give the region placement everywhere", ErrNotHeld, e.Region, strings.Join(names, ", "))
+	return fmt.Sprintf("%v: region %q: it is held by %s; package client, the Redis protocol and HTTP ask it there", ErrNotHeld, e.Region, strings.Join(names, ", "))
 }
 
 // Is makes it an ErrNotHeld.

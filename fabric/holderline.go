@@ -520,12 +520,10 @@ func (e *end) write(ctx context.Context, q *Request) ([]byte, Source, error) {
 		}
 		flags |= requestAgain
 		for s = nil; s == nil; {
-			if s, err = e.open(ctx); err == nil {
-				break
-			}
 			if !sleep(ctx, repeatEvery) {
 				return nil, src(), fmt.Errorf("%w: %s cannot be reached any more: %w", ErrUncertain, e.who().label(), err)
 			}
+			s, err = e.open(ctx) // nil after an error
 		}
 		if s.memory != memory {
 			return nil, src(), fmt.Errorf("%w: %s has begun anew", ErrUncertain, e.who().label())
