@@ -116,7 +116,7 @@ func (b *both) compare(args []string, ours, redis value) {
 	case name == "exec" || name == "discard":
 		b.queue = nil
 	}
-	if got, want := canonical(args, ours), canonical(args, redis); got != want && !closeInTime(args, ours, redis) && !closeInSpace(args, ours, redis) {
+	if got, want := canonical(args, ours), canonical(args, redis); got != want && !closeInTime(args, ours, redis) && !closeInSpace(args, ours, redis) && !staleRange(args, ours, redis) {
 		b.t.Fatalf("%.300q\n edgemem: %.500s\n redis:   %.500s\nbefore it:\n%s", args, got, want, b.history())
 	}
 }
@@ -182,6 +182,24 @@ func closeInTime(args []string, ours, redis value) bool {
 		return false
 	}
 	return math.Abs(float64(a-b)) <= float64(timeTolerance/unit)
+}
+
+// staleRange allows for a fault of Redis: SORT asks errno whether a text is out of a number's range and does not clear it before, so that after
+// an INCRBYFLOAT of 1e5000, by whomever, it refuses to sort texts that are fine.
+func staleRange(args []string, ours, redis value) bool {
+	name := strings.ToLower(args[0])
+	return (name == "sort" || name == "sort_ro") && redis.kind == '-' && redis.text == "ERR One or more scores can't be converted into double" && ours.kind != '-'
+}
+
+// TestSortAfterRange shows that fault, so that it is known when a version of Redis is without it.
+func TestSortAfterRange(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t, nil)
+	b := dialBoth(t, addr, realRedis(t))
+	b.run([][]string{{"sadd", "s", ""}, {"sort_ro", "s", "limit", "0", "1", "limit", "0", "2"}, {"incrbyfloat", "x", "1e5000"}})
+	b.ours.want(`*[""]`, "sort_ro", "s")
+	b.redis.want("-ERR One or more scores can't be converted into double", "sort_ro", "s")
+	b.run([][]string{{"sort_ro", "s", "limit", "0", "1", "limit", "0", "2"}, {"zadd", "z", "1", "a"}, {"sort_ro", "s"}})
 }
 
 // maker makes random commands over few keys, so that types and conditions collide.
