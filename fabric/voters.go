@@ -54,14 +54,21 @@ func (f *Fabric) SetVoters(ctx context.Context, nodes []string) (Voters, error) 
 			return Voters{}, ErrClosed
 		}
 		done, err := l.rename(ctx, want)
-		if err != nil || done {
+		var soon *soonError
+		if err != nil && !errors.As(err, &soon) || done {
 			return f.Voters(), err
 		}
 		if try >= triesMax || !sleep(ctx, 20*time.Millisecond*time.Duration(min(try, 10))) {
+			if soon != nil {
+				return f.Voters(), soon.error
+			}
 			return f.Voters(), fmt.Errorf("%w: others came first", cmp.Or(context.Cause(ctx), ErrNoMajority))
 		}
 	}
 }
+
+// soonError is that of an attempt in which voters were missing that started a moment ago.
+type soonError struct{ error }
 
 // electable finds the nodes that are to vote, by id.
 func (f *Fabric) electable(nodes []string) (out []crdt.NodeID, err error) {
@@ -191,7 +198,13 @@ func (l *leases) decide(ctx context.Context, c *lease.Change) (done bool, err er
 	case lease.Replaced:
 		return false, l.learn(res.Known, res.Begin)
 	}
-	return false, fmt.Errorf("%w: %d of %d nodes agreed, %d are needed: %s", ErrNoMajority, len(c.Deciders())-len(no), len(c.Deciders()), res.Need, l.missing(no))
+	err = fmt.Errorf("%w: %d of %d nodes agreed, %d are needed: %s", ErrNoMajority, len(c.Deciders())-len(no), len(c.Deciders()), res.Need, l.missing(no))
+	for _, r := range res.No {
+		if r.Status == lease.NotYet {
+			return false, &soonError{err}
+		}
+	}
+	return false, err
 }
 
 // spread tells nodes what was decided. Who does not hear it finds it in the catalogue.

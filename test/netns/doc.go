@@ -43,6 +43,8 @@
 // are exact, nothing is there that nobody wrote, contexts and digests are equal; and no read that was answered on the way broke the
 // order of its session. No client is ever answered with an error, no origin is used twice, and no daemon panics.
 //
+// TestLeases has clients take one lease all the while: no two count on it at once, tokens grow, and a minority says that it is one.
+//
 // # Limits
 //
 // A seed replays what is done, and which frames of each link fare badly, not what the daemons make of it. All daemons
