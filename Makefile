@@ -60,6 +60,7 @@ lint: lint-format lint-mod ## format, vet, staticcheck, modules, scripts
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	cd test/bench/dscrdt && $(GO) vet ./...
+	cd test/e2e/clients/goredis && $(GO) vet ./...
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $$(git ls-files '*.sh'); \
 	else echo 'shellcheck is not installed: scripts not checked'; fi
 
@@ -73,6 +74,7 @@ lint-mod:
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	cd test/bench/dscrdt && $(GO) mod tidy -diff
+	cd test/e2e/clients/goredis && $(GO) mod tidy -diff
 
 .PHONY: fuzz
 fuzz: ## every fuzz test in turn, FUZZTIME each

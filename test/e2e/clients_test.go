@@ -100,3 +100,27 @@ func checkClient(t *testing.T, got map[string]any) {
 	mustMatch(t, "refused", got["refused"], `^ERR 'xack' not supported by edgemem: .+`)
 	mustMatch(t, "unknown", got["unknown"], `(?i)^ERR unknown command 'NONSENSE', with args beginning with: 'x'`)
 }
+
+// TestGoRedis runs go-redis as its release is, against an edge.
+func TestGoRedis(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "goredis")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".")
+	build.Dir = filepath.Join(clientsDir, "goredis") // a module of its own, so that nothing else depends on the client
+	if r := harness.RunCommand(t, "", build); r.Code != 0 {
+		if harness.InCI() {
+			t.Fatalf("go build: %s", r.Stderr)
+		}
+		t.Skipf("SKIPPED: go-redis cannot be built here: %s", r.Stderr)
+	}
+	nodes := startFabric(t, harness.Options{Name: "cloud", Tier: "cloud"}, harness.Options{Name: "edge", Tier: "edge"})
+	for _, protocol := range []string{"2", "3"} {
+		t.Run("RESP"+protocol, func(t *testing.T) {
+			cmd := exec.Command(program, nodes[1].RESP(), nodes[0].RESP(), protocol, "go"+protocol)
+			cmd.Env = harness.Environment()
+			if r := harness.RunCommand(t, "", cmd); r.Code != 0 {
+				t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
+		})
+	}
+}

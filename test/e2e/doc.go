@@ -13,7 +13,8 @@
 //	main_test.go       builds the daemon once
 //	contract_test.go   what others script against: flags, status, tickets, readiness
 //	redis_test.go      redis-cli and redis-benchmark, unmodified
-//	clients_test.go    ioredis and node-redis, unmodified
+//	clients_test.go    ioredis, node-redis and go-redis, unmodified
+//	examples_test.go   deploy/examples, through a partition
 //	http_test.go       a generated client of the HTTP API, and curl on a watch through kills
 //	catchup_test.go    a node that was off line through many writes
 //	torture_test.go    kill -9 at random moments, no acknowledged write lost, no dot used twice
