@@ -121,7 +121,7 @@ var lattice = []layer{
 	},
 	{
 		dir:     "cmd",
-		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric", "fabric/client"},
+		own:     []string{"crdt", "tiers", "tiers/offheap", "persist", "p2p", "fabric", "fabric/lease", "fabric/client"},
 		third:   []string{"*"},
 		testOwn: []string{"persist/storetest", "test/bubble"},
 	},

@@ -21,6 +21,7 @@ const (
 	exitUsage       = 2
 	exitUnreachable = 3
 	exitNotFound    = 4
+	exitHeld        = 5
 	exitDegraded    = 6
 )
 
@@ -60,10 +61,12 @@ func exitCode(err error) int {
 	switch {
 	case isUsage(err):
 		return exitUsage
-	case errors.Is(err, control.ErrUnreachable), errors.Is(err, control.ErrNoHolder):
+	case errors.Is(err, control.ErrUnreachable), errors.Is(err, control.ErrNoHolder), errors.Is(err, control.ErrNoMajority):
 		return exitUnreachable
 	case errors.Is(err, control.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, control.ErrHeld):
+		return exitHeld
 	case errors.Is(err, errDegraded):
 		return exitDegraded
 	default:
@@ -91,8 +94,10 @@ Exit codes:
   0  done
   1  the work failed
   2  the command line or the configuration is wrong
-  3  no daemon answers for the data directory, or no node that holds the region
+  3  no daemon answers for the data directory, no node that holds the region, or no
+     majority of those who vote on leases
   4  there is no such key, region or node
+  5  somebody else holds the lease, or has held it since
   6  done as far as that was possible: not all is in order
 
 Settings come from flags, then EDGEMEM_* variables (--data-dir is EDGEMEM_DATA_DIR),
@@ -114,7 +119,7 @@ then the file of --config or EDGEMEM_CONFIG, then defaults.`,
 	root.SetHelpCommandGroupID(groupMore)
 	addAll(root, groupNode, runCommand(), joinCommand(), inviteCommand(), statusCommand(), topCommand(), peersCommand(), nodeCommand(), alarmsCommand(), scrubCommand(), offlineCommand(), onlineCommand())
 	addAll(root, groupDisk, doctorCommand(), backupCommand(), restoreCommand(), checkpointCommand(), rekeyCommand())
-	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand())
+	addAll(root, groupData, regionCommand(), getCommand(), setCommand(), delCommand(), incrCommand(), watchCommand(), leaseCommand())
 	addAll(root, groupMore, demoCommand(), benchCommand(), configCommand(), versionCommand(), completionCommand())
 	return named(root)
 }

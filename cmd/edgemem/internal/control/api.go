@@ -241,6 +241,40 @@ type Backend interface {
 	Delete(ctx context.Context, region string, keys []string) (deleted int, err error)
 	Increment(ctx context.Context, region, key string, by int64) (int64, error)
 	Watch(ctx context.Context, region, prefix string) (iter.Seq2[Event, error], error)
+	Lease(ctx context.Context, region, name string, call LeaseCall) (Lease, error)
+	Voters() Voters
+	SetVoters(ctx context.Context, nodes []string) (Voters, error)
+}
+
+// LeaseCall is what is to be done to a lease.
+type LeaseCall struct {
+	Do    string `json:"do"`               // acquire, renew, release or show
+	Token uint64 `json:"token,omitempty"`  // of renew and release
+	TTLMs int64  `json:"ttl_ms,omitempty"` // of acquire and renew
+	Owner string `json:"owner,omitempty"`  // of acquire
+}
+
+// Lease is a lease as a majority of the voters knows it.
+type Lease struct {
+	Held   bool   `json:"held"`
+	Token  uint64 `json:"token"` // of its last holder
+	Owner  string `json:"owner"` // what that calls itself
+	LeftMs int64  `json:"left_ms"`
+}
+
+// Voters is who votes on leases, as far as the node knows.
+type Voters struct {
+	Epoch    uint64  `json:"epoch"` // how often they were named
+	Majority int     `json:"majority"`
+	Here     bool    `json:"votes_here"` // the node has a vote
+	Voters   []Voter `json:"voters"`
+}
+
+// Voter is one of them.
+type Voter struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Connected bool   `json:"connected"`
 }
 
 var (
@@ -250,6 +284,10 @@ var (
 	ErrInvalid = errors.New("invalid request")
 	// ErrNoHolder means that the node has no copy of the region, and that no node which has one answers it.
 	ErrNoHolder = errors.New("no holder answers")
+	// ErrHeld means that somebody else holds the lease, or has held it since.
+	ErrHeld = errors.New("lease is not free")
+	// ErrNoMajority means that too few voters answer.
+	ErrNoMajority = errors.New("no majority")
 	// ErrUnreachable means that no daemon answers on the socket.
 	ErrUnreachable = errors.New("no daemon is running")
 )

@@ -151,6 +151,24 @@ func (c *Client) Increment(ctx context.Context, region, key string, by int64) (i
 	return out.Value, err
 }
 
+// Lease does something to a lease. Errors: ErrHeld, ErrNoMajority, ErrInvalid.
+func (c *Client) Lease(ctx context.Context, region, name string, call LeaseCall) (out Lease, err error) {
+	err = c.call(ctx, http.MethodPost, regionPath(region, "/lease", url.Values{"name": {name}}), call, &out)
+	return out, err
+}
+
+// Voters tells who votes on leases.
+func (c *Client) Voters(ctx context.Context) (out Voters, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/voters", nil, &out)
+	return out, err
+}
+
+// SetVoters names the nodes that vote on leases. Errors: ErrNoMajority, ErrNotFound, ErrInvalid.
+func (c *Client) SetVoters(ctx context.Context, nodes []string) (out Voters, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/voters", nodes, &out)
+	return out, err
+}
+
 // Watch opens a stream of changes to keys that begin with prefix; when it returns, the watch is in
 // place. The stream ends when ctx does, or with an error.
 func (c *Client) Watch(ctx context.Context, region, prefix string) (iter.Seq2[Event, error], error) {

@@ -108,6 +108,19 @@ func (f *fake) Delete(_ context.Context, _ string, keys []string) (n int, err er
 	}
 	return n, nil
 }
+func (f *fake) Lease(_ context.Context, _, name string, call LeaseCall) (Lease, error) {
+	if call.Do == "acquire" && name == "held" {
+		return Lease{}, fmt.Errorf("%w: by ann", ErrHeld)
+	}
+	return Lease{Held: true, Token: call.Token, LeftMs: call.TTLMs}, nil
+}
+
+func (f *fake) Voters() Voters { return Voters{Voters: []Voter{}} }
+
+func (f *fake) SetVoters(context.Context, []string) (Voters, error) {
+	return Voters{}, fmt.Errorf("%w: 1 of 3", ErrNoMajority)
+}
+
 func (f *fake) Increment(_ context.Context, _, _ string, by int64) (int64, error) { return by, nil }
 func (f *fake) Watch(context.Context, string, string) (iter.Seq2[Event, error], error) {
 	return func(yield func(Event, error) bool) {
@@ -248,5 +261,22 @@ func TestNodesAreRetiredAndAlarmsCleared(t *testing.T) {
 	}
 	if n, err := c.ClearAlarms(t.Context(), "clone", "a&b"); n != len("clonea&b") || err != nil {
 		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+func TestLeasesOverTheSocket(t *testing.T) {
+	c := serve(t, &fake{})
+	x, err := c.Lease(t.Context(), "shop", "a/b c", LeaseCall{Do: "renew", Token: 7, TTLMs: 1000})
+	if err != nil || x != (Lease{Held: true, Token: 7, LeftMs: 1000}) {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if _, err := c.Lease(t.Context(), "shop", "held", LeaseCall{Do: "acquire"}); !errors.Is(err, ErrHeld) {
+		t.Error(err)
+	}
+	if _, err := c.SetVoters(t.Context(), []string{"a"}); !errors.Is(err, ErrNoMajority) {
+		t.Error(err)
+	}
+	if v, err := c.Voters(t.Context()); err != nil || v.Voters == nil {
+		t.Errorf("%+v, %v", v, err)
 	}
 }

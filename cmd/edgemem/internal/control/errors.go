@@ -15,6 +15,8 @@ const (
 	codeNotFound = "not_found"
 	codeInvalid  = "invalid"
 	codeNoHolder = "no_holder"
+	codeHeld     = "held"
+	codeMajority = "no_majority"
 	codeFailed   = "failed"
 )
 
@@ -26,6 +28,10 @@ func errorBody(err error) failure {
 		return failure{codeInvalid, err.Error()}
 	case errors.Is(err, ErrNoHolder):
 		return failure{codeNoHolder, err.Error()}
+	case errors.Is(err, ErrHeld):
+		return failure{codeHeld, err.Error()}
+	case errors.Is(err, ErrNoMajority):
+		return failure{codeMajority, err.Error()}
 	default:
 		return failure{codeFailed, err.Error()}
 	}
@@ -37,15 +43,17 @@ func (f failure) status() int {
 		return http.StatusNotFound
 	case codeInvalid:
 		return http.StatusBadRequest
-	case codeNoHolder:
+	case codeNoHolder, codeMajority:
 		return http.StatusServiceUnavailable
+	case codeHeld:
+		return http.StatusConflict
 	default:
 		return http.StatusInternalServerError
 	}
 }
 
 // RemoteError is a daemon's answer that something did not work. Its text is the daemon's, whole; it
-// still matches ErrNotFound, ErrInvalid and ErrNoHolder.
+// still matches ErrNotFound, ErrInvalid, ErrNoHolder, ErrHeld and ErrNoMajority.
 type RemoteError struct {
 	message string
 	kind    error
@@ -53,7 +61,7 @@ type RemoteError struct {
 
 func (e *RemoteError) Error() string { return e.message }
 
-// Unwrap gives ErrNotFound, ErrInvalid, ErrNoHolder or nil.
+// Unwrap gives one of these errors, or nil.
 func (e *RemoteError) Unwrap() error { return e.kind }
 
 func (f failure) err() error {
@@ -65,6 +73,10 @@ func (f failure) err() error {
 		e.kind = ErrInvalid
 	case codeNoHolder:
 		e.kind = ErrNoHolder
+	case codeHeld:
+		e.kind = ErrHeld
+	case codeMajority:
+		e.kind = ErrNoMajority
 	}
 	return e
 }

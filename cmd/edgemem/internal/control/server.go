@@ -113,7 +113,28 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/regions/{region}/delete", s.delete)
 	mux.HandleFunc("POST /v1/regions/{region}/increment", s.increment)
 	mux.HandleFunc("GET /v1/regions/{region}/watch", s.watch)
+	mux.HandleFunc("POST /v1/regions/{region}/lease", s.lease)
+	mux.HandleFunc("GET /v1/voters", func(w http.ResponseWriter, r *http.Request) { reply(w, s.backend.Voters(), nil) })
+	mux.HandleFunc("PUT /v1/voters", s.setVoters)
 	return mux
+}
+
+func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
+	var call LeaseCall
+	if !readJSON(w, r, &call) {
+		return
+	}
+	x, err := s.backend.Lease(r.Context(), r.PathValue("region"), r.URL.Query().Get("name"), call)
+	reply(w, x, err)
+}
+
+func (s *Server) setVoters(w http.ResponseWriter, r *http.Request) {
+	var nodes []string
+	if !readJSON(w, r, &nodes) {
+		return
+	}
+	v, err := s.backend.SetVoters(r.Context(), nodes)
+	reply(w, v, err)
 }
 
 func (s *Server) invite(w http.ResponseWriter, r *http.Request) {

@@ -272,6 +272,12 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
 	case errors.Is(err, fabric.ErrNoHolder):
 		return fmt.Errorf("%w: %w", control.ErrNoHolder, err)
+	case errors.Is(err, fabric.ErrBadLease):
+		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
+	case errors.Is(err, fabric.ErrLeaseHeld), errors.Is(err, fabric.ErrLeaseLost):
+		return fmt.Errorf("%w: %w", control.ErrHeld, err)
+	case errors.Is(err, fabric.ErrNoMajority):
+		return fmt.Errorf("%w: %w", control.ErrNoMajority, err)
 	default:
 		return err
 	}
