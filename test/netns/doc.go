@@ -43,6 +43,9 @@
 // are exact, nothing is there that nobody wrote, contexts and digests are equal; and no read that was answered on the way broke the
 // order of its session. No client is ever answered with an error, no origin is used twice, and no daemon panics.
 //
+// TestSessionsHop has clients hop between nodes with tokens: they read their own writes and nothing older than before, and in a causal region a write
+// shows with all that its writer had seen.
+//
 // TestLeases has clients take one lease all the while: no two count on it at once, tokens grow, and a minority says that it is one.
 //
 // # Limits
