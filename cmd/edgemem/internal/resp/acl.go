@@ -274,8 +274,13 @@ func (a *acl) open() bool {
 
 // allowed answers what the user may not do, and reports whether that is nothing.
 func (c *client) allowed(cmd *command) bool {
-	d := c.user.is.Load().check(cmd, c.args)
+	u := c.user.is.Load()
+	d := u.check(cmd, c.args)
 	if d.reason == "" {
+		if text := u.deniesSort(cmd, c.args); text != "" {
+			c.reject(text)
+			return false
+		}
 		return true
 	}
 	c.srv.acl.note(d, c.aclContext(), c.userName(), c.describe())

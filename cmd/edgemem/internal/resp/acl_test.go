@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // TestUsersMay: what Redis denies is denied, in its words, and nothing else.
@@ -157,6 +159,27 @@ func FuzzUserRules(f *testing.F) {
 				args = append(args, []byte(word))
 			}
 			_ = u.check(table.find(args[0]), args)
+		}
+	})
+}
+
+// TestUsersAway: a holder does not know the users of the node that asks it, which therefore looks before.
+func TestUsersAway(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		away, _ := apart(t)
+		away.pipe(t, lines("ACL SETUSER bob on >pw ~b:* +get +set +sadd +sort +multi +exec +select"))
+		away.pipe(t, lines("AUTH bob pw"))
+		for _, x := range [][2]string{
+			{lines("SET b:k v"), "+OK\r\n"},
+			{lines("GET b:k"), "$1\r\nv\r\n"},
+			{lines("GET k"), "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n"},
+			{lines("SADD b:s 1"), ":1\r\n"},
+			{lines("SORT b:s BY w* GET k*"), "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n"},
+			{lines("MULTI", "SORT b:s GET k*", "EXEC"), "+OK\r\n-ERR GET option of SORT denied due to insufficient ACL permissions.\r\n-EXECABORT Transaction discarded because of previous errors.\r\n"},
+		} {
+			if got := away.pipe(t, x[0]); got != x[1] {
+				t.Errorf("%q: %q, want %q", x[0], got, x[1])
+			}
 		}
 	})
 }

@@ -423,6 +423,29 @@ func (u *aclUser) readsAnyKey() bool {
 	return u.allKeys || slices.ContainsFunc(u.keys, func(k keyPattern) bool { return k.read && k.pattern == "*" })
 }
 
+// deniesSort is what Redis says to a SORT that reads keys by patterns, of who may not read all; empty: it does not, or is wrong otherwise. A
+// holder that runs it for another node does not know the user, so it is looked at before.
+func (u *aclUser) deniesSort(cmd *command, line [][]byte) string {
+	if u.everything || cmd.name != "sort" && cmd.name != "sort_ro" || u.readsAnyKey() {
+		return ""
+	}
+	for i := 2; i < len(line); i++ {
+		switch more := len(line) - 1 - i; {
+		case equalFold(line[i], "limit"):
+			i += 2
+		case equalFold(line[i], "store"):
+			i++
+		case equalFold(line[i], "by") && more >= 1:
+			if i++; strings.Contains(view(line[i]), "*") {
+				return "ERR BY option of SORT denied due to insufficient ACL permissions."
+			}
+		case equalFold(line[i], "get") && more >= 1:
+			return "ERR GET option of SORT denied due to insufficient ACL permissions."
+		}
+	}
+	return ""
+}
+
 // channelsOf lists the channels of a command line.
 func channelsOf(cmd *command, line [][]byte) [][]byte {
 	switch cmd.name {

@@ -172,6 +172,9 @@ func (c *client) forwardTransaction(queue []queued, watches []watched) {
 		case d.reason != "": // it was queued when the user might
 			c.fail(errExecAbort + ": " + d.Error())
 			return
+		case c.user.is.Load().deniesSort(q.cmd, q.args) != "":
+			c.fail(errExecAbort + ": " + c.user.is.Load().deniesSort(q.cmd, q.args))
+			return
 		case q.cmd.name == "select":
 			c.fail(errExecAbort + ": ERR the selected region has no copy on this node, and another one cannot be selected within")
 			return

@@ -107,16 +107,6 @@ type sortable struct {
 // sort is SORT; tx is nil where nothing can be stored.
 func (c *client) sort(v *crdt.View, tx *crdt.Tx) {
 	o, ok := c.sortOptions(tx != nil)
-	if ok && !c.user.is.Load().readsAnyKey() {
-		switch {
-		case o.byPattern:
-			c.fail("ERR BY option of SORT denied due to insufficient ACL permissions.")
-			return
-		case len(o.gets) > 0:
-			c.fail("ERR GET option of SORT denied due to insufficient ACL permissions.")
-			return
-		}
-	}
 	if !ok {
 		return
 	}

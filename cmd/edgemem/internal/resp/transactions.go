@@ -360,6 +360,11 @@ func (x *execution) one(q queued, v *crdt.View, tx *crdt.Tx) {
 		c.run.failed++
 		return
 	}
+	if text := c.user.is.Load().deniesSort(q.cmd, q.args); text != "" && c.away == nil {
+		c.fail(text)
+		c.run.failed++
+		return
+	}
 	c.show(q.cmd)
 	switch {
 	case q.cmd.run != nil:
