@@ -38,6 +38,13 @@ type Client interface {
 	// Token gives what the node has seen of the region, and At waits until it has seen what a token has: fabric.ErrStale if ctx ends first.
 	Token(ctx context.Context, region string) (string, error)
 	At(ctx context.Context, region, token string) error
+	// AcquireLease, RenewLease, ReleaseLease and Lease are those of fabric.Region, and SetVoters that of fabric.Fabric, with their errors. Who holds a lease
+	// stores its token beside what it guards, and refuses older ones there.
+	AcquireLease(ctx context.Context, region, name string, ttl time.Duration, owner string) (Lease, error)
+	RenewLease(ctx context.Context, region, name string, token uint64, ttl time.Duration) (Lease, error)
+	ReleaseLease(ctx context.Context, region, name string, token uint64) error
+	Lease(ctx context.Context, region, name string) (Lease, error)
+	SetVoters(ctx context.Context, nodes ...string) error
 	// Close ends what the client has open; not the node.
 	Close() error
 }

@@ -54,7 +54,7 @@ func (c *remote) path(region string, more ...string) string {
 	return p
 }
 
-// do makes a request and gives the answer if it is one of 200. Errors: as Fault.Err gives them.
+// do makes a request and gives the answer if it is one of 200 or 204. Errors: as Fault.Err gives them.
 func (c *remote) do(ctx context.Context, method, path string, body any, headers ...string) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
@@ -79,7 +79,7 @@ func (c *remote) do(ctx context.Context, method, path string, body any, headers 
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return resp, nil
 	}
 	defer resp.Body.Close()

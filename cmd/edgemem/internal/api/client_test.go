@@ -18,7 +18,7 @@ import (
 func TestClientsAgree(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T, client.Client){
-		"handles": clientHandles, "bytes": clientBytes, "errors": clientErrors, "keys": clientKeys, "watch": clientWatch, "sessions": clientSessions,
+		"handles": clientHandles, "bytes": clientBytes, "errors": clientErrors, "keys": clientKeys, "watch": clientWatch, "sessions": clientSessions, "leases": clientLeases,
 	} {
 		t.Run("embedded/"+name, func(t *testing.T) {
 			t.Parallel()
@@ -210,6 +210,42 @@ func clientSessions(t *testing.T, c client.Client) {
 	defer cancel()
 	if err := c.At(ctx, "shop", r.Token().String()); !errors.Is(err, fabric.ErrStale) && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a node that lacks a write: %v", err)
+	}
+}
+
+func clientLeases(t *testing.T, c client.Client) {
+	ctx := t.Context()
+	if _, err := c.AcquireLease(ctx, "shop", "till", time.Minute, "ann"); !errors.Is(err, fabric.ErrNoVoters) {
+		t.Errorf("before anybody votes: %v", err)
+	}
+	if err := c.SetVoters(ctx, "nobody"); !errors.Is(err, fabric.ErrNoNode) {
+		t.Error(err)
+	}
+	if err := c.SetVoters(ctx, "n"); err != nil {
+		t.Fatal(err)
+	}
+	asked := time.Now()
+	l, err := c.AcquireLease(ctx, "shop", "a/till", time.Minute, "ann")
+	if lasts := l.Until.Sub(asked); err != nil || !l.Held || l.Token == 0 || lasts < 59*time.Second || lasts >= time.Minute {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	if _, err := c.AcquireLease(ctx, "shop", "a/till", time.Minute, "bob"); !errors.Is(err, fabric.ErrLeaseHeld) {
+		t.Errorf("a lease that is held: %v", err)
+	}
+	if x, err := c.Lease(ctx, "shop", "a/till"); err != nil || !x.Held || x.Owner != "ann" || x.Token != l.Token || x.Until.Before(l.Until) {
+		t.Errorf("%+v, %v; the holder has %+v", x, err, l)
+	}
+	if x, err := c.RenewLease(ctx, "shop", "a/till", l.Token, 2*time.Minute); err != nil || x.Until.Sub(asked) < 100*time.Second {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if err := c.ReleaseLease(ctx, "shop", "a/till", l.Token); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.RenewLease(ctx, "shop", "a/till", l.Token, time.Minute); !errors.Is(err, fabric.ErrLeaseLost) {
+		t.Errorf("a lease that was given up: %v", err)
+	}
+	if x, err := c.Lease(ctx, "shop", "a/till"); err != nil || x.Held || !x.Until.IsZero() {
+		t.Errorf("%+v, %v", x, err)
 	}
 }
 
