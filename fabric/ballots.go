@@ -483,10 +483,10 @@ func starting(x *ballot) bool {
 	return false
 }
 
-// meet notes the number of a ballot.
+// meet notes the number of a ballot, unless it can be none.
 func (l *leases) meet(n uint64) {
 	for {
-		if old := l.high.Load(); n <= old || l.high.CompareAndSwap(old, n) {
+		if old := l.high.Load(); n <= old || n-old > lease.BallotJump || l.high.CompareAndSwap(old, n) {
 			return
 		}
 	}

@@ -137,7 +137,8 @@
 // # Limits
 //
 // A voter keeps 16,384 leases; beyond it, it forgets those that nobody holds, and who renews one of those late may be told that it is lost. While voters are changed no lease is renewed. Where two
-// halves of a fabric that knew nothing of each other both named voters, those who learn of it grant nothing any more, and nothing mends that. Leases rely on clocks that run no more than 1/1000 too fast or too slow.
+// halves of a fabric that knew nothing of each other both named voters, those who learn of it grant nothing any more, and nothing mends that. Any member may
+// name voters, and is believed when it says who they are. Leases rely on clocks that run no more than 1/1000 too fast or too slow.
 //
 // LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
 // node takes over at most 131,072 regions, and passes over the rest.

@@ -421,6 +421,10 @@ func TestLeaseArguments(t *testing.T) {
 		if _, err := a.SetVoters(t.Context(), []string{"nobody"}); !errors.Is(err, ErrNoNode) {
 			t.Error(err)
 		}
+		a.leases.meet(1<<64 - 1) // as a peer may say
+		if _, err := r.AcquireLease(t.Context(), "l", time.Second, ""); err != nil {
+			t.Errorf("after a number that cannot be: %v", err)
+		}
 		if info, err := r.Lease(t.Context(), "never"); err != nil || info.Held || info.Token != 0 {
 			t.Errorf("%+v, %v", info, err)
 		}

@@ -25,7 +25,7 @@ const (
 	VotersMax = 15
 	AskedMax  = 4096 // core members that found an electorate
 
-	ballotJump = 1 << 40 // no ballot is so much beyond what is known: nobody uses the numbers up
+	BallotJump = 1 << 40 // no ballot is so much beyond what is known: nobody uses the numbers up
 )
 
 // Value is what a lease's register holds. The zero Value is that of a lease that nobody ever had.

@@ -185,7 +185,7 @@ func (x *entry) accept(q *Request, now time.Duration) {
 }
 
 // above tells whether a ballot comes after a number, and not so far after it that numbers would run out.
-func above(b Ballot, n uint64) bool { return b.N > n && b.N-n <= ballotJump }
+func above(b Ballot, n uint64) bool { return b.N > n && b.N-n <= BallotJump }
 
 // left is for how long the voter keeps the lease for its holder.
 func (x *entry) left(now time.Duration) time.Duration {
