@@ -33,7 +33,8 @@ import (
 //
 // Rights end with their incarnation. To take over those of one's predecessor would be wrong: its row on a disk may be older than itself,
 // and others may start from copies of the disk. They are passed on before an orderly end (BoundedGive); what is left in the row of an
-// incarnation that crashed nobody can spend, until the counter is begun anew (BoundedRenew).
+// incarnation that crashed nobody can spend, until the counter is begun anew (BoundedRenew). So do those of one that gave up its replica and
+// took another (Region.Wrote): of its own last writes it may not hear.
 //
 // A removal ends the generation. What others do to it concurrently does not count any more, earnings and spendings alike, and never
 // counts in the next one. Of several counters that were created concurrently under one key the latest shows, with its own rows.
@@ -411,8 +412,36 @@ func (b *bound) shown(self Origin) Bounded {
 	return Bounded{Value: b.value(), Limit: b.limit, Ceiling: b.ceiling, Here: max(0, b.held(&mine))}
 }
 
-// bounded gives the counter at key for a write, and its cell.
+// parted reports whether this incarnation may have a row that it does not know: it wrote to a replica that is no more, whose last writes need not
+// be elsewhere. It may then take no part but in counters that it began since.
+func (r *Region) parted(b *bound) bool {
+	wrote := r.aside().wrote
+	return wrote > 0 && (b.gen.Origin != r.origin || b.gen.Seq <= wrote)
+}
+
+// errParted is what it is told.
+var errParted = fmt.Errorf("%w: this incarnation gave up the replica in which it held some", ErrNoRights)
+
+// shownHere is what a reader sees here.
+func (r *Region) shownHere(b *bound) Bounded {
+	s := b.shown(r.origin)
+	if r.parted(b) {
+		s.Here = 0
+	}
+	return s
+}
+
+// bounded gives the counter at key for a change of this incarnation's row, and its cell.
 func (t *Tx) bounded(key string) (*cell, bound, error) {
+	c, b, err := t.boundedAny(key)
+	if err == nil && t.r.parted(&b) {
+		err = errParted
+	}
+	return c, b, err
+}
+
+// boundedAny gives the counter at key for a write, and its cell.
+func (t *Tx) boundedAny(key string) (*cell, bound, error) {
 	if err := fits(key, "", nil); err != nil {
 		return nil, bound{}, err
 	}
@@ -452,14 +481,14 @@ func (t *Tx) BoundedNew(key string, initial, limit int64, ceiling bool) error {
 
 // beginBound writes the head of a new generation over all that the cell holds.
 func (t *Tx) beginBound(c *cell, h boundHead) {
-	h.gen = Dot{t.r.origin, t.r.origins[t.r.self].runs.Top() + 1}
+	h.gen = Dot{t.r.origin, t.r.OwnTop() + 1}
 	t.write(c, TagReg, h.encode(), nil)
 }
 
 // BoundedRenew begins the counter anew with the value that shows here, and all rights here: also those of incarnations that have ended.
 // It ends what others hold: what they spend until they see it is not in the new counter. Errors: ErrNoBounded, ErrWrongType, ErrTooLarge.
 func (t *Tx) BoundedRenew(key string) (Bounded, error) {
-	c, b, err := t.bounded(key)
+	c, b, err := t.boundedAny(key)
 	if err != nil {
 		return Bounded{}, err
 	}
@@ -628,7 +657,7 @@ func (v *View) Bounded(key string) (shown Bounded, ok bool, err error) {
 	if !ok {
 		return Bounded{}, false, nil
 	}
-	return b.shown(v.r.origin), true, nil
+	return v.r.shownHere(&b), true, nil
 }
 
 // BoundedRights lists who holds rights of a bounded counter, in the order of their origins. Error: ErrWrongType.
@@ -720,7 +749,7 @@ func (r *Region) BoundedHeld(fn func(key string, rights int64)) {
 			var c cell
 			r.store.load(&c, ref)
 			if b, ok := r.boundIn(&c); ok {
-				held[string(c.key)] = b.shown(r.origin).Here
+				held[string(c.key)] = r.shownHere(&b).Here
 			}
 		}
 		return true

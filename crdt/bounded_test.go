@@ -240,6 +240,41 @@ func TestBoundedTwoLives(t *testing.T) {
 	}
 }
 
+// TestBoundedAfterReplica: who gave up a replica and took another does not spend the rights of a row that it may know of old.
+func TestBoundedAfterReplica(t *testing.T) {
+	t.Parallel()
+	a, b := newTestRegion(1), newTestRegion(2)
+	newBounded(t, a, 10, 0, false)
+	pullAll(t, b, a, 1<<20)
+	if err := addTo(a, -10); err != nil { // nobody hears of it
+		t.Fatal(err)
+	}
+	again := newTestRegion(1)
+	again.Wrote(a.OwnTop())
+	pullAll(t, again, b, 1<<20)
+	if err := addTo(again, -1); !errors.Is(err, ErrNoRights) {
+		t.Errorf("rights are spent again: %v", err)
+	}
+	if err := addTo(again, 5); !errors.Is(err, ErrNoRights) {
+		t.Errorf("its row is written anew: %v", err)
+	}
+	if got := boundedAt(t, again); got != (Bounded{Value: 10}) {
+		t.Errorf("%+v", got)
+	}
+	update(t, again, func(tx *Tx) error { tx.Del("b"); return tx.BoundedNew("b", 3, 0, false) })
+	if err := addTo(again, -3); err != nil {
+		t.Error(err)
+	}
+	again.EachTip(func(x Tip) {
+		if x.Kind == CellBound && x.Tag == TagReg {
+			if h, ok := decodeBoundHead(x.Value); !ok || h.gen != x.Dot {
+				t.Errorf("%v begins %v", x.Dot, h.gen)
+			}
+		}
+	})
+	mustAudit(t, again)
+}
+
 func must[T any](x T, err error) T {
 	if err != nil {
 		panic(err)

@@ -143,7 +143,7 @@
 // LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
 // node takes over at most 131,072 regions, and passes over the rest.
 //
-// Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, are lost until the counter is begun anew. At
+// Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, or gave its copy of the region up, are lost until the counter is begun anew. At
 // most 4096 counters are asked about at once.
 //
 // Every node holds every region. A region that is not everywhere costs an entry for each node in the catalogue. Keys, members and field names have at most 64 KiB, values at most

@@ -145,7 +145,7 @@ func (b *broker) answer(r *Region) {
 	}
 	_, err := r.Apply(func(tx *crdt.Tx) error {
 		for _, key := range keys {
-			if _, err := tx.BoundedAnswer(key); err != nil && !errors.Is(err, crdt.ErrNoBounded) && !errors.Is(err, crdt.ErrWrongType) {
+			if _, err := tx.BoundedAnswer(key); err != nil && !errors.Is(err, crdt.ErrNoBounded) && !errors.Is(err, crdt.ErrWrongType) && !errors.Is(err, crdt.ErrNoRights) {
 				return err
 			}
 		}

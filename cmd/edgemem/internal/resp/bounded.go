@@ -51,6 +51,8 @@ func (c *client) failBounded(err error) {
 		c.failf("NORIGHTS the limit is %d away as far as this node knows, and this takes %d", short.All, short.Want)
 	case errors.As(err, &short):
 		c.failf("NORIGHTS %d of the %d rights that this takes are here, of %d in all; other nodes are asked for some: try again", short.Here, short.Want, short.All)
+	case errors.Is(err, crdt.ErrNoRights):
+		c.fail("NORIGHTS " + err.Error())
 	case errors.Is(err, crdt.ErrNoBounded):
 		c.fail(errNoKey)
 	case errors.Is(err, crdt.ErrOverflow):
