@@ -295,6 +295,9 @@ func (r *Region) MissingFrom(c Context) (theyLack, weLack uint64) {
 	return c.Missing(ours), ours.Missing(c)
 }
 
+// Partial reports whether there is something of unfinished pulls, which the context does not tell.
+func (r *Region) Partial() bool { return len(r.pieces) > 0 }
+
 // Gaps reports whether some origin's writes have holes: a push was lost or came early.
 func (r *Region) Gaps() bool { return r.holes() > 0 }
 

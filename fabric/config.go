@@ -198,8 +198,9 @@ type Config struct {
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 
-	lack abilities // in tests: what this node cannot, as an earlier version
-	most int       // in tests: regions; else maxRegions
+	lack abilities                 // in tests: what this node cannot, as an earlier version
+	most int                       // in tests: regions; else maxRegions
+	step func(crdt.NodeID, string) // in tests: called between the steps of moves; else nil
 }
 
 func (c *Config) validate() error {

@@ -98,8 +98,10 @@
 // # Where regions are
 //
 // The catalogue says where a region's copies are to be and who has one (placement.go), and a node's record its labels (labels.go). Every
-// member has the catalogue, so each side of a split finds the holders that it knew. tiers/place decides on copies; nothing here asks it yet,
-// and every node holds every region.
+// member has the catalogue, so each side of a split finds the holders that it knew. A node holds every region but those whose copy it gave up:
+// Region.GiveCopy drops it after other holders have vowed that they have all of it and keep it (vows.go), Region.TakeCopy brings it back whole
+// (moves.go). tiers/place decides on copies; nothing here asks it yet. Two nodes compare what both hold (keepers.go), and lag, completeness,
+// acknowledgements and what ghosts wait for count holders alone.
 //
 // # Regions without a copy here
 //
@@ -146,7 +148,13 @@
 // Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, or gave its copy of the region up, are lost until the counter is begun anew. At
 // most 4096 counters are asked about at once.
 //
-// Every node holds every region. A region that is not everywhere costs an entry for each node in the catalogue. Keys, members and field names have at most 64 KiB, values at most
+// Copies move when a program says so, and by themselves never: nothing sees to MinCopies, and a holder that is lost is not replaced. A region
+// that is not everywhere costs an entry for each node in the catalogue, and time in each check; a node without a copy keeps its empty replica
+// and drops pushes of it, which still reach every member. It takes as long as Go's collector needs, 2 min at most, until the memory of a copy is free, and
+// the removal of its records is one commit. While there are nodes of versions that know of no copies, they and those without one send
+// each other more. Rights of bounded counters stay with a node that gave its copy up.
+//
+// Keys, members and field names have at most 64 KiB, values at most
 // 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they
 // list their cells. Values are not typed beyond their kind: two programs that use different codecs for one key will not
 // understand each other.

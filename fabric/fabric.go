@@ -34,6 +34,7 @@ type Fabric struct {
 	catalogue *Region
 	reading   sync.Mutex // one reader of the catalogue at a time: the last one sees the last state
 	roster    *roster
+	moves     moves
 	rolling   sync.Mutex // one roll-back at a time
 	rolledAt  time.Time
 	budget    *budget
@@ -83,7 +84,11 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 		return nil, fmt.Errorf("fabric: memory: %w", err)
 	}
 	// What regions hold may be read for as long as somebody has them, so it goes when nobody has.
-	runtime.AddCleanup(f, func(h *offheap.Heap) { _ = h.Close() }, f.heap)
+	runtime.AddCleanup(f, func(h *offheap.Heap) {
+		unmapping.Lock()
+		defer unmapping.Unlock()
+		_ = h.Close()
+	}, f.heap)
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if f.budget, err = newBudget(&f.cfg); err != nil {
 		return nil, err

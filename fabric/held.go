@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/tiers/offheap"
@@ -13,9 +14,10 @@ import (
 // A replica is this node's copy of a region, and a node need not have one of a region that is not everywhere. Then its core is empty, stays
 // so whatever peers send, and nothing of it is on the disk: the region is known by its entry in the catalogue alone.
 const (
-	copyHere   int32 = iota // what users read and write
-	copyNone                // there is none
-	copyComing              // merges are taken, users are not served yet, nothing goes to the disk
+	copyHere    int32 = iota // what users read and write
+	copyNone                 // there is none
+	copyComing               // merges are taken, users are not served yet, nothing goes to the disk
+	copyLeaving              // users are not served any more; all else goes on
 )
 
 // ErrNotHeld answers who reads or writes a region of which this node has no copy. It is a *NotHeldError.
@@ -57,6 +59,12 @@ var errNone = errors.New("fabric: no copy")
 // Held reports whether this node has a copy of the region: always of one that is everywhere.
 func (r *Region) Held() bool { return r.copy.Load() == copyHere }
 
+// has reports whether there is a copy that peers may have, though users may not.
+func (r *Region) has() bool {
+	state := r.copy.Load()
+	return state == copyHere || state == copyLeaving
+}
+
 // notHeld is the error that says who has a copy, or nil. The caller holds no lock.
 func (r *Region) notHeld() error {
 	if r.Held() {
@@ -77,6 +85,9 @@ func (f *Fabric) Holders(name string) []Holder {
 	return f.look().holdersOf(r)
 }
 
+// unmapping is held while memory goes whose owners are gone: a pool may go with its heap.
+var unmapping sync.Mutex
+
 // lay makes the region's core a new one, and has the image of the old one taken off the disk. Who still reads the old one, a peer's pull for one,
 // reads what is there for as long as it needs; its memory goes when nobody does. The caller holds mu.
 func (r *Region) lay(state int32) {
@@ -85,7 +96,11 @@ func (r *Region) lay(state int32) {
 		r.gone = append(r.gone, old.Removal()...)
 	}
 	if p := r.pool; p != nil {
-		runtime.AddCleanup(old, func(p *offheap.Pool) { _ = p.Close() }, p) // what leaks is what is given up
+		runtime.AddCleanup(old, func(p *offheap.Pool) {
+			unmapping.Lock()
+			defer unmapping.Unlock()
+			_ = p.Close() // what leaks is what is given up
+		}, p)
 	}
 	seen := r.calm()
 	r.pool, r.policy = nil, nil
@@ -121,10 +136,17 @@ func (r *Region) giveUp() {
 
 // takeUp has this node hold a copy, an empty one for a start. The caller holds no lock.
 func (r *Region) takeUp() {
+	r.hold()
+	r.parted()
+}
+
+// hold is takeUp that leaves it to the caller to say so in the catalogue.
+func (r *Region) hold() {
 	r.mu.Lock()
 	r.copy.Store(copyHere)
 	r.mu.Unlock()
-	r.parted()
+	r.f.commits.mark(r, true)
+	r.f.mesh.changed()
 }
 
 // parted follows a change of the copy: the disk has it soon, the others hear of it, and compare anew.
@@ -137,7 +159,7 @@ func (r *Region) parted() {
 // take gives what is to be written of the region. The caller holds mu.
 func (r *Region) take() (recs []crdt.Record, err error) {
 	recs, r.gone = r.gone, nil
-	if r.copy.Load() != copyHere {
+	if !r.has() {
 		return recs, nil
 	}
 	taken, err := r.core.TryTakeDirty()

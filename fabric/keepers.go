@@ -36,7 +36,7 @@ func (r *Region) keptBy(id crdt.NodeID) bool {
 
 // sharedWith reports whether this node and another one have a copy, and say so.
 func (r *Region) sharedWith(id crdt.NodeID) bool {
-	return r.keptBy(id) && r.keptBy(r.f.cfg.Node) && r.Held()
+	return r.keptBy(id) && r.keptBy(r.f.cfg.Node) && r.has()
 }
 
 // comparedIn reports whether an exchange with a peer was about the region, too.

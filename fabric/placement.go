@@ -25,7 +25,8 @@ import (
 // A node announces itself as a holder of a region that is not everywhere. Of one that is, every member is a holder, and nobody needs to
 // say so: a region for each vehicle costs no entry for each node. What was announced by nodes that are retired does not count.
 //
-// As yet every node holds every region, whatever its placement: nothing carries out the decisions of tiers/place.
+// A node holds a region unless it gave its copy up (moves.go): as yet nothing carries out the decisions of tiers/place, and copies move as
+// Region.TakeCopy and Region.GiveCopy say.
 
 // ErrBadPlacement refuses a configuration.
 var ErrBadPlacement = errors.New("fabric: bad placement of a region")
@@ -206,6 +207,9 @@ func (f *Fabric) announce(names []string) {
 	})
 	if err != nil && !errors.Is(err, ErrClosed) {
 		f.cfg.Logger.Warn("holders of regions could not be announced", "regions", len(here)+len(gone)+len(left)+len(back), "err", err)
+	}
+	if err == nil {
+		f.readCatalogue() // what it says of this node counts here, too
 	}
 }
 

@@ -36,6 +36,7 @@ type puller struct {
 	open       map[crdt.RegionID]*crdt.Receiver
 	named      map[crdt.RegionID]*Region
 	lives      map[crdt.RegionID]uint32 // of their cores when they were opened
+	coming     []*Region                // that this node takes, and the peer has
 	told       crdt.RegionID            // the region that the peer named last,
 	newName    string                   // and its name, if it is new here
 	together   int                      // messages to come that are to be merged together,
@@ -126,7 +127,8 @@ func (x *puller) run() error {
 	now, step := x.m.prints.snapshot(x.p)
 	defer x.p.drop(step)
 	scope := everyBucket
-	if x.checkFirst() {
+	x.coming = x.m.f.moves.from(x.p.id)
+	if len(x.coming) > 0 || x.checkFirst() {
 		var err error
 		if scope, err = x.check(now, step); err != nil || scope == nil {
 			return err
@@ -168,7 +170,11 @@ func (x *puller) run() error {
 
 // check asks whether both sides have seen the same, and gives the buckets in which they have not, nil for none.
 func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
-	if err := x.c.send(frameCheck, binary.BigEndian.AppendUint64(nil, now.all)); err != nil {
+	all := now.all
+	if len(x.coming) > 0 {
+		all = ^all // whatever else is in step, there is something to ask for
+	}
+	if err := x.c.send(frameCheck, binary.BigEndian.AppendUint64(nil, all)); err != nil {
 		return nil, err
 	}
 	asked := time.Now()
@@ -191,6 +197,9 @@ func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
 		if err != nil || can&canScope == 0 {
 			return everyBucket, err
 		}
+		for _, r := range x.coming {
+			scope.add(r.bucket())
+		}
 		x.p.learnStep(s, scope.except())
 		return scope, x.c.send(frameScope, scope[:])
 	}
@@ -207,7 +216,7 @@ func (x *puller) turn() error {
 // asked last.
 func (x *puller) ask(scope *bucketSet) error {
 	list := append(x.m.prints.awaited(scope), x.m.prints.in(scope)...)
-	list = slices.DeleteFunc(list, func(r *Region) bool { return !r.sharedWith(x.p.id) })
+	list = append(slices.Clip(x.coming), slices.DeleteFunc(list, func(r *Region) bool { return !r.sharedWith(x.p.id) })...)
 	if err := x.c.send(frameAsk, appendStates(nil, statesOf(list))); err != nil {
 		return err
 	}
@@ -216,7 +225,7 @@ func (x *puller) ask(scope *bucketSet) error {
 		if n == inlineHellos {
 			break
 		}
-		if len(list) > inlineHellos && !x.p.changedSince(r) {
+		if len(list) > inlineHellos && r.Held() && !x.p.changedSince(r) {
 			continue
 		}
 		n++
@@ -424,6 +433,9 @@ func (x *puller) merge(id crdt.RegionID, msgs ...[]byte) (err error) {
 	if rc.Done() {
 		x.m.tasks.done(x, id)
 	}
+	if err == nil && rc.Done() {
+		x.m.f.moves.came(r, x.p.id)
+	}
 	if err == nil && rc.Done() { // before that a cut may hold what the peer has in a part of the region only
 		x.p.learnPulled(id, rc.Cut(), x.m.f.cfg.Now())
 	}
@@ -474,6 +486,7 @@ func (x *puller) end(b []byte) error {
 		if r := x.m.f.regionByID(s.id); r != nil {
 			r.mu.RLock()
 			if r.core.ContextHash() == s.hash {
+				x.m.f.moves.came(r, x.p.id)
 				x.p.learnSame(s.id, r.core.Context(), x.m.f.cfg.Now())
 			}
 			r.mu.RUnlock()

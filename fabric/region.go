@@ -34,6 +34,8 @@ type Region struct {
 	ack      atomic.Int32
 	copy     atomic.Int32         // copyHere, copyNone or copyComing; changes under mu
 	life     atomic.Uint32        // how often core became a new one; changes under mu
+	moving   sync.Mutex           // one move of this copy at a time
+	vowed    time.Time            // until when it stays here, by the machine's clock; belongs to mu
 	gone     []crdt.Record        // what takes a copy that was given up off the disk; belongs to mu
 	uses     atomic.Pointer[uses] // nil: it was used by nobody of whom account is kept
 	causal   atomic.Bool          // as core knows it
@@ -160,7 +162,7 @@ func (r *Region) configure(d declaration) (changed bool) {
 	}
 	r.placed.Store(d.placement)
 	if r.setKeepers(d.keepers); d.keepers == nil && !r.Held() {
-		r.takeUp()
+		r.hold()
 	}
 	return r.setTerms(d.terms)
 }

@@ -60,6 +60,8 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 	switch {
 	case kind == frameScrub:
 		return m.serveScrub(id, c)
+	case kind == frameVow && m.can&canMove != 0:
+		return m.serveVow(id, c)
 	case kind == frameOpen && m.can&canMessages != 0:
 		c.limIn, c.limOut = nil, nil // the limit is for pulls
 		return m.f.messages.serve(id, c)
@@ -274,7 +276,7 @@ func (x *server) reply() error {
 	for _, r := range x.m.prints.in(x.scope) {
 		hash, listed := x.theirs[r.id]
 		switch {
-		case told[r.id] || hash == r.hash.Load() || !r.Held() || !listed && !r.sharedWith(x.id):
+		case told[r.id] || hash == r.hash.Load() || !r.has() || !listed && !r.sharedWith(x.id):
 		case listed:
 			want = append(want, r.id[:]...)
 		default:
@@ -361,7 +363,7 @@ func (x *server) answerHellos(told map[crdt.RegionID]bool) error {
 			}
 			continue
 		}
-		if !r.Held() {
+		if !r.has() {
 			continue
 		}
 		r.mu.RLock()
@@ -401,7 +403,7 @@ func (x *server) askBack() {
 // send sends one region's chunks. behind says that the peer has what is not here.
 func (x *server) send(r *Region, peer *crdt.Seen, behind bool) error {
 	r.mu.RLock()
-	if !r.Held() {
+	if !r.has() {
 		r.mu.RUnlock()
 		return nil
 	}

@@ -78,9 +78,10 @@ const (
 	canBack                           // LEAD and BACK, and coded symbols in the narrow form
 	canBounded                        // rights of bounded counters; told in the node's record
 	canAnswer                         // CALL, too: see remotewire.go
+	canMove                           // VOW, which is just tried: see vows.go
 )
 
-const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded | canAnswer
+const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded | canAnswer | canMove
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB
