@@ -106,6 +106,9 @@ func (r *Region) account() {
 	}
 }
 
+// Slowing reports whether writers are held up, since memory is short.
+func (f *Fabric) Slowing() bool { return f.budget.verdict.Load().Level >= pressure.Slow }
+
 // slow holds a writer up as long as its line asks for. The caller holds no lock.
 func (r *Region) slow() {
 	f := r.f

@@ -36,6 +36,9 @@ func (c Commit) Wait(ctx context.Context) error {
 	return c.r.merged(ctx, c.level, c.until)
 }
 
+// AwaitsOthers reports whether Wait waits for more than this node's disk.
+func (c Commit) AwaitsOthers() bool { return c.durable && c.level >= ackQuorum && c.r != nil }
+
 // Sync waits until the write is on disk, whatever the region's configuration says.
 func (c Commit) Sync(ctx context.Context) error {
 	if c.c == nil {

@@ -23,23 +23,29 @@ const acksMax = 4096
 //
 // A pipeline waits once, at its end: the commits of all its commands become durable together.
 func (c *client) settle() bool {
-	now := c.srv.sinceStart()
-	c.noteSlow(now)
-	c.run.flush(&c.srv.stats, now)
-	c.since.Store(now)
-	c.await()
+	c.beforeAck()
+	c.await(c.since.Load())
 	if !c.charge() {
 		return false
 	}
 	return c.send()
 }
 
-// await waits for every pending write, and puts an error in place of each reply whose write failed.
-func (c *client) await() {
+// beforeAck counts what was run: how long it waits for its acknowledgement is not counted.
+func (c *client) beforeAck() {
+	now := c.srv.sinceStart()
+	c.noteSlow(now)
+	c.run.flush(&c.srv.stats, now)
+	c.since.Store(now)
+}
+
+// await waits for every pending write, and puts an error in place of each reply whose write failed. begun is since when, on the
+// server's clock.
+func (c *client) await(begun int64) {
 	if len(c.pending) == 0 {
 		return
 	}
-	begun := c.srv.sinceStart()
+	c.leaveLoop()
 	var failed []failedAck
 	var last fabric.Commit
 	var err error

@@ -138,6 +138,7 @@ func appendCommand(b []byte, args [][]byte) []byte {
 
 // ask has a holder of the selected region run n commands, and appends their replies.
 func (c *client) ask(body []byte, writes bool, n int) {
+	c.leaveLoop()
 	b, source, err := c.srv.cfg.Fabric.Ask(c.srv.ackCtx, fabric.Request{Region: c.labels.region, Service: awayService, Body: body, Write: writes})
 	if err == nil {
 		c.source = source

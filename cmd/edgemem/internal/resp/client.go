@@ -15,13 +15,14 @@ import (
 	"github.com/tidwall/redcon"
 )
 
-// client is one connection. Its goroutine reads commands into in, runs them, collects replies in out,
+// client is one connection. Its goroutine, or that of its loop, reads commands into in, runs them, collects replies in out,
 // and sends those once what was written is acknowledged. Only the fields of the second group are seen
 // by others.
 type client struct {
 	srv   *Server
 	conn  net.Conn
 	guard guard
+	home  home
 
 	in         []byte // query buffer; in[head:tail] is not run yet
 	head, tail int
@@ -122,8 +123,22 @@ func addrText(a net.Addr) string {
 	return a.String()
 }
 
-// kill closes the connection under the client's goroutine, which then ends.
-func (c *client) kill() { _ = c.conn.Close() }
+// kill ends the connection under whoever serves it, who then lets it go.
+func (c *client) kill() {
+	if !c.home.half {
+		_ = c.conn.Close()
+		return
+	}
+	c.stopReading()
+	_ = c.conn.(interface{ CloseWrite() error }).CloseWrite()
+}
+
+// stopReading has whoever waits for the client's commands hear that there are no more.
+func (c *client) stopReading() {
+	if c.home.half {
+		_ = c.conn.(interface{ CloseRead() error }).CloseRead()
+	}
+}
 
 // serve is the connection's goroutine.
 func (c *client) serve() {
@@ -135,7 +150,7 @@ func (c *client) serve() {
 		c.takePushes() // they were sent before whatever is answered now
 		c.tail += n
 		c.srv.stats.bytesIn.Add(int64(n))
-		if n > 0 && !c.drain() {
+		if n > 0 && !(c.work() && c.settle() && c.endTurn()) {
 			return
 		}
 		if err != nil {
@@ -163,9 +178,15 @@ func (c *client) release() {
 	c.stopPushing()
 }
 
-// drain runs every whole command in the query buffer and sends the replies. It reports whether the
+// letGo is release for a connection that is served by a loop.
+func (c *client) letGo() {
+	c.release()
+	c.srv.wg.Done()
+}
+
+// work runs every whole command in the query buffer. Its replies are there; much of it is sent. It reports whether the
 // connection goes on.
-func (c *client) drain() bool {
+func (c *client) work() bool {
 	c.enter(stateBusy)
 	c.turnAt = c.since.Load()
 	c.run.begin(c.turnAt)
@@ -180,9 +201,11 @@ func (c *client) drain() bool {
 			return false
 		}
 	}
-	if !c.settle() {
-		return false
-	}
+	return true
+}
+
+// endTurn readies the client for what it sends next, when the replies are sent. It reports whether the connection goes on.
+func (c *client) endTurn() bool {
 	if c.head == c.tail {
 		c.state.Store(int32(stateIdle))
 	} else {
@@ -194,7 +217,7 @@ func (c *client) drain() bool {
 // relieve sends what has collected when it is much, although more commands wait.
 func (c *client) relieve() bool {
 	if len(c.pending) >= acksMax {
-		c.await()
+		c.await(c.srv.sinceStart())
 	}
 	if len(c.buf) < settleBytes {
 		return true
@@ -309,11 +332,16 @@ func (c *client) send() bool {
 	if !c.sendBytes(c.buf) {
 		return false
 	}
+	c.forgetReplies()
+	return true
+}
+
+// forgetReplies lets go of replies that were sent.
+func (c *client) forgetReplies() {
 	if cap(c.buf) > bufferKept {
 		c.buf = nil
 	}
 	c.buf = c.buf[:0]
-	return true
 }
 
 // isBrowser recognises the first words of an HTTP request, by which a web page can reach a local port.

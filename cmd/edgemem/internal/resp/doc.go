@@ -6,6 +6,9 @@
 //	                                                      ▼
 //	                     net.Conn ◄─ send ◄─ settle: one wait for all commits of the pipeline
 //
+// On Linux few goroutines serve many connections: see loop.go. Elsewhere, and where a client is sent what it did not ask for, a connection has
+// its own.
+//
 // # Invariants
 //
 //   - A reply to a write is sent only after its region acknowledged the write. Where the acknowledgement
@@ -59,7 +62,7 @@
 //
 // # Cost
 //
-// An idle connection holds a goroutine and 4 KiB. A GET allocates nothing; a SET allocates the key and
+// An idle connection holds 4 KiB, and a goroutine where no loop serves it. A GET allocates nothing; a SET allocates the key and
 // the value that it stores. A pipeline costs one read, one write, and two readings of the clock when its
 // commands are alike.
 package resp

@@ -79,6 +79,7 @@ func (c *client) mayWait(run func()) {
 // wait parks the client's goroutine until its command has an answer. It reports whether the connection goes on.
 func (c *client) wait() bool {
 	w := c.waiter
+	c.leaveLoop()
 	good := c.settle() && c.parkUntilEnded(w)
 	left := c.srv.queues.leave(w)
 	_ = c.conn.SetReadDeadline(time.Time{})

@@ -140,6 +140,18 @@ func (c *client) sendBytes(b []byte) bool {
 }
 
 func (c *client) write(b []byte) bool {
+	if c.home.loop != nil {
+		n, good := c.tryWrite(b)
+		if b = b[n:]; !good || len(b) == 0 {
+			return good
+		}
+		c.leaveLoop()
+	}
+	return c.writeAll(b)
+}
+
+// writeAll waits for the client to take it.
+func (c *client) writeAll(b []byte) bool {
 	if len(b) == 0 {
 		return true
 	}

@@ -32,7 +32,8 @@ type Server struct {
 	slowlog  slowlog
 	latency  latency
 	acl      *acl
-	places   places        // of readers of streams
+	places   places // of readers of streams
+	loops    loops
 	notify   atomic.Uint32 // notifySet
 
 	mu      sync.Mutex
@@ -92,6 +93,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.hub.open(s.cfg.Fabric)
 	defer s.hub.close()
 	defer s.cfg.Fabric.Answer(awayService, s.answer)()
+	defer s.loops.close()
 	err := s.accept(ctx)
 	_ = s.cfg.Listener.Close()
 	s.drain()
@@ -128,9 +130,15 @@ func (s *Server) admit(conn net.Conn) {
 	s.stats.connections.Add(1)
 	keepAlive(conn)
 	c := newClient(s, conn, s.nextID.Add(1))
+	joined := c.join()
 	if !s.register(c) {
 		s.stats.rejected.Add(1)
 		turnAway(conn)
+		return
+	}
+	if joined {
+		c.enter(stateIdle)
+		c.home.loop.listen(c)
 		return
 	}
 	go func() {
@@ -208,6 +216,7 @@ func (s *Server) drain() {
 	for _, c := range clients {
 		_ = c.conn.SetReadDeadline(now)
 		_ = c.conn.SetWriteDeadline(now.Add(s.limits.Drain))
+		c.stopReading()
 	}
 	late := time.AfterFunc(s.limits.Drain, s.giveUp)
 	s.wg.Wait()
