@@ -117,7 +117,7 @@ var lattice = []layer{
 		dir:     "fabric/client",
 		own:     []string{"crdt", "fabric"},
 		noStd:   []string{"os", "log"},
-		testOwn: []string{"test/bubble"},
+		testOwn: []string{"persist/storetest", "test/bubble"},
 	},
 	{
 		dir:     "cmd",

@@ -13,13 +13,18 @@ import (
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
 	"github.com/edgemem/edgemem/fabric/client"
+	"github.com/edgemem/edgemem/persist/storetest"
 	"github.com/edgemem/edgemem/test/bubble"
 )
 
 // meshNode opens a node in a mesh and closes it with the test.
 func meshNode(t *testing.T, m *fabric.Mesh, id crdt.NodeID) *fabric.Fabric {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7})
+	store, err := (&storetest.Disk{}).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fabric.Open(t.Context(), fabric.Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7, Storage: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +46,12 @@ func apart(t *testing.T, m *fabric.Mesh) (asker *fabric.Fabric, away, here clien
 		t.Fatal(err)
 	}
 	time.Sleep(10 * time.Second)
-	if r, err := asker.Region("r"); err != nil || r.Held() {
-		t.Skipf("nodes hold every region yet: %v", err)
+	r, err := asker.Region("r")
+	if err == nil && r.Held() {
+		err = r.GiveCopy(t.Context())
+	}
+	if err != nil || r.Held() {
+		t.Fatalf("the other node has a copy: %v", err)
 	}
 	return asker, away, here
 }

@@ -21,8 +21,12 @@ func apart(t *testing.T) (away, holder *station) {
 		t.Fatal(err)
 	}
 	time.Sleep(10 * time.Second)
-	if r, err := away.f.Region("r"); err != nil || r.Held() {
-		t.Skipf("nodes hold every region yet: %v", err)
+	r, err := away.f.Region("r")
+	if err == nil && r.Held() {
+		err = r.GiveCopy(t.Context())
+	}
+	if err != nil || r.Held() {
+		t.Fatalf("the other node has a copy: %v", err)
 	}
 	away.ask(t, "SELECT", "r")
 	holder.ask(t, "SELECT", "r")
@@ -218,6 +222,60 @@ func FuzzRequestOfNode(f *testing.F) {
 		_ = srv.answer(ctx, &fabric.Asked{Region: r, From: crdt.NodeID("n"), Body: body, Write: true}, &out)
 		if ctx.Err() != nil {
 			t.Fatal("it takes too long")
+		}
+	})
+}
+
+// TestRegionLeavesInBetween: the commands of a request that come after that are not run, and say that they are to be sent again.
+func TestRegionLeavesInBetween(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		all := stations(t, "away", "holder", "third") // away is not linked to the third
+		away, holder, third := all[0], all[1], all[2]
+		if _, err := holder.f.CreateRegion(t.Context(), "r", fabric.RegionConfig{Placement: fabric.Placement{Kind: "demand"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		copyOf := func(s *station) *fabric.Region {
+			r, err := s.f.Region("r")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		if err := copyOf(third).TakeCopy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r := copyOf(away); r.Held() {
+			if err := r.GiveCopy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Minute) // others may have vowed to keep theirs
+		given := make(chan error, 1)
+		go func() {
+			time.Sleep(time.Second)
+			given <- copyOf(holder).GiveCopy(t.Context())
+		}()
+		ask := func(body string) string {
+			b, _, err := away.f.Ask(context.Background(), fabric.Request{Region: "r", Service: awayService, Body: []byte(body), Write: true})
+			if err != nil {
+				return err.Error()
+			}
+			return string(b)
+		}
+		got := ask("\x00" + lines("SET a 1", "WAIT 5 3000", "SET b 1", "GET a"))
+		if err := <-given; err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(got, "+OK\r\n") || strings.Count(got, "-TRYAGAIN") < 2 || strings.Contains(got, "$1\r\n1") {
+			t.Errorf("answered %q", got)
+		}
+		if got := ask("\x00" + lines("SET b 1")); !strings.HasPrefix(got, fabric.ErrNoHolder.Error()) {
+			t.Errorf("when it has left: %q", got)
+		}
+		third.ask(t, "SELECT", "r")
+		if got := third.pipe(t, lines("GET a", "GET b")); got != "$1\r\n1\r\n$-1\r\n" {
+			t.Errorf("the other holder has %q", got)
 		}
 	})
 }

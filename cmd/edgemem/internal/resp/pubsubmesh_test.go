@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/persist/storetest"
 	"github.com/edgemem/edgemem/test/bubble"
 )
 
@@ -46,7 +47,11 @@ func stations(t *testing.T, names ...string) (out []*station) {
 		for _, other := range names[:max(i-1, 0)] {
 			m.Cut(crdt.NodeID(name), crdt.NodeID(other))
 		}
-		f, err := fabric.Open(t.Context(), fabric.Config{Name: name, Transport: m.Node(crdt.NodeID(name))})
+		store, err := (&storetest.Disk{}).Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := fabric.Open(t.Context(), fabric.Config{Name: name, Transport: m.Node(crdt.NodeID(name)), Storage: store})
 		if err != nil {
 			t.Fatal(err)
 		}
