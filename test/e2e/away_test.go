@@ -36,8 +36,15 @@ func TestRegionWithoutCopy(t *testing.T) {
 	if got := do("SELECT", "maps"); got != "OK" {
 		t.Fatalf("SELECT: %s", got)
 	}
-	if strings.Contains(do("EM.SOURCE"), "here 1") {
-		t.Skip("nodes hold every region yet")
+	harness.Eventually(t, harness.Patience, "the device gives its copy up", func() error {
+		r := harness.Edgemem(t, "region", "give-copy", "maps", "--data-dir", device.Dir)
+		if r.Code != 0 || !strings.Contains(r.Stdout, "held by cloud") {
+			return fmt.Errorf("exit code %d: %s %s", r.Code, r.Stdout, r.Stderr)
+		}
+		return nil
+	})
+	if got := do("EM.SOURCE"); strings.Contains(got, "here 1") {
+		t.Fatalf("EM.SOURCE: %s", got)
 	}
 	for _, x := range [][]string{{"OK", "SET", "tile", "v1"}, {"v1", "GET", "tile"}} {
 		if got := do(x[1:]...); got != x[0] {
@@ -82,4 +89,11 @@ func TestRegionWithoutCopy(t *testing.T) {
 		}
 		return nil
 	})
+	if got := device.CLI("region", "take-copy", "maps"); !strings.Contains(got, "cloud") || !strings.Contains(got, "device") {
+		t.Errorf("take-copy: %s", got)
+	}
+	cloud.Kill()
+	if got := do("GET", "tile"); got != "v1" || !strings.Contains(do("EM.SOURCE"), "here 1") {
+		t.Errorf("GET of a copy that was taken: %s, from %s", got, do("EM.SOURCE"))
+	}
 }

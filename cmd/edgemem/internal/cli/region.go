@@ -32,7 +32,7 @@ others come into being by 'region create', or when first written to.`,
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
   edgemem region list
   printf 'SELECT orders\nSET o:17 open\n' | redis-cli -p 7379`,
-	}, regionCreateCommand(), regionListCommand(), regionShowCommand(), regionDeleteCommand())
+	}, regionCreateCommand(), regionListCommand(), regionShowCommand(), regionDeleteCommand(), regionGiveCommand(), regionTakeCommand())
 }
 
 func regionCreateCommand() *cobra.Command {
@@ -311,6 +311,55 @@ time, without having seen the removal, stays and brings the region back.`,
 		return c.DeleteRegion(ctx, args[0])
 	})
 	return cmd
+}
+
+func regionGiveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "give-copy NAME",
+		Short: "Give up this node's copy of a region, when others have all of it",
+		Long: `Give up this node's copy of a region, which must not be everywhere. It waits until as many other
+holders as the region is to have copies, one at least, have said that all of it is on their disks and
+that they keep it; if they cannot, nothing changes. The node reads and writes the region through a holder then.`,
+		Example: "  edgemem region create maps --placement demand --min-copies 1\n  edgemem region give-copy maps",
+		Args:    args(1, 1, "one NAME"),
+	}
+	o := outputFlag(cmd)
+	addClient(cmd)
+	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error {
+		r, err := c.GiveCopy(ctx, args[0])
+		return tellHolders(cmd, o, r, err)
+	})
+	return cmd
+}
+
+func regionTakeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "take-copy NAME",
+		Short: "Have this node hold a copy of a region",
+		Long: `Have this node hold a copy of a region, and wait until it has all of it on its disk. The node's tier, labels and
+memory must suit the region.`,
+		Example: "  edgemem region take-copy maps",
+		Args:    args(1, 1, "one NAME"),
+	}
+	o := outputFlag(cmd)
+	addClient(cmd)
+	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error {
+		r, err := c.TakeCopy(ctx, args[0])
+		return tellHolders(cmd, o, r, err)
+	})
+	return cmd
+}
+
+// tellHolders prints who holds a region that has moved.
+func tellHolders(cmd *cobra.Command, o *output, r control.Region, err error) error {
+	if err != nil {
+		return err
+	}
+	if o.structured() {
+		return o.print(cmd.OutOrStdout(), r)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "region %s: held by %s\n", r.Name, holdersOf(r))
+	return err
 }
 
 // namesIn gives what people call each node.

@@ -236,6 +236,7 @@ type Backend interface {
 	ShowRegion(name string) (Region, error)
 	RegionUsage(ctx context.Context, name string) (RegionUsage, error)
 	DeleteRegion(ctx context.Context, name string) error
+	MoveCopy(ctx context.Context, name string, give bool) (Region, error)
 	Get(ctx context.Context, region, key string) (Entry, error)
 	Set(ctx context.Context, region, key string, value []byte) error
 	Delete(ctx context.Context, region string, keys []string) (deleted int, err error)

@@ -117,6 +117,16 @@ func (c *Client) DeleteRegion(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, regionPath(name, "", nil), nil, nil)
 }
 
+// TakeCopy has the node hold a region, and returns when it has all of it on its disk.
+func (c *Client) TakeCopy(ctx context.Context, name string) (r Region, err error) {
+	return r, c.call(ctx, http.MethodPut, regionPath(name, "/copy", nil), nil, &r)
+}
+
+// GiveCopy has the node give its copy of a region up, when others have all of it.
+func (c *Client) GiveCopy(ctx context.Context, name string) (r Region, err error) {
+	return r, c.call(ctx, http.MethodDelete, regionPath(name, "/copy", nil), nil, &r)
+}
+
 // Get reads one entry.
 func (c *Client) Get(ctx context.Context, region, key string) (e Entry, err error) {
 	return e, c.call(ctx, http.MethodGet, regionPath(region, "/entry", url.Values{"key": {key}}), nil, &e)

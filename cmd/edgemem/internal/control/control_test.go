@@ -99,6 +99,10 @@ func (f *fake) Set(_ context.Context, _, key string, value []byte) error {
 	f.values[key] = string(value)
 	return nil
 }
+func (f *fake) MoveCopy(_ context.Context, name string, give bool) (Region, error) {
+	return Region{}, fmt.Errorf("no copy of %s, give %v", name, give)
+}
+
 func (f *fake) Delete(_ context.Context, _ string, keys []string) (n int, err error) {
 	for _, k := range keys {
 		if _, ok := f.values[k]; ok {

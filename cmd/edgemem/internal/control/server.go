@@ -108,6 +108,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/regions/{region}", s.showRegion)
 	mux.HandleFunc("GET /v1/regions/{region}/usage", s.regionUsage)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
+	mux.HandleFunc("PUT /v1/regions/{region}/copy", s.moveCopy)
+	mux.HandleFunc("DELETE /v1/regions/{region}/copy", s.moveCopy)
 	mux.HandleFunc("GET /v1/regions/{region}/entry", s.get)
 	mux.HandleFunc("PUT /v1/regions/{region}/entry", s.set)
 	mux.HandleFunc("POST /v1/regions/{region}/delete", s.delete)
@@ -220,6 +222,12 @@ func (s *Server) deleteRegion(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("region")
 	err := s.backend.DeleteRegion(r.Context(), name)
 	reply(w, deletedReply{Deleted: 1}, err)
+}
+
+// moveCopy has this node hold a region, or give its copy up.
+func (s *Server) moveCopy(w http.ResponseWriter, r *http.Request) {
+	region, err := s.backend.MoveCopy(r.Context(), r.PathValue("region"), r.Method == http.MethodDelete)
+	reply(w, region, err)
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {

@@ -81,6 +81,21 @@ func (b backend) DeleteRegion(ctx context.Context, name string) error {
 	return explain(client.DeleteRegion(ctx, b.fabric, name))
 }
 
+func (b backend) MoveCopy(ctx context.Context, name string, give bool) (control.Region, error) {
+	r, err := b.existing(name)
+	if err != nil {
+		return control.Region{}, err
+	}
+	move := r.TakeCopy
+	if give {
+		move = r.GiveCopy
+	}
+	if err := move(ctx); err != nil {
+		return control.Region{}, explain(err)
+	}
+	return b.ShowRegion(name)
+}
+
 // existing gives a region without creating it: reading makes nothing.
 func (b backend) existing(name string) (*fabric.Region, error) {
 	if _, err := b.fabric.RegionStatus(name); err != nil {
