@@ -112,7 +112,7 @@ func (t *Tx) SortedIncr(key, member string, delta float64) (score float64, err e
 		t.assign(c, encodeScore(score))
 		return score, nil
 	}
-	return score, t.contribute(key, CellScore, member, numOf(score).sub(t.r.exactScore(c)))
+	return score, t.contribute(c, numOf(score).sub(t.r.exactScore(c)))
 }
 
 // member readies a member for a write with a number.

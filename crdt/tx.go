@@ -258,7 +258,9 @@ func (t *Tx) Incr(key string, delta int64) (int64, error) {
 }
 
 func (t *Tx) incrCell(e entry, key string, kind CellKind, sub string, delta int64) (int64, error) {
-	cur, err := t.r.integer(e.cell(kind, sub))
+	c := t.r.handle()
+	t.r.seekIn(c, e, key, kind, sub)
+	cur, err := t.r.integer(c)
 	if err != nil {
 		return 0, t.failed(err)
 	}
@@ -266,7 +268,7 @@ func (t *Tx) incrCell(e entry, key string, kind CellKind, sub string, delta int6
 	if !next.isInt64() {
 		return 0, ErrOverflow
 	}
-	if err := t.contribute(key, kind, sub, num{small: delta}); err != nil {
+	if err := t.contribute(c, num{small: delta}); err != nil {
 		return 0, err
 	}
 	return next.small, nil
@@ -290,7 +292,9 @@ func (t *Tx) incrFloatCell(e entry, key string, kind CellKind, sub, decimal stri
 	if err != nil {
 		return "", err
 	}
-	cur, err := t.r.number(e.cell(kind, sub))
+	c := t.r.handle()
+	t.r.seekIn(c, e, key, kind, sub)
+	cur, err := t.r.number(c)
 	if err != nil {
 		return "", t.failed(err)
 	}
@@ -298,16 +302,14 @@ func (t *Tx) incrFloatCell(e entry, key string, kind CellKind, sub, decimal stri
 	if next.tooLong() {
 		return "", ErrOverflow
 	}
-	if err := t.contribute(key, kind, sub, delta); err != nil {
+	if err := t.contribute(c, delta); err != nil {
 		return "", err
 	}
 	return next.String(), nil
 }
 
 // contribute adds delta to our contribution in a cell. Our sum may not fit where others' make the total small.
-func (t *Tx) contribute(key string, kind CellKind, sub string, delta num) error {
-	c := t.r.handle()
-	t.r.seek(c, key, kind, sub)
+func (t *Tx) contribute(c *cell, delta num) error {
 	k := t.ours(c)
 	if k.total = k.total.add(delta); k.total.tooLong() {
 		return ErrOverflow

@@ -182,6 +182,9 @@ func TestTwoThatRelyOnEachOther(t *testing.T) {
 // and after healing exactly those hold the region who say so.
 func TestMovesThatAreCut(t *testing.T) {
 	seeds := uint64(50)
+	if testing.Short() {
+		seeds = 8
+	}
 	if n, err := strconv.ParseUint(os.Getenv("EDGEMEM_MOVES_SEEDS"), 10, 64); err == nil { // 500 take a minute
 		seeds = n
 	}

@@ -489,8 +489,11 @@ func (w *world) run(d time.Duration) {
 	}
 }
 
-// seeds is how many runs a test makes, EDGEMEM_SEEDS or so many.
+// seeds is how many runs a test makes, EDGEMEM_SEEDS or so many; a quarter where time is short.
 func seeds(n int) int {
+	if testing.Short() {
+		n = (n + 3) / 4
+	}
 	if more, err := strconv.Atoi(os.Getenv("EDGEMEM_SEEDS")); err == nil {
 		return more
 	}

@@ -61,17 +61,9 @@ func (c *client) integer(i int) (n int64, ok bool) {
 	return n, ok
 }
 
-// increment adds to an integer. The region would add to any number without a fraction; Redis, and so this
-// server, wants its text to be a canonical integer: not "007", not "1e3".
+// increment adds to an integer. Redis, and so the region, wants its text to be a canonical one: not "007", not "1e3".
 func (c *client) increment(tx *crdt.Tx, delta int64) {
-	text, ok, err := tx.Get(view(c.args[1]))
-	if _, isInt := parseInt(text); err == nil && ok && !isInt {
-		err = crdt.ErrNotInteger
-	}
-	var n int64
-	if err == nil {
-		n, err = tx.Incr(string(c.args[1]), delta)
-	}
+	n, err := tx.Incr(string(c.args[1]), delta)
 	if err != nil {
 		c.failNumber(err, errNotInteger)
 		return
