@@ -15,8 +15,8 @@ MODFILE = $$(deploy/modules/modfile.sh $(1)/modules)
 
 # Packages under the race detector: those that share memory between goroutines.
 RACE_PKGS ?= ./persist/... ./p2p/... ./fabric/... ./tiers/offheap/... ./tiers/evict/... ./cmd/edgemem/internal/resp/... ./cmd/edgemem/internal/api ./cmd/edgemem/internal/httpd ./test/bubble
-# Their tests that have one goroutine and take minutes under it.
-RACE_SKIP ?= ^(TestRandomDamage|TestDamagedBackup|TestBadlyFilledBlocks|TestNumbersAreBadgersVersions|TestRepairDropsWhatIsTorn|TestInterruptedBatch)$$
+# Their tests that have one goroutine, or do what others do too, and take long under it.
+RACE_SKIP ?= ^(TestRandomDamage|TestDamagedBackup|TestBadlyFilledBlocks|TestNumbersAreBadgersVersions|TestRepairDropsWhatIsTorn|TestInterruptedBatch|TestKill|TestCheckpointGivesBack|TestCompactorsRest|TestPartialRestore|TestResident|TestRejoinOfManyIsNoStorm|TestPeersOfANodeThatEvicts|TestMapsLeave|TestRestartsDoNotGrowContexts|TestOneChangeAmongManyRegionsCostsLittle)$$
 # The one test of crdt, which starts no goroutine, in which several read at once.
 RACE_CRDT ?= ^TestViewsReadAtOnce$$
 TEST_TIMEOUT ?= 10m

@@ -72,7 +72,11 @@ func TestCloggedNetworkCostsBoundedMemory(t *testing.T) {
 // A write that Apply accepted before, or while, the fabric closed is on disk; one that came later was refused.
 func TestCloseKeepsWhatItAccepted(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	rounds := 20
+	if testing.Short() {
+		rounds = 5
+	}
+	for range rounds {
 		d := &storetest.Disk{}
 		s, err := d.Open()
 		if err != nil {

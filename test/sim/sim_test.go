@@ -23,7 +23,7 @@ var (
 )
 
 const (
-	schedulesDefault = 10000
+	schedulesDefault = 5000
 	schedulesShort   = 1000
 	kinds            = 9    // of schedules, each with seeds of its own
 	mutantSeeds      = 5000 // within which each mutant must die
