@@ -288,10 +288,14 @@ func TestAReadThatFailsForTheMoment(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		c, err := ra.Apply(func(tx *crdt.Tx) error { tx.Set("new", []byte("v"), false); return nil })
+		onDisk := c.Sync
+		if errors.Is(err, ErrMemoryFull) { // what joined cannot leave memory, and may have filled it
+			onDisk, err = a.Sync, nil
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Sync(t.Context()); !errors.Is(err, ErrNotDurable) || !errors.Is(err, tooMany) || !strings.Contains(err.Error(), "try again") {
+		if err := onDisk(t.Context()); !errors.Is(err, ErrNotDurable) || !errors.Is(err, tooMany) || !strings.Contains(err.Error(), "try again") {
 			t.Errorf("a writer that waits for the disk: %v", err)
 		}
 		if _, err := a.Scrub(t.Context(), DefaultRegion); err != nil && !errors.Is(err, tooMany) {

@@ -29,7 +29,7 @@
 // bounded counters, beside ledgers of all that was ever earned and spent (bounded.go). Seven mutants of the core, each with one
 // rule broken, must die by what comes out at the end.
 //
-//	go test ./test/sim                                         # 10,000 schedules, corpus, mutants, scenarios
+//	go test ./test/sim                                         # 5,000 schedules, corpus, mutants, scenarios
 //	go test ./test/sim -run TestSimSchedules -seed 7 -schedules 100000 -v
 //	go test ./test/sim -run TestScenario -v                    # fabrics of up to a thousand nodes, with their reports
 //	go test ./test/sim -run TestScenario -v -scenario mine.toml

@@ -83,7 +83,7 @@ func dial(t testing.TB, addr string) *peer {
 }
 
 // testPatience bounds every exchange, so that a test that hangs says where.
-const testPatience = 30 * time.Second
+const testPatience = 2 * time.Minute
 
 func newPeer(t testing.TB, conn net.Conn) *peer {
 	t.Cleanup(func() { _ = conn.Close() })
