@@ -24,7 +24,7 @@ import (
 func (p *Pull) BothWays() { p.narrow, p.both = true, true }
 
 // Back is what merges the chunks that follow the puller's reply, or nil where it sent none. Merge them after the last
-// chunk of this pull was made.
+// chunk of this pull was made. Where another offer was made since, those that answered the one before are void: they go by what that one said.
 func (p *Pull) Back() *Receiver {
 	if p.offer == nil || p.offer.back == nil || !p.offer.agreed || p.offer.back.recon == nil {
 		return nil

@@ -32,6 +32,7 @@ func bothWays(t testing.TB, to, from *Region, max int, meanwhile func()) (rounds
 			break
 		}
 		reply := rc.TakeReply()
+		back = nil // what answered an earlier offer is void
 		if x := rc.TakeBack(); x != nil {
 			for msg := x.Next(max); msg != nil; msg = x.Next(max) {
 				back, size = append(back, msg), size+len(msg)

@@ -206,11 +206,8 @@ func (x *server) takeAhead(kind byte, b []byte) bool {
 // takeBack merges what the puller gave back of a region, once all of ours was sent.
 func (x *server) takeBack(a *answer) (err error) {
 	msgs, to := x.backs[a.r.id], a.pull.Back()
-	if a.pull.Waiting() || len(msgs) == 0 {
-		return nil
-	}
 	delete(x.backs, a.r.id)
-	if to == nil {
+	if a.pull.Waiting() || len(msgs) == 0 || to == nil { // we offered again: what answers that comes with the next reply
 		return nil
 	}
 	r := a.r

@@ -148,7 +148,7 @@ func (w *world) merge(s *session) {
 	w.say("n%d merges a chunk of n%d, %d bytes", s.puller, s.server, len(msg))
 	s.broken = !w.event(s.puller, crdt.Answered{To: s.rc, Msg: msg})
 	if reply := s.rc.TakeReply(); reply != nil {
-		s.reply = reply
+		s.reply, s.back = reply, nil // what answered an earlier offer is void
 	}
 	if back := s.rc.TakeBack(); back != nil && !s.broken {
 		w.nodes[s.puller].blindly(func() {
