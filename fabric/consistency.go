@@ -36,7 +36,6 @@ type declaration struct {
 	terms            terms
 	placement        *Placement
 	keepers          map[crdt.NodeID]string // nil: every node
-	parted           bool                   // this node gave its copy up
 }
 
 // declare writes a region's configuration into the catalogue. What rc leaves open stays as it is.
@@ -58,13 +57,12 @@ func (rc RegionConfig) declare(tx *crdt.Tx, name string) error {
 	return rc.declareTerms(tx, name)
 }
 
-func readDeclaration(v *crdt.View, name string, self crdt.NodeID) declaration {
+func readDeclaration(v *crdt.View, name string) declaration {
 	ack, _, _ := v.MapGet(name, "ack")
 	consistency, _, _ := v.MapGet(name, "consistency")
 	d := declaration{ack: string(ack), consistency: string(consistency), terms: readTerms(v, name), placement: readPlacement(v, name)}
 	if d.ack != "" && !d.placement.everywhere() {
 		d.keepers = readKeepers(v, name)
-		_, d.parted, _ = v.MapGet(name, fieldParted+string(self))
 	}
 	return d
 }

@@ -98,9 +98,9 @@
 // # Where regions are
 //
 // The catalogue says where a region's copies are to be and who has one (placement.go), and a node's record its labels (labels.go). Every
-// member has the catalogue, so each side of a split finds the holders that it knew. A node holds every region but those whose copy it gave up:
-// Region.GiveCopy drops it after other holders have vowed that they have all of it and keep it (vows.go), Region.TakeCopy brings it back whole
-// (moves.go). tiers/place decides on copies; nothing here asks it yet. Two nodes compare what both hold (keepers.go), and lag, completeness,
+// member has the catalogue, so each side of a split finds the holders that it knew. A region that is not everywhere is held by the node that made it so,
+// and by those that hold something of it then; others that hear of it are without a copy. Region.TakeCopy brings one, whole, and Region.GiveCopy drops it
+// after other holders have vowed that they have all of it and keep it (moves.go, vows.go). tiers/place decides on copies; nothing here asks it yet. Two nodes compare what both hold (keepers.go), and lag, completeness,
 // acknowledgements and what ghosts wait for count holders alone.
 //
 // # Regions without a copy here

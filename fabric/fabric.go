@@ -338,7 +338,12 @@ func (f *Fabric) CreateRegion(ctx context.Context, name string, rc RegionConfig)
 	if err != nil {
 		return nil, err
 	}
-	return r, f.catalogue.Update(ctx, func(tx *crdt.Tx) error { return rc.declare(tx, name) })
+	return r, f.catalogue.Update(ctx, func(tx *crdt.Tx) error {
+		if err := rc.declare(tx, name); err != nil {
+			return err
+		}
+		return f.declareHeld(tx, name, r.Held())
+	})
 }
 
 // DeleteRegion removes a region's entries, as far as they were seen here, and its configuration. What others
@@ -372,7 +377,7 @@ func (f *Fabric) openCatalogue() {
 	var names []string
 	v := c.core.View(f.now())
 	v.KeysWithPrefix("", func(name string, _ crdt.Kind) bool { names = append(names, name); return true })
-	f.configure(names, declared(v, names, f.cfg.Node))
+	f.configure(names, declared(v, names))
 	f.leases.read()
 }
 
@@ -389,7 +394,7 @@ func (f *Fabric) takeCatalogue() (names []string) {
 	c := f.catalogue
 	c.mu.Lock()
 	names = c.core.TakeChanged()
-	all := declared(c.core.View(f.now()), names, f.cfg.Node)
+	all := declared(c.core.View(f.now()), names)
 	c.mu.Unlock()
 	f.configure(names, all)
 	if slices.Contains(names, electorateKey) {
@@ -399,10 +404,10 @@ func (f *Fabric) takeCatalogue() (names []string) {
 }
 
 // declared reads what the catalogue says of regions.
-func declared(v *crdt.View, names []string, self crdt.NodeID) []declaration {
+func declared(v *crdt.View, names []string) []declaration {
 	all := make([]declaration, len(names))
 	for i, name := range names {
-		all[i] = readDeclaration(v, name, self)
+		all[i] = readDeclaration(v, name)
 	}
 	return all
 }
@@ -417,8 +422,6 @@ func (f *Fabric) configure(names []string, all []declaration) {
 			var err error
 			if r, err = f.Region(name); err != nil {
 				f.cfg.Logger.Warn("region in the catalogue cannot be opened", "region", name, "err", err)
-			} else if all[i].parted {
-				r.copy.Store(copyNone) // nothing of it was on the disk
 			}
 		}
 		if r != nil && !r.system {

@@ -134,6 +134,23 @@ func (r *Region) giveUp() {
 	r.parted()
 }
 
+// yield has this node go without a copy of a region that others say they hold, where nothing of it is here and no move of it is under way.
+// What holds something, and does not say so yet, says so. The caller holds no lock.
+func (r *Region) yield() {
+	if !r.Held() || r.f.cfg.Transport == nil || !r.moving.TryLock() {
+		return
+	}
+	defer r.moving.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Held() && r.core.Entries() == 0 && len(r.core.Context()) == 0 {
+		gone := r.gone
+		r.lay(copyNone)
+		r.gone = gone // what is here is not on the disk
+		r.endWatches(true)
+	}
+}
+
 // takeUp has this node hold a copy, an empty one for a start. The caller holds no lock.
 func (r *Region) takeUp() {
 	r.hold()

@@ -16,6 +16,16 @@ import (
 
 var onDemand = RegionConfig{Placement: Placement{Kind: "demand"}}
 
+// take has nodes take a copy of a region.
+func take(t *testing.T, name string, nodes ...*Fabric) {
+	t.Helper()
+	for _, f := range nodes {
+		if err := region(t, f, name).TakeCopy(t.Context()); err != nil {
+			t.Fatal(f.Node(), err)
+		}
+	}
+}
+
 // TestWithoutACopyAllCallsSayWho: has one. What is about the region and not about its entries goes on.
 func TestWithoutACopyAllCallsSayWho(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -23,6 +33,7 @@ func TestWithoutACopyAllCallsSayWho(t *testing.T) {
 		a, b := node(t, m, "a"), node(t, m, "b")
 		set(t, create(t, a, "maps", onDemand), "k", "v")
 		time.Sleep(10 * time.Second)
+		take(t, "maps", b)
 		r := region(t, b, "maps")
 		token := region(t, a, "maps").Token()
 		watched := make(chan error, 2)
@@ -80,6 +91,7 @@ func TestWithoutACopyNothingIsTaken(t *testing.T) {
 		ra := create(t, a, "maps", onDemand)
 		set(t, ra, "k", "v")
 		time.Sleep(10 * time.Second)
+		take(t, "maps", b)
 		rb := region(t, b, "maps")
 		set(t, rb, "mine", "1")
 		time.Sleep(10 * time.Second)

@@ -20,6 +20,7 @@ func TestNodesCompareWhatBothHold(t *testing.T) {
 		ra := create(t, a, "maps", onDemand)
 		set(t, ra, "k", "v")
 		time.Sleep(time.Minute)
+		take(t, "maps", b, c)
 		region(t, b, "maps").giveUp()
 		time.Sleep(time.Minute)
 		before, pulls := b.SyncStats(), a.SyncStats().Pulls
@@ -82,6 +83,7 @@ func TestWhatIsNotHeldStaysSo(t *testing.T) {
 		}
 		b := start()
 		time.Sleep(time.Minute)
+		take(t, "maps", b)
 		sameState(t, ra, region(t, b, "maps"))
 		region(t, b, "maps").giveUp()
 		time.Sleep(time.Minute)
@@ -121,6 +123,8 @@ func TestWhatWasKnownOfACopyGoesWithIt(t *testing.T) {
 		a, b := node(t, m, "a"), node(t, m, "b")
 		ra := create(t, a, "maps", onDemand)
 		set(t, ra, "k", "v")
+		time.Sleep(time.Minute)
+		take(t, "maps", b)
 		time.Sleep(time.Minute)
 		if n := ra.holders(ra.Token()); n != 1 {
 			t.Fatalf("%d others are known to have it", n)

@@ -87,6 +87,7 @@ func TestCopiesComeAndGo(t *testing.T) {
 			set(t, ra, fmt.Sprint("k", i), "v")
 		}
 		time.Sleep(time.Minute)
+		take(t, "maps", x.nodes["b"], x.nodes["c"])
 		for _, id := range []crdt.NodeID{"b", "c"} {
 			if err := region(t, x.nodes[id], "maps").GiveCopy(t.Context()); err != nil {
 				t.Fatal(id, err)
@@ -146,6 +147,7 @@ func TestTwoThatRelyOnEachOther(t *testing.T) {
 			x := newFleet(t, seed, "a", "b", "c")
 			set(t, create(t, x.nodes["a"], "maps", onDemand), "k", "v")
 			time.Sleep(time.Minute)
+			take(t, "maps", x.nodes["b"], x.nodes["c"])
 			if err := region(t, x.nodes["c"], "maps").GiveCopy(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -219,6 +221,7 @@ func cutMoves(t *testing.T, seed uint64, ends map[string]int) {
 	least := 1 + rng.IntN(2)
 	create(t, x.nodes["a"], "maps", RegionConfig{Ack: AckDisk, Placement: Placement{Kind: "demand", MinCopies: least}})
 	time.Sleep(time.Minute)
+	take(t, "maps", x.nodes["b"], x.nodes["c"])
 	written := map[string][]string{} // by key: the last value that was acknowledged, and those after it that were not
 	write := func(id crdt.NodeID) {
 		key, val := fmt.Sprint("k", rng.IntN(30), id), fmt.Sprint(rng.IntN(1e6))

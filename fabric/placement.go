@@ -20,13 +20,12 @@ import (
 //	tiers        names of the tiers that may hold it, with commas; nothing: all
 //	labels       key=value that a holder must have, with commas; nothing: none
 //	holder.NODE  since when, Unix ms, and the tier of the node
-//	parted.NODE  since when, Unix ms, the node has given its copy up
 //
 // A node announces itself as a holder of a region that is not everywhere. Of one that is, every member is a holder, and nobody needs to
 // say so: a region for each vehicle costs no entry for each node. What was announced by nodes that are retired does not count.
 //
-// A node holds a region unless it gave its copy up (moves.go): as yet nothing carries out the decisions of tiers/place, and copies move as
-// Region.TakeCopy and Region.GiveCopy say.
+// A region that is not everywhere is held at first by the node that made it so, and says so in the same write; and by those that have something
+// of it. Others that hear of it are without a copy (Region.yield), until they take one (moves.go).
 
 // ErrBadPlacement refuses a configuration.
 var ErrBadPlacement = errors.New("fabric: bad placement of a region")
@@ -58,7 +57,6 @@ const (
 	fieldTiers     = "tiers"
 	fieldLabels    = "labels"
 	fieldHolder    = "holder."
-	fieldParted    = "parted."
 )
 
 // check says what is wrong.
@@ -101,6 +99,20 @@ func (p Placement) declare(tx *crdt.Tx, name string) error {
 	if p.Labels != nil {
 		err = errors.Join(err, set(fieldLabels, encodeLabels(p.Labels)))
 	}
+	return err
+}
+
+// declareHeld has the catalogue say that this node holds a region of its own making, if it need not be everywhere, with the same write that says so.
+func (f *Fabric) declareHeld(tx *crdt.Tx, name string, held bool) error {
+	if f.cfg.Transport == nil || !held {
+		return nil
+	}
+	p := parsePlacement(func(field string) string { b, _, _ := tx.MapGet(name, field); return string(b) })
+	field := fieldHolder + string(f.cfg.Node)
+	if _, said, _ := tx.MapGet(name, field); said || p.everywhere() {
+		return nil
+	}
+	_, err := tx.MapSet(name, field, encodeNote(f.cfg.Now(), f.cfg.Tier))
 	return err
 }
 
@@ -156,30 +168,23 @@ func (f *Fabric) announce(names []string) {
 	if f.cfg.Transport == nil {
 		return
 	}
-	field, away := fieldHolder+string(f.cfg.Node), fieldParted+string(f.cfg.Node)
-	var here, gone, left, back []string
+	field := fieldHolder + string(f.cfg.Node)
+	var here, gone []string
 	_ = f.catalogue.View(func(v *crdt.View) { // a region of the fabric's own never loads
 		for _, name := range names {
 			_, said, _ := v.MapGet(name, field)
-			_, parted, _ := v.MapGet(name, away)
 			_, declared, _ := v.MapGet(name, "ack")
 			r := f.known(name)
 			held := r == nil || r.Held()
-			if parted && (held || !declared) {
-				back = append(back, name)
-			}
 			switch {
 			case declared && !said && held && !readPlacement(v, name).everywhere():
 				here = append(here, name)
 			case said && (!declared || !held):
 				gone = append(gone, name)
 			}
-			if declared && !held && !parted {
-				left = append(left, name)
-			}
 		}
 	})
-	if len(here)+len(gone)+len(left)+len(back) == 0 {
+	if len(here)+len(gone) == 0 {
 		return
 	}
 	err := f.tell(func(tx *crdt.Tx) error {
@@ -193,20 +198,10 @@ func (f *Fabric) announce(names []string) {
 				return err
 			}
 		}
-		for _, name := range left {
-			if _, err := tx.MapSet(name, away, encodeNote(f.cfg.Now(), f.cfg.Tier)); err != nil {
-				return err
-			}
-		}
-		for _, name := range back {
-			if _, err := tx.MapDel(name, away); err != nil {
-				return err
-			}
-		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, ErrClosed) {
-		f.cfg.Logger.Warn("holders of regions could not be announced", "regions", len(here)+len(gone)+len(left)+len(back), "err", err)
+		f.cfg.Logger.Warn("holders of regions could not be announced", "regions", len(here)+len(gone), "err", err)
 	}
 	if err == nil {
 		f.readCatalogue() // what it says of this node counts here, too

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
+	"github.com/edgemem/edgemem/persist/storetest"
 	"github.com/edgemem/edgemem/test/bubble"
 )
 
@@ -49,22 +51,25 @@ func TestPlacementGoesEverywhere(t *testing.T) {
 		create(t, a, "usual", RegionConfig{})
 		time.Sleep(10 * time.Second)
 		want := Placement{Kind: "demand", MinCopies: 2, Tiers: []string{"device", "cloud"}, Labels: map[string]string{"site": "x"}}
+		holders := map[string]string{"maps": "a/edge", "usual": "a/edge b/edge", DefaultRegion: "a/edge b/edge"}
 		for _, f := range []*Fabric{a, b} {
 			if p := region(t, f, "maps").Placement(); !reflect.DeepEqual(p, want) {
 				t.Errorf("%s: %+v", f.Node(), p)
 			}
-			for _, name := range []string{"maps", "usual", DefaultRegion} {
-				if got := holderNames(t, f, name); got != "a/edge b/edge" {
+			for name, want := range holders {
+				if got := holderNames(t, f, name); got != want {
 					t.Errorf("%s: holders of %s: %s", f.Node(), name, got)
 				}
 			}
-			if n := announced(f, "maps"); n != 2 {
+			if n := announced(f, "maps"); n != 1 {
 				t.Errorf("%s: %d nodes say that they hold it", f.Node(), n)
 			}
 			if n := announced(f, "usual"); n != 0 {
 				t.Errorf("%s: %d nodes say that they hold what is everywhere", f.Node(), n)
 			}
 		}
+		region(t, b, "maps").takeUp()
+		time.Sleep(time.Minute)
 		m.Cut("a", "b")
 		time.Sleep(time.Minute)
 		if got := holderNames(t, a, "maps"); got != "a/edge b/edge" {
@@ -76,6 +81,76 @@ func TestPlacementGoesEverywhere(t *testing.T) {
 		if got := holderNames(t, a, "maps"); got != "a/edge" {
 			t.Errorf("after b is retired: %s", got)
 		}
+	})
+}
+
+// TestWhoCreatesARegionHoldsIt: alone, however late others hear of it, with entries and without, also after restarts; and an empty copy can be taken.
+func TestWhoCreatesARegionHoldsIt(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		x := newFleet(t, 1, "a", "b", "c")
+		early := region(t, x.nodes["b"], "maps") // before it is created
+		watched := make(chan error, 1)
+		go func() {
+			for _, err := range early.Watch(t.Context(), "") {
+				watched <- err
+			}
+		}()
+		synctest.Wait()
+		create(t, x.nodes["a"], "maps", onDemand)
+		set(t, create(t, x.nodes["a"], "full", onDemand), "k", "v")
+		time.Sleep(time.Minute)
+		if err := <-watched; !errors.Is(err, ErrNotHeld) {
+			t.Errorf("who watched before: %v", err)
+		}
+		x.disks["d"] = &storetest.Disk{}
+		x.start("d")
+		for range 2 {
+			time.Sleep(time.Minute)
+			for id, f := range x.nodes {
+				for _, name := range []string{"maps", "full"} {
+					r := region(t, f, name)
+					if got := holderNames(t, f, name); got != "a/edge" || r.Held() != (id == "a") || id != "a" && recordsOf(t, r) != 0 {
+						t.Errorf("%s: %s held %v, holders %s, %d records", id, name, r.Held(), got, recordsOf(t, r))
+					}
+				}
+			}
+			for _, id := range []crdt.NodeID{"a", "b", "c", "d"} {
+				x.restart(id)
+			}
+		}
+		time.Sleep(time.Minute)
+		take(t, "maps", x.nodes["c"])
+		time.Sleep(time.Minute)
+		x.restart("c")
+		time.Sleep(time.Minute)
+		if got := holderNames(t, x.nodes["d"], "maps"); got != "a/edge c/edge" || !region(t, x.nodes["c"], "maps").Held() {
+			t.Errorf("holders: %s", got)
+		}
+	})
+}
+
+// TestWhoHoldsARegionKeepsIt: when it is everywhere no more; who has nothing of it has no copy then.
+func TestWhoHoldsARegionKeepsIt(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a, b, c := node(t, m, "a"), node(t, m, "b"), node(t, m, "c")
+		set(t, region(t, a, "maps"), "k", "v")
+		time.Sleep(time.Minute)
+		m.Cut("a", "c")
+		m.Cut("b", "c")
+		create(t, b, "maps", onDemand)
+		set(t, region(t, c, "bare"), "k", "v")
+		create(t, a, "bare", onDemand)
+		time.Sleep(time.Minute) // b hears of it before it has something of it
+		m.Heal("a", "c")
+		m.Heal("b", "c")
+		time.Sleep(time.Minute)
+		for name, want := range map[string]string{"maps": "a/edge b/edge c/edge", "bare": "a/edge c/edge"} {
+			if got := holderNames(t, b, name); got != want {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		sameState(t, region(t, a, "bare"), region(t, c, "bare"))
 	})
 }
 

@@ -161,8 +161,12 @@ func (r *Region) configure(d declaration) (changed bool) {
 		r.ack.Store(ackDisk)
 	}
 	r.placed.Store(d.placement)
-	if r.setKeepers(d.keepers); d.keepers == nil && !r.Held() {
+	r.setKeepers(d.keepers)
+	switch _, said := d.keepers[r.f.cfg.Node]; {
+	case d.keepers == nil && !r.Held():
 		r.hold()
+	case len(d.keepers) > 0 && !said:
+		r.yield()
 	}
 	return r.setTerms(d.terms)
 }

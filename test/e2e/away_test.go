@@ -36,13 +36,6 @@ func TestRegionWithoutCopy(t *testing.T) {
 	if got := do("SELECT", "maps"); got != "OK" {
 		t.Fatalf("SELECT: %s", got)
 	}
-	harness.Eventually(t, harness.Patience, "the device gives its copy up", func() error {
-		r := harness.Edgemem(t, "region", "give-copy", "maps", "--data-dir", device.Dir)
-		if r.Code != 0 || !strings.Contains(r.Stdout, "held by cloud") {
-			return fmt.Errorf("exit code %d: %s %s", r.Code, r.Stdout, r.Stderr)
-		}
-		return nil
-	})
 	if got := do("EM.SOURCE"); strings.Contains(got, "here 1") {
 		t.Fatalf("EM.SOURCE: %s", got)
 	}

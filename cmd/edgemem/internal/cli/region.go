@@ -67,8 +67,9 @@ below that 5 % earlier: best-effort beside guaranteed regions from 85 %, and at 
 --placement says where its copies are to be: everywhere, where there is demand for it, or
 pinned to nodes. --min-copies is how many there are to be at least; --tiers and --labels
 say which nodes may hold it (those that run with --label). All of that is kept with the
-region and known to every node, and 'region show' lists who holds it; but as yet nothing
-moves: every node holds every region.`,
+region and known to every node, and 'region show' lists who holds it. A region that is not
+everywhere is held at first by the node that creates it, and by those that hold something of it
+already; as yet copies move by hand alone ('region take-copy', 'region give-copy').`,
 		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
   edgemem region create chat --consistency causal
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
