@@ -596,6 +596,30 @@ func (t *Tx) BoundedGive(key string, to Origin, rights int64) (given int64, err 
 	return given, nil
 }
 
+// BoundedLeave passes on all that this incarnation holds, to the first of some others that can take it, and takes back what it asks for. It
+// gives how many rights these were. Errors as of BoundedGive.
+func (t *Tx) BoundedLeave(key string, to []Origin) (given int64, err error) {
+	c, b, err := t.bounded(key)
+	if err != nil {
+		return 0, err
+	}
+	mine := b.row(t.r.origin)
+	took := b.takeGiven(&mine)
+	for _, o := range to {
+		if o != t.r.origin {
+			given += b.give(&mine, o, MaxBounded)
+		}
+	}
+	asks := mine.want.request > 0 && mine.want.peer != t.r.origin
+	if asks { // nobody answers what is asked of oneself
+		mine.want = boundTransfer{peer: t.r.origin, request: mine.want.request + 1}
+	}
+	if given > 0 || asks {
+		t.putRow(c, &b, mine, took)
+	}
+	return given, nil
+}
+
 // give notes a transfer in a row, of up to rights.
 func (b *bound) give(mine *boundRow, to Origin, rights int64) int64 {
 	have := rightsIn(mine.given, to)

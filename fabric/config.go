@@ -60,7 +60,11 @@ type Storage interface {
 //	Met(fn func(id crdt.NodeID, name, tier string, last time.Time))
 //
 // which gives the members that it knows and when each was connected last, zero for never. Without it members that were
-// connected before this process began are known by their records only.
+// connected before this process began are known by their records only. And
+//
+//	PublishTo(ctx context.Context, frame []byte, wanted func(crdt.NodeID) bool) error
+//
+// which is Publish of what only some members want: the others may get it, too.
 type Transport interface {
 	Self() crdt.NodeID
 	// Serve begins to deliver. onPeer tells when a member becomes reachable and when it is lost.

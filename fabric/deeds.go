@@ -32,6 +32,7 @@ type asker struct {
 	memory    run // names what is remembered of it: another one has forgotten
 	streams   int
 	deeds     map[uint64]*deed
+	lowest    uint64    // of ids that it may repeat
 	forgotten uint64    // of ids up to this one those that are not in deeds are not known
 	seen      time.Time // when its last stream ended
 }
@@ -114,9 +115,12 @@ func (x *deeds) enter(who askerID, q *request) (d *deed, fresh bool) {
 	if a == nil {
 		return nil, false
 	}
-	for id, d := range a.deeds {
-		if id < q.lowest && !d.at.IsZero() {
-			x.drop(d)
+	if q.lowest > a.lowest { // what is under way still goes later
+		a.lowest = q.lowest
+		for id, d := range a.deeds {
+			if id < q.lowest && !d.at.IsZero() {
+				x.drop(d)
+			}
 		}
 	}
 	if d := a.deeds[q.id]; d != nil {

@@ -63,8 +63,8 @@
 // # Bounded counters
 //
 // Who is short of rights writes a request into its row of the counter, and the holder that it names answers in its own (rights.go): half of
-// what it has at most, asked again after 200 ms and more, or when something came for this node, eight times at most. Close leaves all rights to a connected node,
-// cloud before device, that runs a version which knows them.
+// what it has at most, asked again after 200 ms and more, or when something came for this node, eight times at most. Close, and GiveCopy, leave all rights to a
+// connected holder, cloud before device, that runs a version which knows them.
 //
 // # Leases
 //
@@ -145,14 +145,14 @@
 // LimitRate does not hold back pushes. A causal region's pull that is kept back as a whole begins anew when it breaks off. A
 // node takes over at most 131,072 regions, and passes over the rest.
 //
-// Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, or gave its copy of the region up, are lost until the counter is begun anew. At
+// Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, or that were on their way to it when it gave its copy up, are lost until the counter is begun anew. At
 // most 4096 counters are asked about at once.
 //
 // Copies move when a program says so, and by themselves never: nothing sees to MinCopies, and a holder that is lost is not replaced. A region
 // that is not everywhere costs an entry for each node in the catalogue, and time in each check; a node without a copy keeps its empty replica
-// and drops pushes of it, which still reach every member. It takes as long as Go's collector needs, 2 min at most, until the memory of a copy is free, and
+// and drops pushes of it, which still reach it by the topic and through a feeder. It takes as long as Go's collector needs, 2 min at most, until the memory of a copy is free, and
 // the removal of its records is one commit. While there are nodes of versions that know of no copies, they and those without one send
-// each other more. Rights of bounded counters stay with a node that gave its copy up.
+// each other more. Certificates carry no roles yet: any member may have a holder read and write a region for it, as it may hold any itself.
 //
 // Keys, members and field names have at most 64 KiB, values at most
 // 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they

@@ -243,8 +243,16 @@ func (n *MeshNode) peer(other *MeshNode, up bool) {
 }
 
 // Publish gives the frame to every neighbour whose link does not lose it.
-func (n *MeshNode) Publish(_ context.Context, frame []byte) error {
+func (n *MeshNode) Publish(ctx context.Context, frame []byte) error {
+	return n.PublishTo(ctx, frame, func(crdt.NodeID) bool { return true })
+}
+
+// PublishTo gives the frame to those of the neighbours that want it.
+func (n *MeshNode) PublishTo(_ context.Context, frame []byte, wanted func(crdt.NodeID) bool) error {
 	for _, other := range n.m.neighbours(n, true) {
+		if !wanted(other.id) {
+			continue
+		}
 		select {
 		case other.inbox <- meshFrame{n.id, append([]byte(nil), frame...)}:
 		default:

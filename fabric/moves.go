@@ -14,8 +14,8 @@ import (
 // A copy of a region that is not everywhere comes to a node, or goes from it, in steps each of which may be the last before a crash or a cut:
 //
 //	take   pull all of it from a holder ─▶ serve users; on the disk ─▶ say so in the catalogue
-//	give   vows of enough other holders ─▶ serve users no more ─▶ vows anew, of what is there now ─▶ unsay it in the catalogue, on the
-//	       disk ─▶ drop the copy, if nothing came since and the vows still hold
+//	give   vows of enough other holders ─▶ serve users no more ─▶ rights of bounded counters go to another holder ─▶ vows anew, of what is
+//	       there now ─▶ unsay it in the catalogue, on the disk ─▶ drop the copy, if nothing came since and the vows still hold
 //
 // What a crash leaves follows from the disk: a copy that is there is held, and said again; one that is not is not. A copy that was
 // coming leaves nothing. A move that cannot be ended is undone.
@@ -182,8 +182,9 @@ func (r *Region) settled() bool {
 }
 
 // GiveCopy drops this node's copy, after as many other holders as there are to be copies, one at least, have vowed that they have all of it
-// on their disks and keep it. Calls that come meanwhile get a *NotHeldError before they wrote anything. Errors: *NotHeldError, ErrMoving,
-// ErrCopies, with which nothing changed, ErrNotDurable, ErrClosed.
+// on their disks and keep it. Calls that come meanwhile get a *NotHeldError before they wrote anything. What the node holds of bounded counters
+// goes to a connected holder; without one that can take it the copy stays. Errors: *NotHeldError, ErrMoving, ErrCopies, with which nothing
+// changed, but that rights may be with another holder, ErrNotDurable, ErrClosed.
 func (r *Region) GiveCopy(ctx context.Context) (err error) {
 	if err := r.notHeld(); err != nil {
 		return err
@@ -241,6 +242,9 @@ func (r *Region) stay() bool {
 // part has others vow for what is here now, unsays that it is, and drops it. ErrCopies: it may be tried again.
 func (r *Region) part(ctx context.Context) error {
 	r.f.between("leaving")
+	if left, err := r.passOn(copyLeaving, r.f.heirs()); left > 0 || err != nil {
+		return errors.Join(fmt.Errorf("%w: region %q: nobody takes over this node's rights of %d bounded counters", ErrCopies, r.name, left), err)
+	}
 	as, began, err := r.vows(ctx)
 	if err != nil {
 		return err

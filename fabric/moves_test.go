@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -137,6 +138,153 @@ func TestCopiesComeAndGo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNothingGoesThatCameAfterTheVows: a write that a leaving holder merged, and thereby acknowledged, after another one has vowed for what was there
+// before, does not go with its copy: who wrote it may be lost.
+func TestNothingGoesThatCameAfterTheVows(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		x := newFleet(t, 1, "a", "b", "c")
+		ra := create(t, x.nodes["a"], "maps", RegionConfig{Ack: AckQuorum, Placement: Placement{Kind: "demand"}})
+		set(t, ra, "k", "v")
+		time.Sleep(time.Minute)
+		take(t, "maps", x.nodes["b"], x.nodes["c"])
+		time.Sleep(time.Minute)
+		x.m.Cut("b", "c")
+		wrote := false
+		x.step = func(id crdt.NodeID, name string) {
+			if id == "a" && name == "vowed again" && !wrote {
+				wrote = true
+				set(t, region(t, x.nodes["c"], "maps"), "late", "acknowledged")
+				x.m.Cut("a", "c") // which therefore vows nothing
+			}
+		}
+		err := ra.GiveCopy(t.Context())
+		if !wrote {
+			t.Fatalf("no write came between: %v", err)
+		}
+		if err := x.disks["c"].Crash(); err != nil {
+			t.Fatal(err)
+		}
+		_ = x.nodes["c"].Close()
+		x.disks["c"] = &storetest.Disk{}
+		x.start("c")
+		x.m.Heal("a", "c")
+		x.m.Heal("b", "c")
+		time.Sleep(5 * time.Minute)
+		if got := get(t, region(t, x.nodes["b"], "maps"), "late"); got != "acknowledged" {
+			t.Errorf("b reads %q of a write that a quorum had; a gave its copy up: %v", got, err)
+		}
+	})
+}
+
+// TestRightsStayWithHolders: who gives its copy up leaves its rights of bounded counters to a holder, and so does who stops; a node without a copy
+// gets none. What was asked for comes no more.
+func TestRightsStayWithHolders(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		x := newFleet(t, 1, "c", "b", "a")
+		rc := create(t, x.nodes["c"], "maps", onDemand)
+		if err := BoundedOf(rc, "seats").Create(t.Context(), 100, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		take(t, "maps", x.nodes["a"], x.nodes["b"])
+		rb, ra := region(t, x.nodes["b"], "maps"), region(t, x.nodes["a"], "maps")
+		seats := func(r *Region) Bounded { return BoundedOf(r, "seats") }
+		for _, r := range []*Region{rb, ra} {
+			if err := seats(r).Reserve(t.Context(), 20); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x.m.Cut("a", "c") // what a asks of c is not answered before it leaves
+		x.m.Cut("b", "c")
+		ra.WantRights("seats", 80)
+		time.Sleep(time.Second)
+		if err := ra.GiveCopy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x.m.Heal("a", "c")
+		x.m.Heal("b", "c")
+		time.Sleep(3 * time.Minute)
+		all := func() (sum int64) {
+			for _, r := range []*Region{rc, rb} {
+				if r.Held() && !r.f.closed.Load() {
+					sum += shownAt(t, seats(r)).Here
+				}
+			}
+			return sum
+		}
+		if got := all(); got != 100 {
+			t.Errorf("the holders have %d of 100 rights after a gave its copy up", got)
+		}
+		if err := rc.GiveCopy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := all(); got != 100 {
+			t.Errorf("the holder has %d of 100 rights after c gave its copy up", got)
+		}
+		if err := rc.TakeCopy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x.restart("c") // of its former incarnation there are no rights here
+		time.Sleep(time.Minute)
+		if err := x.nodes["b"].Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := shownAt(t, seats(region(t, x.nodes["c"], "maps"))); got.Here != 100 || got.Value != 100 {
+			t.Errorf("after b stopped c has %+v", got)
+		}
+	})
+}
+
+// TestPushesGoToHolders: a node without a copy is sent none of the region.
+func TestPushesGoToHolders(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		a, b := node(t, m, "a"), node(t, m, "b")
+		got := map[string]int{}
+		counted := &listener{MeshNode: m.Node("c"), heard: func(frame []byte) {
+			name, err := crdt.PushRegion(frame)
+			if err != nil {
+				t.Error(err)
+			}
+			got[name]++
+		}}
+		c, err := Open(t.Context(), Config{Name: "c", Tier: "edge", Seed: 7, Transport: counted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ra := create(t, a, "maps", onDemand)
+		set(t, ra, "k", "v")
+		time.Sleep(time.Minute)
+		region(t, b, "maps").takeUp()
+		region(t, c, "maps").giveUp()
+		time.Sleep(time.Minute)
+		before := got["maps"]
+		for i := range 20 {
+			set(t, ra, "k", fmt.Sprint(i))
+			set(t, region(t, a, DefaultRegion), "k", fmt.Sprint(i))
+			time.Sleep(time.Second)
+		}
+		if n := got["maps"] - before; n != 0 || got[DefaultRegion] < 20 {
+			t.Errorf("%d pushes of the region came to a node without a copy; %d of another", n, got[DefaultRegion])
+		}
+		if got := get(t, region(t, b, "maps"), "k"); got != "19" {
+			t.Errorf("the other holder reads %q", got)
+		}
+	})
+}
+
+// listener is told of pushes.
+type listener struct {
+	*MeshNode
+	heard func([]byte)
+}
+
+func (l *listener) Serve(onPeer func(crdt.NodeID, string, string, bool), onGossip func(crdt.NodeID, []byte), onStream func(crdt.NodeID, io.ReadWriteCloser)) error {
+	return l.MeshNode.Serve(onPeer, func(from crdt.NodeID, b []byte) { l.heard(b); onGossip(from, b) }, onStream)
 }
 
 // TestTwoThatRelyOnEachOther: of two holders that give their copies up at once one keeps it, however they interleave.

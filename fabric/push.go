@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgemem/edgemem/crdt"
 )
 
 // pusher sends local writes to all members. The first write after a quiet window leaves at once; under load
@@ -122,6 +124,11 @@ func (p *pusher) drop(r *Region) {
 	}
 }
 
+// selective is a Transport that can spare nodes frames which are not for them, where it sends to each itself.
+type selective interface {
+	PublishTo(ctx context.Context, frame []byte, wanted func(crdt.NodeID) bool) error
+}
+
 // push encodes and publishes one region's writes. With nobody to hear them they are dropped.
 func (p *pusher) push(ctx context.Context, r *Region) {
 	r.mu.Lock()
@@ -132,8 +139,12 @@ func (p *pusher) push(ctx context.Context, r *Region) {
 	}
 	frames := r.core.TakePush()
 	r.mu.Unlock()
+	publish := p.f.cfg.Transport.Publish
+	if t, ok := p.f.cfg.Transport.(selective); ok && r.isPlaced() {
+		publish = func(ctx context.Context, frame []byte) error { return t.PublishTo(ctx, frame, r.keptBy) }
+	}
 	for _, frame := range frames {
-		if err := p.f.cfg.Transport.Publish(ctx, frame); err != nil {
+		if err := publish(ctx, frame); err != nil {
 			p.skipped.Add(1)
 			p.f.cfg.Logger.Debug("push not published; peers will pull", "region", r.name, "err", err)
 			p.f.mesh.changed()

@@ -53,5 +53,5 @@ func (r *Region) merged(ctx context.Context, level int32, until time.Time) error
 		return fmt.Errorf("%w: region %q: %d of %d other holders are known to have the write, %s waits for %d; it is kept here, and merges when they are reached",
 			ErrNotMerged, r.name, have, holders-1, r.Ack(), others)
 	}
-	return fmt.Errorf("%w: %w", ErrNotMerged, err)
+	return fmt.Errorf("%w: %v", ErrNotMerged, err) // no ErrNotHeld: the write was made, and is not to be made elsewhere again
 }

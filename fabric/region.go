@@ -315,13 +315,18 @@ func (r *Region) apply(fn func(tx *crdt.Tx) error, shrinking bool) (Commit, erro
 // write runs a transaction under the lock and marks what it changed, even when fn panics: a caller that recovers
 // finds the region usable. late says that the disk is far behind.
 func (r *Region) write(fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, late bool, err error) {
+	return r.writeAs(copyHere, fn, shrinking)
+}
+
+// writeAs is write to a copy in another state.
+func (r *Region) writeAs(state int32, fn func(tx *crdt.Tx) error, shrinking bool) (c Commit, late bool, err error) {
 	f, now := r.f, r.f.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f.closed.Load() { // under the lock: Close waits for writers that came before
 		return c, false, ErrClosed
 	}
-	if !r.Held() {
+	if r.copy.Load() != state {
 		return c, false, errNone
 	}
 	if !r.system {

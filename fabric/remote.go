@@ -136,6 +136,7 @@ type remotes struct {
 	closed                bool
 	services              map[string]*serving
 	under, bytes, lasting int // of others' requests
+	answers               int // bytes, see keep
 	ends                  map[crdt.NodeID]*end
 	wrote                 map[string]wroteAt
 	held                  map[string]heldBy

@@ -373,6 +373,77 @@ func TestRequestsAreBounded(t *testing.T) {
 	})
 }
 
+// TestAnswersAreBounded: those that nobody takes end, and there are never more of them than fit; who asks meanwhile goes to another holder.
+func TestAnswersAreBounded(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		asker, near, far := node(t, m, "asker"), node(t, m, "near"), node(t, m, "zfar")
+		hold(t, asker, near, far)
+		answer := make([]byte, answersMax/4)
+		for _, f := range []*Fabric{near, far} {
+			f.Answer("kv", func(_ context.Context, q *Asked, w io.Writer) error { _, err := w.Write(answer); return err })
+		}
+		q := Request{Region: "r", Service: "kv"}
+		var open []*Reply
+		for range 8 {
+			r, err := asker.Open(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, r)
+		}
+		if r, err := asker.Open(t.Context(), q); err == nil {
+			t.Error("both holders keep more than they can")
+			r.Close()
+		}
+		q.Write = true
+		if _, _, err := asker.Ask(t.Context(), q); !errors.Is(err, ErrUncertain) {
+			t.Errorf("a write whose answer does not fit: %v", err)
+		}
+		time.Sleep(takenEvery + time.Second)
+		for _, f := range []*Fabric{near, far} {
+			if f.remotes.mu.Lock(); f.remotes.answers != 0 || f.remotes.under != 0 {
+				t.Errorf("%d bytes, %d requests are kept", f.remotes.answers, f.remotes.under)
+			}
+			f.remotes.mu.Unlock()
+		}
+		if b, _, err := asker.Ask(t.Context(), q); err != nil || len(b) != len(answer) {
+			t.Errorf("%d bytes: %v", len(b), err)
+		}
+		for _, r := range open {
+			r.Close()
+		}
+	})
+}
+
+// TestAcknowledgementIsNoReasonToAskAgain: a write that was made, and is to wait for other holders when the copy is gone, is made at no other holder.
+func TestAcknowledgementIsNoReasonToAskAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		asker, holders := node(t, m, "asker"), []*Fabric{node(t, m, "x"), node(t, m, "y"), node(t, m, "z")}
+		hold(t, asker, holders...)
+		create(t, holders[0], "r", RegionConfig{Ack: AckAll})
+		time.Sleep(10 * time.Second)
+		var done atomic.Int32
+		for _, f := range holders {
+			f.Answer("add", func(ctx context.Context, q *Asked, w io.Writer) error {
+				c, err := q.Region.Apply(func(tx *crdt.Tx) error { _, err := tx.Incr("n", 1); return err })
+				if err != nil {
+					return err
+				}
+				if done.Add(1) == 1 {
+					q.Region.giveUp()
+				}
+				return c.Wait(ctx)
+			})
+		}
+		_, _, err := asker.Ask(t.Context(), Request{Region: "r", Service: "add", Write: true})
+		if err == nil || errors.Is(err, ErrNotHeld) || done.Load() != 1 {
+			t.Errorf("done %d times: %v", done.Load(), err)
+		}
+	})
+}
+
 // TestDeedsAreForgotten: in time, and in favour of newer ones, and never in silence.
 func TestDeedsAreForgotten(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

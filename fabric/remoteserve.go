@@ -14,11 +14,13 @@ import (
 
 // Bounds of what others may have under way at a holder. What is beyond is told so, and asks another one.
 const (
-	servedMax      = 1024     // requests,
-	servedEach     = 256      // of one stream,
-	servedLasting  = 512      // of them those without an end,
-	servedBytesMax = 32 << 20 // and bytes of their bodies
-	answerMax      = 32 << 20 // bytes of the answer to a write, which is kept until it is whole
+	servedMax      = 1024             // requests,
+	servedEach     = 256              // of one stream,
+	servedLasting  = 512              // of them those without an end,
+	servedBytesMax = 32 << 20         // and bytes of their bodies
+	answerMax      = 32 << 20         // bytes of the answer to a write, which is kept until it is whole
+	answersMax     = 64 << 20         // bytes of all answers that are made and not taken yet, beyond the first
+	takenEvery     = 30 * time.Second // an answer of which nothing is taken for so long ends
 	aheadWait      = 500 * time.Millisecond
 	writeTimeMax   = time.Minute // a write is over then, here and at the asker
 )
@@ -279,8 +281,9 @@ func (d *desk) write(ctx context.Context, s *served, q *request) {
 		d.end(&outcome{status: statusDoubt, detail: "what came of the write is forgotten"}, q)
 		return
 	case fresh:
-		kept := keptWriter{}
+		kept := keptWriter{x: d.x}
 		out := d.x.handle(ctx, d.from, q, &kept)
+		d.x.keep(-len(kept.b)) // deeds has a bound of its own
 		d.x.deeds.done(w, out, kept.b)
 	}
 	select {
@@ -326,6 +329,10 @@ func (x *remotes) handle(ctx context.Context, from crdt.NodeID, q *request, w io
 	switch {
 	case errors.Is(err, ErrNotHeld) && counted.n == 0:
 		return outcome{status: statusNotHeld}
+	case errors.Is(err, errAnswers) && q.is(requestWrites): // it may be done
+		return outcome{status: statusDoubt, detail: err.Error()}
+	case errors.Is(err, errAnswers) && counted.n == 0:
+		return outcome{status: statusBusy, detail: err.Error()}
 	case err != nil:
 		return outcome{status: statusFailed, detail: err.Error()}
 	}
@@ -365,6 +372,10 @@ type answerWriter struct {
 }
 
 func (w *answerWriter) Write(b []byte) (n int, err error) {
+	if !w.d.x.keep(len(b)) {
+		return 0, errAnswers
+	}
+	defer w.d.x.keep(-len(b))
 	for n < len(b) {
 		step, err := w.s.take(w.ctx, min(len(b)-n, partMax))
 		if err != nil {
@@ -379,8 +390,25 @@ func (w *answerWriter) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
+var (
+	errAnswers = errors.New("fabric: this node keeps as many answers as it can that nobody has taken yet")
+	errUntook  = fmt.Errorf("fabric: nothing of the answer was taken for %v", takenEvery)
+)
+
+// keep counts the bytes of answers that are held; false: these are too many. One is held whatever its size.
+func (x *remotes) keep(change int) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if change > 0 && x.answers > 0 && x.answers+change > answersMax {
+		return false
+	}
+	x.answers += change
+	return true
+}
+
 // take waits until some bytes may go, and gives how many.
 func (s *served) take(ctx context.Context, most int) (n int, err error) {
+	var late <-chan time.Time
 	for {
 		more := s.more.next()
 		s.mu.Lock()
@@ -390,8 +418,15 @@ func (s *served) take(ctx context.Context, most int) (n int, err error) {
 		if n > 0 {
 			return n, ctx.Err()
 		}
+		if late == nil {
+			timer := time.NewTimer(takenEvery)
+			defer timer.Stop()
+			late = timer.C
+		}
 		select {
 		case <-more:
+		case <-late:
+			return 0, errUntook
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
@@ -399,11 +434,17 @@ func (s *served) take(ctx context.Context, most int) (n int, err error) {
 }
 
 // keptWriter keeps an answer.
-type keptWriter struct{ b []byte }
+type keptWriter struct {
+	x *remotes
+	b []byte
+}
 
 func (w *keptWriter) Write(b []byte) (int, error) {
 	if len(w.b)+len(b) > answerMax {
-		return 0, fmt.Errorf("%w: an answer of more than %d bytes", ErrTooLarge, answerMax)
+		return 0, fmt.Errorf("%w: an answer of more than %d bytes", errAnswers, answerMax)
+	}
+	if !w.x.keep(len(b)) {
+		return 0, errAnswers
 	}
 	w.b = append(w.b, b...)
 	return len(b), nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -19,7 +20,7 @@ import (
 //	a write is short of rights ─▶ want ─▶ ask the richest holder whose incarnation runs, those that are connected first
 //	                                 ◀── its row arrives: take what it gave; ask again while it is not enough
 //	a request arrives ─▶ answer it: up to half of what is here
-//	Close ─▶ all that is here goes to a connected node
+//	Close ─▶ all that is here goes to a connected holder; and so do those of a region whose copy is given up
 type broker struct {
 	f    *Fabric
 	wake chan struct{} // capacity 1: one signal stands for any number
@@ -220,34 +221,17 @@ func (r *Region) holder(key string, rights int64) (from crdt.Origin, part int64,
 // handOver gives the rights of all bounded counters to a connected node: they would end with this incarnation.
 func (f *Fabric) handOver() {
 	lost := 0
-	var heirs []crdt.Origin
+	var heirs []heir
 	for _, r := range f.all() {
-		r.mu.RLock()
-		held := map[string]int64{}
-		r.core.BoundedHeld(func(key string, rights int64) { held[key] = rights })
-		r.mu.RUnlock()
-		if len(held) == 0 {
+		if !r.holdsRights() {
 			continue
 		}
 		if heirs == nil {
 			heirs = f.heirs()
 		}
-		if len(heirs) == 0 {
-			lost += len(held)
-			continue
-		}
-		_, _, err := r.write(func(tx *crdt.Tx) error {
-			for key, rights := range held {
-				for _, to := range heirs {
-					if n, err := tx.BoundedGive(key, to, rights); n > 0 || err != nil {
-						break
-					}
-				}
-			}
-			return nil
-		}, true)
-		if err != nil {
-			lost += len(held)
+		n, err := r.passOn(copyHere, heirs)
+		if lost += n; err != nil {
+			f.cfg.Logger.Debug("rights are not passed on", "region", r.name, "err", err)
 		}
 	}
 	if lost > 0 {
@@ -255,14 +239,53 @@ func (f *Fabric) handOver() {
 	}
 }
 
-// heirs are the incarnations of connected nodes that can take over rights, the first to be tried first: cloud before device.
-func (f *Fabric) heirs() []crdt.Origin {
-	type heir struct {
-		origin crdt.Origin
-		rank   int
-		id     crdt.NodeID
+func (r *Region) holdsRights() (some bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	r.core.BoundedHeld(func(string, int64) { some = true })
+	return some
+}
+
+// passOn gives the rights of a region's bounded counters to the first of some heirs that hold the region and can take them, and takes back what
+// this node asks others for. left counts the counters of which some stay here.
+func (r *Region) passOn(state int32, heirs []heir) (left int, err error) {
+	var to []crdt.Origin
+	for _, h := range heirs {
+		if r.keptBy(h.id) && len(to) < handOverRetry {
+			to = append(to, h.origin)
+		}
 	}
-	var all []heir
+	r.mu.RLock()
+	held := map[string]int64{}
+	r.core.BoundedHeld(func(key string, rights int64) { held[key] = rights })
+	r.mu.RUnlock()
+	if left = len(held); left == 0 || len(to) == 0 {
+		return left, nil
+	}
+	_, _, err = r.writeAs(state, func(tx *crdt.Tx) error {
+		for _, key := range slices.Sorted(maps.Keys(held)) {
+			given, err := tx.BoundedLeave(key, to)
+			if err != nil {
+				return err
+			}
+			if given >= held[key] {
+				left--
+			}
+		}
+		return nil
+	}, true)
+	return left, err
+}
+
+// heir is an incarnation of a connected node that can take over rights.
+type heir struct {
+	origin crdt.Origin
+	rank   int
+	id     crdt.NodeID
+}
+
+// heirs lists them, the first to be tried first: cloud before device.
+func (f *Fabric) heirs() (all []heir) {
 	f.roster.mu.Lock()
 	for id, rec := range f.roster.nodes {
 		if c, ok := rec.origin(); ok && id != f.cfg.Node && rec.retired == nil && rec.does == doesBounded {
@@ -272,11 +295,7 @@ func (f *Fabric) heirs() []crdt.Origin {
 	f.roster.mu.Unlock()
 	all = slices.DeleteFunc(all, func(h heir) bool { _, here := f.presence(h.id); return !here })
 	slices.SortFunc(all, func(a, b heir) int { return cmp.Or(cmp.Compare(uint(a.rank), uint(b.rank)), cmp.Compare(a.id, b.id)) })
-	var out []crdt.Origin
-	for _, h := range all[:min(len(all), handOverRetry)] {
-		out = append(out, h.origin)
-	}
-	return out
+	return all
 }
 
 // HeldRights is what one node, or an incarnation of one that has ended, holds of a bounded counter.

@@ -209,17 +209,30 @@ func (d *direct) current() plan {
 
 // publish sends a frame the way that the plan says.
 func (d *direct) publish(ctx context.Context, frame []byte) error {
+	return d.publishTo(ctx, frame, nil)
+}
+
+// publishTo spares neighbours that do not want the frame, where it goes to each by a stream of its own and nobody passes it on. nil: all want it.
+func (d *direct) publishTo(ctx context.Context, frame []byte, wanted func(crdt.NodeID) bool) error {
 	if len(frame) > MaxFrameBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrFrameTooLarge, len(frame), MaxFrameBytes)
 	}
 	stamped := d.h.gossip.stamp(frame)
 	d.seen.first(idOf(stamped), time.Now())
-	return d.send(ctx, stamped, nil)
+	plan := d.current()
+	if plan.way != byStream || wanted == nil {
+		return d.sendBy(ctx, plan, stamped, nil)
+	}
+	plan.to = slices.DeleteFunc(slices.Clone(plan.to), func(p *pushLink) bool { return !wanted(d.h.spans.node(p.l.peer)) })
+	return d.sendBy(ctx, plan, stamped, nil)
 }
 
 // send sends what we publish, or pass on for the neighbour it came from.
 func (d *direct) send(ctx context.Context, stamped []byte, from *pushLink) error {
-	plan := d.current()
+	return d.sendBy(ctx, d.current(), stamped, from)
+}
+
+func (d *direct) sendBy(ctx context.Context, plan plan, stamped []byte, from *pushLink) error {
 	if plan.way == byStream {
 		d.queue(plan.to, from, pushItem{pushDirect, stamped})
 		return nil

@@ -65,6 +65,30 @@ func (n *node) burst(prefix string, frames int, to ...*node) {
 	}
 }
 
+// What only some want is not sent to the others.
+func TestFramesForSome(t *testing.T) {
+	t.Parallel()
+	a := start(t, testConfig(t, "alpha"))
+	b := a.joined(testConfig(t, "beta"))
+	c := a.joined(testConfig(t, "gamma"))
+	for _, n := range []*node{a, b, c} {
+		n.awaitDirect(2)
+	}
+	wanted := func(id crdt.NodeID) bool { return id == b.Self() }
+	for i := range burstFrames {
+		if err := a.PublishTo(t.Context(), []byte(fmt.Sprint("some", i)), wanted); err != nil {
+			t.Fatal(err)
+		}
+		if e := next(t, b.gossip, "a frame at beta"); e.frame != fmt.Sprint("some", i) {
+			t.Fatalf("%q", e.frame)
+		}
+	}
+	a.burst("all", 1, b, c)
+	if n := c.copies(pathDirect); n != 1 {
+		t.Errorf("gamma was sent %d frames", n)
+	}
+}
+
 const burstFrames = 50
 
 // In a mesh of three every frame crosses each link once, and none goes by the topic.

@@ -100,6 +100,8 @@
 //	one push stream each, one copy    gossipsub, 3 to 6 neighbours in   one copy; a feeder that is lost, or takes
 //	a receiver; nobody passes on      its mesh: about 3 copies          nothing for 10 s, is replaced at once
 //
+// PublishTo spares the neighbours that do not want a frame, where they are few.
+//
 // gossipsub does not use a connection that a relay limits. Where the relay is a member and a neighbour, frames go by it,
 // as by any server, and cross each link once; where it is not, both ends feed each other over the circuit.
 //

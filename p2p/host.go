@@ -314,6 +314,15 @@ func (h *Host) Publish(ctx context.Context, frame []byte) error {
 	return h.direct.publish(ctx, frame)
 }
 
+// PublishTo is Publish of a frame that only some members want. Where every neighbour is sent a frame of its own the others are spared it; by the
+// topic, and from device to feeder, it goes to all.
+func (h *Host) PublishTo(ctx context.Context, frame []byte, wanted func(crdt.NodeID) bool) error {
+	if h.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return h.direct.publishTo(ctx, frame, wanted)
+}
+
 // OnMissed installs a callback for word that a peer could not send us all of its frames: whoever needs what they held
 // pulls from that peer. At most about once a second and peer; it may come from several goroutines, and is to return
 // soon. It is installed before Serve; the default does nothing.

@@ -321,7 +321,7 @@ func regionGiveCommand() *cobra.Command {
 		Long: `Give up this node's copy of a region, which must not be everywhere. It waits until as many other
 holders as the region is to have copies, one at least, have said that all of it is on their disks and
 that they keep it; if they cannot, nothing changes. The node reads and writes the region through a holder then.
-Rights of bounded counters that the copy held end with it: give them away before ('EM.BOUND GIVE').`,
+What this node holds of bounded counters goes to a connected holder.`,
 		Example: "  edgemem region create maps --placement demand --min-copies 1\n  edgemem region give-copy maps",
 		Args:    args(1, 1, "one NAME"),
 	}
