@@ -78,3 +78,30 @@ func BenchmarkIncr(b *testing.B) {
 		_ = r.Update(ctx, func(tx *crdt.Tx) error { _, err := tx.Incr("n", 1); return err })
 	}
 }
+// BenchmarkGetOfPlaced is Get of a region whose use is counted, beside one whose use is not.
+func BenchmarkGetOfPlaced(b *testing.B) {
+	for _, kind := range []string{"everywhere", "demand"} {
+		b.Run(kind, func(b *testing.B) {
+			f, err := Open(b.Context(), Config{Name: "bench", Transport: NewMesh(1).Node("bench")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = f.Close() })
+			r, err := f.CreateRegion(b.Context(), "r", RegionConfig{Placement: Placement{Kind: kind}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			keys := benchKeys(1000)
+			for _, k := range keys {
+				_ = r.Update(context.Background(), func(tx *crdt.Tx) error { tx.Set(k, make([]byte, 100), false); return nil })
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				var buf []byte
+				for i := 0; pb.Next(); i += 7919 {
+					buf, _, _ = r.Get(buf[:0], keys[i%1000])
+				}
+			})
+		})
+	}
+}

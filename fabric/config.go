@@ -199,6 +199,9 @@ type Config struct {
 	MemoryNodes []int
 	// MemoryChunk is the unit in which memory is mapped: a power of two from 64 KiB to 1 MiB. Small ones suit small budgets. Default 256 KiB.
 	MemoryChunk int
+	// ManualMoves leaves copies of regions that are not everywhere where they are: they come to this node and go from it only when a program says
+	// so (Region.TakeCopy, Region.GiveCopy), and it decides on none elsewhere.
+	ManualMoves bool
 	// Seed makes jitter repeatable in tests. Default: random.
 	Seed uint64
 

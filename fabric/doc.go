@@ -100,8 +100,15 @@
 // The catalogue says where a region's copies are to be and who has one (placement.go), and a node's record its labels (labels.go). Every
 // member has the catalogue, so each side of a split finds the holders that it knew. A region that is not everywhere is held by the node that made it so,
 // and by those that hold something of it then; others that hear of it are without a copy. Region.TakeCopy brings one, whole, and Region.GiveCopy drops it
-// after other holders have vowed that they have all of it and keep it (moves.go, vows.go). tiers/place decides on copies; nothing here asks it yet. Two nodes compare what both hold (keepers.go), and lag, completeness,
+// after other holders have vowed that they have all of it and keep it (moves.go, vows.go). Two nodes compare what both hold (keepers.go), and lag, completeness,
 // acknowledgements and what ghosts wait for count holders alone.
+//
+// Each region that is not everywhere has a decider, the connected holder with the least id (decide.go). Once a second the others tell it who used their copies,
+// if somebody did; it asks tiers/place, with a tree of nodes that hangs from the region's outermost holder (observe.go) and what links cost, which is in
+// the nodes' records (links.go), and has nodes take and give copies. What a node could not do it is not asked again for 10 s to 10 min. Explain tells
+// what a decider sees and what it decided; the last eight moves of a region, each with its rule and numbers, are in the catalogue (explain.go).
+//
+//	uses by consumer ─▶ holder ── REPORT ──▶ decider ── MOVE ──▶ node: TakeCopy, GiveCopy
 //
 // # Regions without a copy here
 //
@@ -148,7 +155,10 @@
 // Rights of a bounded counter that a node held when it crashed, or stopped with nobody connected, or that were on their way to it when it gave its copy up, are lost until the counter is begun anew. At
 // most 4096 counters are asked about at once.
 //
-// Copies move when a program says so, and by themselves never: nothing sees to MinCopies, and a holder that is lost is not replaced. A region
+// A holder that is lost is replaced after 10 min, if a node that may hold the region is connected to the decider. Only nodes that are take copies, and only
+// the order of tiers is a way outward: an upstream is a node of a farther tier that is connected. What other members say of use, of links and of memory is
+// believed. A copy that nobody uses and nobody writes to costs nothing, and stays. Nodes of versions before this take and give
+// no copies, and Config.ManualMoves has a node do as they do. A region whose holders are all retired is not begun anew. A region
 // that is not everywhere costs an entry for each node in the catalogue, and time in each check; a node without a copy keeps its empty replica
 // and drops pushes of it, which still reach it by the topic and through a feeder. It takes as long as Go's collector needs, 2 min at most, until the memory of a copy is free, and
 // the removal of its records is one commit. While there are nodes of versions that know of no copies, they and those without one send

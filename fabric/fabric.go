@@ -47,6 +47,7 @@ type Fabric struct {
 	broker    *broker
 	remotes   *remotes
 	leases    *leases
+	decider   *decider
 	heap      *offheap.Heap // what the regions hold
 
 	ctx    context.Context // ends with Close
@@ -99,6 +100,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f.mesh, f.messages, f.remotes, f.roster = newMesh(f), newMessages(f), newRemotes(f), newRoster(f)
 	f.broker = newBroker(f)
 	f.leases = newLeases(f)
+	f.decider = newDecider(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
@@ -153,6 +155,9 @@ func (f *Fabric) start(ctx context.Context) error {
 	f.goDo(f.broker.run)
 	f.goDo(f.mesh.herald)
 	f.goDo(f.messages.announce)
+	if f.decider.moves() {
+		f.goDo(f.decider.run)
+	}
 	if t, ok := f.cfg.Transport.(Confessor); ok {
 		t.OnMissed(f.mesh.onMissed)
 	}
@@ -459,6 +464,7 @@ func (f *Fabric) tick() {
 		f.roster.tick()
 		f.messages.tick(time.Now())
 		f.remotes.tick(time.Now())
+		f.decider.wake.raise()
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())
 		}

@@ -14,7 +14,7 @@ import (
 // node opens a node in the mesh and closes it with the test.
 func node(t *testing.T, m *Mesh, id crdt.NodeID) *Fabric {
 	t.Helper()
-	return nodeWith(t, m, id, Config{Tier: "edge", Seed: 7})
+	return nodeWith(t, m, id, Config{Tier: "edge", Seed: 7, ManualMoves: true})
 }
 
 // nodeWith opens a node in the mesh with a configuration that lacks name and transport.

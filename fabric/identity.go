@@ -83,6 +83,9 @@ func (n *roster) putClaim(tx *crdt.Tx) {
 			f.cfg.Logger.Error("the node's own record does not take what it should say", "field", x.field, "err", err)
 		}
 	}
+	if _, said, _ := tx.MapGet(id, fieldLink); said && !f.decider.moves() {
+		_, _ = tx.MapDel(id, fieldLink) // a start before this one moved copies
+	}
 	n.self.claimedAt = f.cfg.Now()
 	n.claimed.Store(true)
 }

@@ -162,6 +162,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		diskFull, diskUnsaved, diskRefused,
 		messagesListening, messagesPublished, messagesSent, messagesReceived, messagesForwarded, messagesRefused, messagesCopies, messagesDropped,
 		remoteAsked, remoteHedged, remoteUnreached, remoteUncertain, remoteServed,
+		movesPromoted, movesDemoted, movesFailed, movesBytes, movesCarried, movesSaved, movesReports,
 		memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
 		memoryAway, memoryAwayBytes, memoryPacked, memoryPackedBytes, memoryPackedSize, memoryEvicted, memoryFaults, memoryReturned, memoryUnreadable,
 	} {
@@ -182,6 +183,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	messages.collect(ch)
 	remote := c.f.RemoteStats()
 	remote.collect(ch)
+	moves := c.f.MoveStats()
+	moves.collect(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

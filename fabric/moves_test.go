@@ -25,11 +25,16 @@ type fleet struct {
 	disks map[crdt.NodeID]*storetest.Disk
 	nodes map[crdt.NodeID]*Fabric
 	step  func(crdt.NodeID, string)
+	auto  bool // copies move by themselves, too
 }
 
+// newFleet starts nodes. One whose name has a dash is of the tier before it, others are edges.
 func newFleet(t *testing.T, seed uint64, ids ...crdt.NodeID) *fleet {
-	x := &fleet{t: t, m: NewMesh(seed), disks: map[crdt.NodeID]*storetest.Disk{}, nodes: map[crdt.NodeID]*Fabric{}}
+	x := &fleet{auto: strings.Contains(string(ids[0]), "-"), t: t, m: NewMesh(seed), disks: map[crdt.NodeID]*storetest.Disk{}, nodes: map[crdt.NodeID]*Fabric{}}
 	for _, id := range ids {
+		if tier, _, ok := strings.Cut(string(id), "-"); ok {
+			x.m.SetTier(id, tier)
+		}
 		x.disks[id] = &storetest.Disk{}
 		x.start(id)
 	}
@@ -47,7 +52,11 @@ func (x *fleet) start(id crdt.NodeID) *Fabric {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	f, err := Open(context.Background(), Config{Name: string(id), Tier: "edge", Storage: s, Transport: x.m.Node(id), Seed: 7,
+	tier, _, ok := strings.Cut(string(id), "-")
+	if !ok {
+		tier = "edge"
+	}
+	f, err := Open(context.Background(), Config{Name: string(id), Tier: tier, Storage: s, Transport: x.m.Node(id), Seed: 7, ManualMoves: !x.auto,
 		step: func(id crdt.NodeID, name string) {
 			if x.step != nil {
 				x.step(id, name)

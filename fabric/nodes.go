@@ -18,6 +18,7 @@ import (
 //	origin       hexadecimal origin of the running incarnation, and when it started, Unix ms
 //	name, tier   as in the certificate
 //	labels       key=value with commas, as the node was started with
+//	link         what it costs to reach others (links.go)
 //	does         "bounded": it answers requests for rights of bounded counters
 //	retired      when, Unix ms, which origin was the last, and by which node
 //	alarm.KIND   since when, Unix ms, and what was found
@@ -112,7 +113,8 @@ type nodeRecord struct {
 	name, tier string
 	labels     map[string]string
 	does       string
-	claims     []claim // the one that shows first; more than one: they were written concurrently
+	link       *linkNote // nil: it moves no copies, or knows of no region that is not everywhere
+	claims     []claim   // the one that shows first; more than one: they were written concurrently
 	retired    *Retirement
 	alarms     map[string]alarmNote // by kind
 }
@@ -137,7 +139,7 @@ func readRecord(v *crdt.View, id string) *nodeRecord {
 			n.claims = append(n.claims, c)
 		}
 	}
-	n.retired = parseRetirement(text(fieldRetired))
+	n.retired, n.link = parseRetirement(text(fieldRetired)), parseLink(text(fieldLink))
 	for _, kind := range alarmKinds {
 		if at, detail, ok := parseNote(text(fieldAlarm + kind)); ok {
 			if n.alarms == nil {

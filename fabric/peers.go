@@ -56,6 +56,7 @@ type peer struct {
 	since      time.Time          // when it came
 	heard      atomic.Int64       // when something came from it last, Unix ms
 	rtt        atomic.Int64       // of a check, smoothed, ns; 0 before the first
+	rate       atomic.Int64       // of pulls from it, smoothed, bytes a second; 0 before the first that is large enough
 	blamed     atomic.Int64       // when the log heard of its bad messages last, Unix ms
 
 	limits limits

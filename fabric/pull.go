@@ -107,6 +107,7 @@ func (m *mesh) pullFrom(ctx context.Context, p *peer, l *link, why reason) (news
 	if x.report.News > 0 {
 		x.report.Peer, x.report.At, x.report.Took = p.id, start, m.f.cfg.Now().Sub(start)
 		x.report.BytesIn, x.report.BytesOut = c.in, c.out
+		p.measured(c.in, x.report.Took)
 		m.lastPull.Store(&x.report)
 	}
 	return x.report.News > 0, err

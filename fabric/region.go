@@ -161,6 +161,8 @@ func (r *Region) configure(d declaration) (changed bool) {
 		r.ack.Store(ackDisk)
 	}
 	r.placed.Store(d.placement)
+	r.countUses()
+	r.f.decider.place(r)
 	r.setKeepers(d.keepers)
 	switch _, said := d.keepers[r.f.cfg.Node]; {
 	case d.keepers == nil && !r.Held():
@@ -194,6 +196,9 @@ func (r *Region) view(fn func(v *crdt.View)) (orders *crdt.View, err error) {
 	}
 	if r.core.Loading() {
 		return nil, r.loading()
+	}
+	if u := r.uses.Load(); u != nil {
+		u.looked()
 	}
 	var v *crdt.View
 	if seat != nil {
@@ -252,6 +257,9 @@ func (r *Region) getLazily(buf []byte, key string, lazily bool) (val []byte, ok 
 	}
 	if r.core.Loading() {
 		return buf, false, nil, r.loading()
+	}
+	if u := r.uses.Load(); u != nil {
+		u.looked()
 	}
 	var v crdt.View
 	r.core.Look(&v, r.f.clock)
@@ -343,6 +351,9 @@ func (r *Region) writeAs(state int32, fn func(tx *crdt.Tx) error, shrinking bool
 		r.notify(true)
 		if r.core.LocalWrites() == before {
 			return
+		}
+		if u := r.uses.Load(); u != nil {
+			u.wrote(r.core.LocalWrites() - before)
 		}
 		r.stir(seen)
 		r.news.note(now)

@@ -62,6 +62,8 @@ func (m *mesh) serve(ctx context.Context, id crdt.NodeID, s io.ReadWriteCloser) 
 		return m.serveScrub(id, c)
 	case kind == frameVow && m.can&canMove != 0:
 		return m.serveVow(id, c)
+	case kind >= frameReport && kind <= frameExplain && m.can&canDecide != 0:
+		return m.f.decider.serve(id, kind, c)
 	case kind == frameOpen && m.can&canMessages != 0:
 		c.limIn, c.limOut = nil, nil // the limit is for pulls
 		return m.f.messages.serve(id, c)

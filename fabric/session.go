@@ -79,9 +79,10 @@ const (
 	canBounded                        // rights of bounded counters; told in the node's record
 	canAnswer                         // CALL, too: see remotewire.go
 	canMove                           // VOW, which is just tried: see vows.go
+	canDecide                         // REPORT and MOVE; told in the node's record: see links.go
 )
 
-const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded | canAnswer | canMove
+const ourAbilities = canScope | canReply | canZstd | canWhole | canMessages | canBack | canBounded | canAnswer | canMove | canDecide
 
 const (
 	frameMax     = 32 << 20 // one cell may hold some concurrent values of 1 MiB

@@ -24,7 +24,7 @@ func meshNode(t *testing.T, m *fabric.Mesh, id crdt.NodeID) *fabric.Fabric {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := fabric.Open(t.Context(), fabric.Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7, Storage: store})
+	f, err := fabric.Open(t.Context(), fabric.Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7, Storage: store, ManualMoves: true})
 	if err != nil {
 		t.Fatal(err)
 	}

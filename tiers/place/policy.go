@@ -3,6 +3,7 @@ package place
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -317,4 +318,19 @@ func (g *game) pace(perHour int, now time.Time) bool {
 	g.begun[g.next] = now
 	g.next = (g.next + 1) % perHour
 	return true
+}
+
+// Thresholds are the levels at which a node of the region gains a copy, and below which it gives one up.
+func (p *Policy) Thresholds(region string) (gain, drop float64) {
+	at := draw(p.cfg, region)
+	return float64(at.gain), float64(at.drop)
+}
+
+// Preview gives what Step would decide, and leaves everything as it is.
+func (p *Policy) Preview(o Observation, now time.Time) []Decision {
+	trial := &Policy{cfg: p.cfg, games: map[string]*game{}}
+	if g := p.games[o.Region]; g != nil {
+		trial.games[o.Region] = &game{meters: maps.Clone(g.meters), expected: maps.Clone(g.expected), at: g.at, begun: slices.Clone(g.begun), next: g.next}
+	}
+	return trial.Step(o, now)
 }

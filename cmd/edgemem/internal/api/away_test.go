@@ -24,7 +24,7 @@ func apart(t *testing.T, m *fabric.Mesh) (away, holder *Handler) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := fabric.Open(t.Context(), fabric.Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7, Storage: store})
+		f, err := fabric.Open(t.Context(), fabric.Config{Name: string(id), Tier: "edge", Transport: m.Node(id), Seed: 7, Storage: store, ManualMoves: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,9 @@ pinned to nodes. --min-copies is how many there are to be at least; --tiers and 
 say which nodes may hold it (those that run with --label). All of that is kept with the
 region and known to every node, and 'region show' lists who holds it. A region that is not
 everywhere is held at first by the node that creates it, and by those that hold something of it
-already; as yet copies move by hand alone ('region take-copy', 'region give-copy').`,
+already. Copies of a demand region then go to where it is read, and leave where more is written to
+it than read; there are at least --min-copies, and a holder that is not reached for 10 minutes is
+replaced. 'region take-copy' and 'region give-copy' move copies by hand.`,
 		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
   edgemem region create chat --consistency causal
   edgemem region create tenant-7 --quota 100MiB --priority best-effort

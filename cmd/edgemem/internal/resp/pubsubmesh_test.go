@@ -51,7 +51,7 @@ func stations(t *testing.T, names ...string) (out []*station) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := fabric.Open(t.Context(), fabric.Config{Name: name, Transport: m.Node(crdt.NodeID(name)), Storage: store})
+		f, err := fabric.Open(t.Context(), fabric.Config{Name: name, Transport: m.Node(crdt.NodeID(name)), Storage: store, ManualMoves: true})
 		if err != nil {
 			t.Fatal(err)
 		}
