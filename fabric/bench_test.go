@@ -78,6 +78,7 @@ func BenchmarkIncr(b *testing.B) {
 		_ = r.Update(ctx, func(tx *crdt.Tx) error { _, err := tx.Incr("n", 1); return err })
 	}
 }
+
 // BenchmarkGetOfPlaced is Get of a region whose use is counted, beside one whose use is not.
 func BenchmarkGetOfPlaced(b *testing.B) {
 	for _, kind := range []string{"everywhere", "demand"} {

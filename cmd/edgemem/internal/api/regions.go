@@ -54,6 +54,12 @@ type Regions struct {
 	Regions []Region `json:"regions" nullable:"false"`
 }
 
+type explainedAnswer struct{ Body fabric.Explanation }
+type explainQuery struct {
+	RegionRequest
+	Placement string `query:"placement" enum:"everywhere,demand,pinned" doc:"With this or min_copies: what would move."`
+	MinCopies int    `query:"min_copies" minimum:"1" maximum:"1000"`
+}
 type regionAnswer struct{ Body Region }
 type regionsAnswer struct{ Body Regions }
 type RegionRequest struct {
@@ -69,6 +75,8 @@ func (s *server) addRegions(api huma.API) {
 	tags := []string{"regions"}
 	huma.Register(api, huma.Operation{OperationID: "list-regions", Method: http.MethodGet, Path: "/v1/regions", Tags: tags, Errors: []int{503}, Summary: "List the regions that are in use"}, s.listRegions)
 	huma.Register(api, huma.Operation{OperationID: "get-region", Method: http.MethodGet, Path: path, Tags: tags, Errors: []int{404, 503}, Summary: "Tell what this node has of a region"}, s.getRegion)
+	huma.Register(api, huma.Operation{OperationID: "explain-region", Method: http.MethodGet, Path: path + "/explain", Tags: tags, Errors: []int{404, 422, 503},
+		Summary: "Say where the copies of a region are, who uses it, and why copies moved or did not"}, s.explainRegion)
 	huma.Register(api, huma.Operation{OperationID: "put-region", Method: http.MethodPut, Path: path, Tags: tags, Errors: []int{422, 503, 507}, Summary: "Create or configure a region, on every node"}, s.putRegion)
 	huma.Register(api, huma.Operation{OperationID: "delete-region", Method: http.MethodDelete, Path: path, Tags: tags, Errors: []int{404, 503}, DefaultStatus: http.StatusNoContent,
 		Summary: "Remove a region's entries, as far as they were seen here, and its configuration"}, s.deleteRegion)
@@ -88,6 +96,18 @@ func (s *server) getRegion(_ context.Context, q *RegionRequest) (*regionAnswer, 
 		return nil, refusal(err)
 	}
 	return &regionAnswer{regionOf(&r)}, nil
+}
+
+func (s *server) explainRegion(ctx context.Context, q *explainQuery) (*explainedAnswer, error) {
+	var try *fabric.Placement
+	if q.Placement != "" || q.MinCopies > 0 {
+		try = &fabric.Placement{Kind: q.Placement, MinCopies: q.MinCopies}
+	}
+	x, err := s.f.Explain(ctx, q.Region, try)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return &explainedAnswer{x}, nil
 }
 
 func (s *server) putRegion(ctx context.Context, q *termsRequest) (*regionAnswer, error) {

@@ -32,7 +32,7 @@ others come into being by 'region create', or when first written to.`,
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
   edgemem region list
   printf 'SELECT orders\nSET o:17 open\n' | redis-cli -p 7379`,
-	}, regionCreateCommand(), regionListCommand(), regionShowCommand(), regionDeleteCommand(), regionGiveCommand(), regionTakeCommand())
+	}, regionCreateCommand(), regionListCommand(), regionShowCommand(), regionDeleteCommand(), regionExplainCommand(), regionGiveCommand(), regionTakeCommand())
 }
 
 func regionCreateCommand() *cobra.Command {
@@ -71,7 +71,8 @@ region and known to every node, and 'region show' lists who holds it. A region t
 everywhere is held at first by the node that creates it, and by those that hold something of it
 already. Copies of a demand region then go to where it is read, and leave where more is written to
 it than read; there are at least --min-copies, and a holder that is not reached for 10 minutes is
-replaced. 'region take-copy' and 'region give-copy' move copies by hand.`,
+replaced. 'region take-copy' and 'region give-copy' move copies by hand. --dry-run tells what would move, and
+changes nothing; 'region explain' tells what moved, and why.`,
 		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
   edgemem region create chat --consistency causal
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
@@ -94,6 +95,7 @@ replaced. 'region take-copy' and 'region give-copy' move copies by hand.`,
 	cmd.Flags().StringVar(&want.Placement, "placement", "", "`WHERE` its copies are to be: everywhere, demand or pinned (default: as it is, and everywhere where it is new)")
 	cmd.Flags().IntVar(&want.MinCopies, "min-copies", 0, "`COUNT` of live copies that there are to be at least (default: as it is, and 1 where it is new)")
 	tierList := cmd.Flags().String("tiers", "", "`LIST` of the tiers that may hold it, such as edge,cloud, or all (default: as it is, and all where it is new)")
+	dry := cmd.Flags().Bool("dry-run", false, "change nothing, and tell what would move with such a --placement, --min-copies, --tiers and --labels")
 	labels := cmd.Flags().StringSlice("labels", nil, "`K=V` that a holder must have, once for each or with commas, or none (default: as it is, and none where it is new)")
 	for name, list := range words {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)) // only fails for a flag that does not exist
@@ -118,6 +120,10 @@ replaced. 'region take-copy' and 'region give-copy' move copies by hand.`,
 		}
 		if want.Labels, err = labelsFlag(cmd, *labels); err != nil {
 			return err
+		}
+		if *dry {
+			x, err := c.ExplainRegion(ctx, args[0], &want)
+			return tellPlan(ctx, cmd, c, o, x, err)
 		}
 		r, err := c.CreateRegion(ctx, args[0], want)
 		if err != nil {

@@ -73,6 +73,8 @@ type Config struct {
 	ScrubEvery string `mapstructure:"scrub-every"`
 	// MDNS announces the node to, and finds members on, the local network. Default: true.
 	MDNS bool `mapstructure:"mdns"`
+	// ManualMoves keeps copies of regions where they are until they are moved by hand.
+	ManualMoves bool `mapstructure:"manual-moves"`
 	// Relay is whether the node passes on connections between members that cannot reach each other: "on", "off" or
 	// "auto", which is on at regional and cloud nodes. Default: auto.
 	Relay string `mapstructure:"relay"`

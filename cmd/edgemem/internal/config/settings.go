@@ -74,6 +74,7 @@ func settings() []setting {
 		{key: "max-ghost-bytes", def: "0", usage: "`SIZE` that the removes of a region may take in memory, such as 4MiB; 0 is no limit"},
 		{key: "max-ghosts", def: "65536", usage: "`COUNT` of removes that a region remembers at most, at about 28 bytes each"},
 		{key: "scrub-every", def: "1h", usage: "`TIME` of one pass that checks every region and compares it with another node's; 0 is never"},
+		{key: "manual-moves", def: false, usage: "leave copies of regions that are not everywhere where they are, until 'region take-copy' and 'region give-copy' move them"},
 		{key: "mdns", def: true, usage: "find members on the local network"},
 		{key: "relay", def: "auto", usage: "pass on connections between members that cannot reach each other: on, off or auto, on at regional and cloud nodes"},
 		{key: "directory", def: "auto", usage: "take part in the fabric's directory of members: on, off or auto, on at edge, regional and cloud nodes"},

@@ -57,6 +57,9 @@ func RegionOf(s fabric.RegionStatus) Region {
 // RegionUsage says what a region is made of, in memory and on disk.
 type RegionUsage = fabric.RegionUsage
 
+// Explanation says where a region's copies are, and why.
+type Explanation = fabric.Explanation
+
 // RegionOptions say how a region is to be. What is empty or 0 stays as it is; bytes of -1 are none.
 type RegionOptions struct {
 	Ack          string `json:"ack,omitempty"`         // memory, disk, quorum or all
@@ -237,6 +240,7 @@ type Backend interface {
 	RegionUsage(ctx context.Context, name string) (RegionUsage, error)
 	DeleteRegion(ctx context.Context, name string) error
 	MoveCopy(ctx context.Context, name string, give bool) (Region, error)
+	ExplainRegion(ctx context.Context, name string, try *RegionOptions) (Explanation, error)
 	Get(ctx context.Context, region, key string) (Entry, error)
 	Set(ctx context.Context, region, key string, value []byte) error
 	Delete(ctx context.Context, region string, keys []string) (deleted int, err error)

@@ -117,6 +117,11 @@ func (c *Client) DeleteRegion(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, regionPath(name, "", nil), nil, nil)
 }
 
+// ExplainRegion says where a region's copies are and why, and what would move if it were as try says, which may be nil.
+func (c *Client) ExplainRegion(ctx context.Context, name string, try *RegionOptions) (x Explanation, err error) {
+	return x, c.call(ctx, http.MethodPost, regionPath(name, "/explain", nil), explainRequest{try}, &x)
+}
+
 // TakeCopy has the node hold a region, and returns when it has all of it on its disk.
 func (c *Client) TakeCopy(ctx context.Context, name string) (r Region, err error) {
 	return r, c.call(ctx, http.MethodPut, regionPath(name, "/copy", nil), nil, &r)

@@ -99,6 +99,9 @@ func (f *fake) Set(_ context.Context, _, key string, value []byte) error {
 	f.values[key] = string(value)
 	return nil
 }
+func (f *fake) ExplainRegion(_ context.Context, name string, try *RegionOptions) (Explanation, error) {
+	return Explanation{Region: name, MinCopies: try.MinCopies}, nil
+}
 func (f *fake) MoveCopy(_ context.Context, name string, give bool) (Region, error) {
 	return Region{}, fmt.Errorf("no copy of %s, give %v", name, give)
 }

@@ -109,6 +109,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/regions/{region}/usage", s.regionUsage)
 	mux.HandleFunc("DELETE /v1/regions/{region}", s.deleteRegion)
 	mux.HandleFunc("PUT /v1/regions/{region}/copy", s.moveCopy)
+	mux.HandleFunc("POST /v1/regions/{region}/explain", s.explainRegion)
 	mux.HandleFunc("DELETE /v1/regions/{region}/copy", s.moveCopy)
 	mux.HandleFunc("GET /v1/regions/{region}/entry", s.get)
 	mux.HandleFunc("PUT /v1/regions/{region}/entry", s.set)
@@ -228,6 +229,19 @@ func (s *Server) deleteRegion(w http.ResponseWriter, r *http.Request) {
 func (s *Server) moveCopy(w http.ResponseWriter, r *http.Request) {
 	region, err := s.backend.MoveCopy(r.Context(), r.PathValue("region"), r.Method == http.MethodDelete)
 	reply(w, region, err)
+}
+
+type explainRequest struct {
+	Try *RegionOptions `json:"try,omitempty"` // what would move
+}
+
+func (s *Server) explainRegion(w http.ResponseWriter, r *http.Request) {
+	var req explainRequest
+	if !readJSON(w, r, &req) {
+		return
+	}
+	x, err := s.backend.ExplainRegion(r.Context(), r.PathValue("region"), req.Try)
+	reply(w, x, err)
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {

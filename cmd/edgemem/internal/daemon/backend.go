@@ -96,6 +96,15 @@ func (b backend) MoveCopy(ctx context.Context, name string, give bool) (control.
 	return b.ShowRegion(name)
 }
 
+func (b backend) ExplainRegion(ctx context.Context, name string, try *control.RegionOptions) (control.Explanation, error) {
+	var p *fabric.Placement
+	if try != nil {
+		p = &fabric.Placement{Kind: try.Placement, MinCopies: try.MinCopies, Tiers: try.Tiers, Labels: try.Labels}
+	}
+	x, err := b.fabric.Explain(ctx, name, p)
+	return x, explain(err)
+}
+
 // existing gives a region without creating it: reading makes nothing.
 func (b backend) existing(name string) (*fabric.Region, error) {
 	if _, err := b.fabric.RegionStatus(name); err != nil {

@@ -260,7 +260,7 @@ func (d *Daemon) openFabric(ctx context.Context) (err error) {
 		Labels: labels, Name: d.host.Name(), Tier: d.host.Tier(), Storage: remembering{d.store}, Transport: acquainted{d.host}, Logger: d.log,
 		Registerer: d.registry, MaxBacklog: d.memory.profile.MaxBacklog, LimitRate: limit, MaxStaged: d.memory.profile.MaxStaged,
 		Lease: config.Time(d.cfg.DeviceLease), MaxGhosts: ghosts, MaxGhostBytes: ghostBytes, MaxGhostAge: config.Time(d.cfg.MaxGhostAge), ScrubEvery: d.cfg.Scrub(),
-		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(), MemoryChunk: d.memory.profile.ChunkBytes, Eviction: d.eviction(),
+		MemoryBudget: d.memory.plan.Budget, MemoryReserve: d.memory.plan.Reserve, MemorySample: d.memory.sample, MemoryNodes: d.memory.nodes(), MemoryChunk: d.memory.profile.ChunkBytes, Eviction: d.eviction(), ManualMoves: d.cfg.ManualMoves,
 	})
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
