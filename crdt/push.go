@@ -198,6 +198,29 @@ func PushRegion(msg []byte) (name string, err error) {
 	return name, d.err
 }
 
+// MaxPushValue is the longest value of which a push tells, whatever else it tells.
+const MaxPushValue = 48 << 10
+
+// PushSeen gives the dots that a pushed message stands for. whole is false where some were too large to travel in it. Errors: ErrMalformed,
+// ErrVersion.
+func PushSeen(msg []byte) (seen Context, whole bool, err error) {
+	d, err := decodePush(msg)
+	if err != nil {
+		return nil, false, fmt.Errorf("push: %w", err)
+	}
+	var runs Runs
+	whole = true
+	for i := range d.ops {
+		op := &d.ops[i]
+		whole = whole && !op.absent
+		for _, s := range op.folded {
+			runs.AddSpan(s.Lo, s.Hi)
+		}
+		runs.Add(op.dot.Seq)
+	}
+	return Context{d.origin: runs}, whole, nil
+}
+
 func decodePush(msg []byte) (*delta, error) {
 	d := decoder{b: msg}
 	d.version("a push")

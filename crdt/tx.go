@@ -330,7 +330,7 @@ func (t *Tx) ours(c *cell) (k contribution) {
 		}
 	}
 	if seq == 0 {
-		return contribution{baseSeq: r.origins[r.self].runs.Top()}
+		return contribution{baseSeq: r.OwnTop()}
 	}
 	if x, ok := latestReset(c, r.origin, k, seq); ok {
 		k.baseSeq, k.base = x.seq, x.total

@@ -131,6 +131,9 @@ type RegionConfig struct {
 	Priority Priority
 	// Placement says where its copies are to be.
 	Placement Placement
+	// QueueWrites lets nodes without a copy that reach no holder keep writes that read nothing until they do, see Region.Queue. Default: as it is, and
+	// no where it is new.
+	QueueWrites *bool
 }
 
 // Config makes a Fabric. The zero value is a memory that is shared with nobody and kept nowhere.

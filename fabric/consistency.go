@@ -3,6 +3,7 @@ package fabric
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/edgemem/edgemem/crdt"
 )
@@ -36,7 +37,11 @@ type declaration struct {
 	terms            terms
 	placement        *Placement
 	keepers          map[crdt.NodeID]string // nil: every node
+	queues           bool
 }
+
+// fieldQueue of the catalogue says true where writes may wait, see queued.go.
+const fieldQueue = "queue_writes"
 
 // declare writes a region's configuration into the catalogue. What rc leaves open stays as it is.
 func (rc RegionConfig) declare(tx *crdt.Tx, name string) error {
@@ -51,6 +56,11 @@ func (rc RegionConfig) declare(tx *crdt.Tx, name string) error {
 			return err
 		}
 	}
+	if rc.QueueWrites != nil {
+		if _, err := tx.MapSet(name, fieldQueue, strconv.AppendBool(nil, *rc.QueueWrites)); err != nil {
+			return err
+		}
+	}
 	if err := rc.Placement.declare(tx, name); err != nil {
 		return err
 	}
@@ -61,6 +71,8 @@ func readDeclaration(v *crdt.View, name string) declaration {
 	ack, _, _ := v.MapGet(name, "ack")
 	consistency, _, _ := v.MapGet(name, "consistency")
 	d := declaration{ack: string(ack), consistency: string(consistency), terms: readTerms(v, name), placement: readPlacement(v, name)}
+	queues, _, _ := v.MapGet(name, fieldQueue)
+	d.queues = string(queues) == "true"
 	if d.ack != "" && !d.placement.everywhere() {
 		d.keepers = readKeepers(v, name)
 	}

@@ -123,8 +123,13 @@
 // A read that takes longer than 19 of 20 is asked of a second holder too. A write is asked of one holder by a number, and asked again under it, when
 // the stream broke, of that one alone, which remembers what came of it for two minutes (deeds.go): it is done once, or not at all, or the
 // answer is ErrUncertain. Another holder that is asked within a minute after a write waits up to 0.5 s for what was written; Source.Missing says what
-// it lacks then. Off line there is ErrNoHolder, which names the holders, for writes as for reads: nothing is queued, since what a write came
-// to could not be told.
+// it lacks then. Off line there is ErrNoHolder, which names the holders.
+//
+// A region that is created with QueueWrites lets a node without a copy keep writes until it reaches a holder (queued.go), 10,000 of them or 4 MiB at most: those
+// that depend on nothing that is there and remove nothing, since it has seen nothing. They are on its disk when it says so, in their order, and done once
+// however both ends crash: what waits is pushes, whose dots are merged once. They go before anything else that the node asks about the region. To all
+// that they have not seen they are concurrent: additions add up, of two values the later stamp shows, another type under the same key stays beside them, and so does the
+// time at which an entry expires. Nobody reads them before.
 //
 // # Invariants
 //

@@ -46,6 +46,7 @@ type Fabric struct {
 	messages  *messages
 	broker    *broker
 	remotes   *remotes
+	queue     *queue
 	leases    *leases
 	decider   *decider
 	heap      *offheap.Heap // what the regions hold
@@ -101,6 +102,7 @@ func Open(ctx context.Context, c Config) (*Fabric, error) {
 	f.broker = newBroker(f)
 	f.leases = newLeases(f)
 	f.decider = newDecider(f)
+	f.queue = newQueue(f)
 	if err := f.start(ctx); err != nil {
 		f.cancel()
 		f.wg.Wait()
@@ -131,6 +133,9 @@ func (f *Fabric) start(ctx context.Context) error {
 		return err
 	}
 	if err := f.leases.open(); err != nil {
+		return err
+	}
+	if err := f.queue.open(); err != nil {
 		return err
 	}
 	f.openCatalogue()
@@ -465,6 +470,7 @@ func (f *Fabric) tick() {
 		f.messages.tick(time.Now())
 		f.remotes.tick(time.Now())
 		f.decider.wake.raise()
+		f.queue.tick(time.Now())
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())
 		}

@@ -35,7 +35,7 @@ func (f *Fabric) collapse(o *outlook, holders []*peer) {
 	}
 	ours, cloned := f.roster.pastStarts()
 	for _, r := range many {
-		if !cloned && f.ctx.Err() == nil {
+		if !cloned && f.ctx.Err() == nil && !f.queue.has(r.name) { // what waits is of starts that nobody has heard of
 			r.collapse(o.now, r.keeping(held), ours)
 		}
 	}

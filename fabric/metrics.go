@@ -94,6 +94,11 @@ var (
 	remoteHedged    = fabricMetric("remote_hedged_total", "Of them reads that were asked of a second node, too.", counter)
 	remoteUnreached = fabricMetric("remote_unreached_total", "Times that no node which holds the region answered.", counter)
 	remoteUncertain = fabricMetric("remote_uncertain_writes_total", "Writes of which it is not known whether they were done.", counter)
+	queueWaiting    = fabricMetric("queued_writes", "Writes that wait here until a holder of their region is reached.", gauge)
+	queueBytes      = fabricMetric("queued_write_bytes", "What they take.", gauge)
+	queueQueued     = fabricMetric("queued_writes_total", "Writes that were queued.", counter)
+	queueRefused    = fabricMetric("queued_writes_refused_total", "Writes that were not, for want of room.", counter)
+	queueDelivered  = fabricMetric("queued_writes_delivered_total", "Queued writes that a holder has merged.", counter)
 	remoteServed    = fabricMetric("remote_served_total", "Requests of other nodes that were answered here.", counter)
 )
 
@@ -106,6 +111,14 @@ func (s *RemoteStats) collect(ch chan<- prometheus.Metric) {
 	} {
 		x.m.send(ch, int(x.n))
 	}
+}
+
+func (s *QueueStats) collect(ch chan<- prometheus.Metric) {
+	queueWaiting.send(ch, s.Waiting)
+	queueBytes.send(ch, s.Bytes)
+	queueQueued.send(ch, int(s.Queued))
+	queueRefused.send(ch, int(s.Refused))
+	queueDelivered.send(ch, int(s.Delivered))
 }
 
 func (s *MessageStats) collect(ch chan<- prometheus.Metric) {
@@ -185,6 +198,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	remote.collect(ch)
 	moves := c.f.MoveStats()
 	moves.collect(ch)
+	queue := c.f.QueueStats()
+	queue.collect(ch)
 	s := c.f.SyncStats()
 	fabricPeers.send(ch, s.PeersUp)
 	for _, x := range []struct {

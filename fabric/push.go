@@ -129,6 +129,25 @@ type selective interface {
 	PublishTo(ctx context.Context, frame []byte, wanted func(crdt.NodeID) bool) error
 }
 
+// pass publishes what came to this node alone.
+func (p *pusher) pass(ctx context.Context, r *Region, frames [][]byte) {
+	if p.f.cfg.Transport == nil || r.onlyHere() {
+		return
+	}
+	for _, frame := range frames {
+		if p.publish(ctx, r, frame) != nil {
+			return // pulls bring it
+		}
+	}
+}
+
+func (p *pusher) publish(ctx context.Context, r *Region, frame []byte) error {
+	if t, ok := p.f.cfg.Transport.(selective); ok && r.isPlaced() {
+		return t.PublishTo(ctx, frame, r.keptBy)
+	}
+	return p.f.cfg.Transport.Publish(ctx, frame)
+}
+
 // push encodes and publishes one region's writes. With nobody to hear them they are dropped.
 func (p *pusher) push(ctx context.Context, r *Region) {
 	r.mu.Lock()
@@ -139,12 +158,8 @@ func (p *pusher) push(ctx context.Context, r *Region) {
 	}
 	frames := r.core.TakePush()
 	r.mu.Unlock()
-	publish := p.f.cfg.Transport.Publish
-	if t, ok := p.f.cfg.Transport.(selective); ok && r.isPlaced() {
-		publish = func(ctx context.Context, frame []byte) error { return t.PublishTo(ctx, frame, r.keptBy) }
-	}
 	for _, frame := range frames {
-		if err := publish(ctx, frame); err != nil {
+		if err := p.publish(ctx, r, frame); err != nil {
 			p.skipped.Add(1)
 			p.f.cfg.Logger.Debug("push not published; peers will pull", "region", r.name, "err", err)
 			p.f.mesh.changed()

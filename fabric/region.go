@@ -39,6 +39,7 @@ type Region struct {
 	gone     []crdt.Record        // what takes a copy that was given up off the disk; belongs to mu
 	uses     atomic.Pointer[uses] // nil: it was used by nobody of whom account is kept
 	causal   atomic.Bool          // as core knows it
+	queues   atomic.Bool          // writes may wait at nodes without a copy, see queued.go
 	declared atomic.Bool          // in the catalogue
 	agreed   atomic.Pointer[terms]
 	placed   atomic.Pointer[Placement] // nil: as usual
@@ -150,6 +151,7 @@ func (r *Region) Ack() Ack {
 func (r *Region) configure(d declaration) (changed bool) {
 	r.declared.Store(d.ack != "")
 	r.setConsistency(d.consistency)
+	r.queues.Store(d.queues)
 	switch Ack(d.ack) {
 	case "", AckMemory:
 		r.ack.Store(ackMemory)

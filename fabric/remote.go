@@ -101,6 +101,9 @@ func (f *Fabric) Ask(ctx context.Context, q Request) ([]byte, Source, error) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	if err := f.queue.first(ctx, q.Region); err != nil {
+		return nil, Source{}, err
+	}
 	if q.Write {
 		return f.remotes.askWrite(ctx, &q)
 	}
@@ -121,6 +124,9 @@ func (f *Fabric) Ask(ctx context.Context, q Request) ([]byte, Source, error) {
 func (f *Fabric) Open(ctx context.Context, q Request) (*Reply, error) {
 	if q.Write {
 		return nil, errors.New("fabric: Open is for reads")
+	}
+	if err := f.queue.first(ctx, q.Region); err != nil {
+		return nil, err
 	}
 	return f.remotes.ask(ctx, &q)
 }

@@ -19,6 +19,8 @@ type RegionStatus struct {
 	Labels      map[string]string      `json:"labels,omitempty"`  // and of nodes with which labels
 	Holders     []Holder               `json:"holders"`           // by name
 	Held        bool                   `json:"held"`              // this node has a copy; without one what follows is of an empty one
+	QueueWrites bool                   `json:"queue_writes"`      // a node without one that reaches no holder keeps writes until it does;
+	Queued      int                    `json:"queued_writes"`     // so many wait at this one
 	Loading     bool                   `json:"loading,omitempty"` // reads are refused until a large pull is complete
 	Entries     int                    `json:"entries"`
 	Bytes       int64                  `json:"bytes"` // keys and values, without indexes and causal metadata
@@ -112,12 +114,13 @@ func (r *Region) status() RegionStatus { return r.statusAt(r.f.look()) }
 
 func (r *Region) statusAt(o *outlook) RegionStatus {
 	placed, holders := r.Placement(), o.holdersOf(r) // before the lock: the catalogue has one of its own
+	queued, _ := r.Queued()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s := RegionStatus{
 		At: o.now.UTC(), Name: r.name, Ack: r.Ack(), Consistency: r.Consistency(), Held: r.Held(), Loading: r.core.Loading(), Entries: r.core.Entries(), Bytes: r.core.Bytes(), Memory: r.memoryNow(), Ghosts: r.core.Ghosts(),
 		Digest: fmt.Sprintf("%016x", r.core.Digest()), Context: r.core.Context(), Gaps: r.core.Gaps(),
-		Placement: placed.Kind, MinCopies: placed.MinCopies, Tiers: placed.Tiers, Labels: placed.Labels, Holders: holders,
+		Placement: placed.Kind, MinCopies: placed.MinCopies, Tiers: placed.Tiers, Labels: placed.Labels, Holders: holders, QueueWrites: r.QueuesWrites(), Queued: queued,
 		Lag: map[crdt.NodeID]Lag{}, Floors: map[crdt.Origin]uint64{}, Stats: r.core.Stats(),
 	}
 	s.Away, s.AwayBytes = r.core.AwayValues()

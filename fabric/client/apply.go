@@ -16,6 +16,8 @@ var (
 	ErrCondition = errors.New("client: the entry is not in the state that is asked for")
 	// ErrArguments says that an operation lacks arguments or has wrong ones: nothing was written.
 	ErrArguments = errors.New("client: arguments")
+	// ErrQueued says that a write waits at the node until it reaches a holder of the region, and is done then: what it comes to is not known.
+	ErrQueued = errors.New("client: the write waits for a holder, and is done then")
 )
 
 // Conditions are what a request asks of the state of an entry before it is written.
@@ -111,6 +113,9 @@ func (o *Operation) complete(a *Args) error {
 // nothing. What depends on values, such as the overflow of a sum, fails for its operation alone, and fault puts it into its result.
 // Errors: ErrCondition, ErrArguments, crdt.ErrWrongType, crdt.ErrTooLarge, those of fabric.Region.Update.
 func Apply(ctx context.Context, r *fabric.Region, ops []Op, fault func(error) *Fault) (results []Result, err error) {
+	if unreached, ok := ctx.Value(queueKey{}).(error); ok {
+		return queue(ctx, r, ops, fault, unreached)
+	}
 	write := r.Shrink
 	calls := make([]call, len(ops))
 	for i := range ops {
@@ -134,6 +139,56 @@ func Apply(ctx context.Context, r *fabric.Region, ops []Op, fault func(error) *F
 		if s := calls[i].short; s != nil {
 			r.WantRights(calls[i].key, s.Want)
 		}
+	}
+	return results, err
+}
+
+type queueKey struct{}
+
+// Queueing has Apply queue the operations, since no holder of the region is reached, as an error says: see fabric.Region.Queue.
+func Queueing(ctx context.Context, unreached error) context.Context {
+	return context.WithValue(ctx, queueKey{}, unreached)
+}
+
+// Unqueued has Client.Write give fabric.ErrNoHolder even where the region lets writes wait.
+func Unqueued(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unqueuedKey{}, true)
+}
+
+type unqueuedKey struct{}
+
+// queue has operations wait for a holder. Errors: that no holder is reached, where one of them depends on what is there, or the region does not allow
+// it; those of fabric.Region.Queue.
+func queue(ctx context.Context, r *fabric.Region, ops []Op, fault func(error) *Fault, unreached error) (results []Result, err error) {
+	if !r.QueuesWrites() {
+		return nil, unreached
+	}
+	calls := make([]call, len(ops))
+	for i := range ops {
+		c, err := ops[i].prepare()
+		if err != nil {
+			return nil, at(ops, i, err)
+		}
+		if !c.op.blind || c.want != (Conditions{}) || c.args.KeepExpiry {
+			return nil, at(ops, i, fmt.Errorf("%w; %s as it stands cannot wait for one", unreached, c.op.Name))
+		}
+		calls[i] = c
+	}
+	err = r.Queue(ctx, func(tx *crdt.Tx) error {
+		if i, err := agree(&tx.View, calls); err != nil {
+			return at(ops, i, err)
+		}
+		for i := range calls {
+			res := Result{Queued: true}
+			if _, err := calls[i].op.do(tx, calls[i].key, &calls[i].args); err != nil {
+				res = Result{Error: fault(err)}
+			}
+			results = append(results, res)
+		}
+		return nil
+	})
+	if errors.Is(err, fabric.ErrNotQueued) {
+		err = unreached
 	}
 	return results, err
 }

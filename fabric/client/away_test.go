@@ -60,6 +60,33 @@ func setTo(key, val string) client.Op {
 	return client.Op{Op: "register/set", Key: key, Args: client.Args{Value: &val}}
 }
 
+// TestClientQueues: operations that depend on nothing wait where no holder is reached and the region allows it, and say so.
+func TestClientQueues(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := fabric.NewMesh(1)
+		asker, away, here := apart(t, m)
+		yes := true
+		if _, err := asker.CreateRegion(t.Context(), "r", fabric.RegionConfig{QueueWrites: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		m.Cut("asker", "holder")
+		one := int64(1)
+		add := client.Op{Op: "counter/add", Key: "n", Args: client.Args{By: &one}}
+		results, err := away.Write(t.Context(), "r", setTo("k", "v"), add)
+		if err != nil || len(results) != 2 || !results[0].Queued || !results[1].Queued || results[1].Value != nil {
+			t.Errorf("%+v: %v", results, err)
+		}
+		if _, err := away.Write(t.Context(), "r", add, client.Op{Op: "entry/delete", Key: "k"}); !errors.Is(err, fabric.ErrNoHolder) || !strings.Contains(err.Error(), "entry/delete") {
+			t.Errorf("%v", err)
+		}
+		m.Heal("asker", "holder")
+		time.Sleep(time.Minute)
+		if x, err := here.Read(t.Context(), "r", "n"); err != nil || x.Value == nil || *x.Value != "1" {
+			t.Errorf("%+v: %v", x, err)
+		}
+	})
+}
+
 // TestClientWithoutCopy: everything that a client does it does through a holder, with the same results and errors.
 func TestClientWithoutCopy(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -28,7 +28,8 @@ import (
 type Client interface {
 	// Read gives what a key holds. Errors: fabric.ErrNotFound, fabric.ErrNoRegion, fabric.ErrLoading, crdt.ErrUnreadable.
 	Read(ctx context.Context, region, key string) (Entry, error)
-	// Write does the operations in one step: see Apply, whose errors it gives. With one operation its own error is the error.
+	// Write does the operations in one step: see Apply, whose errors it gives. With one operation its own error is the error. Where the node has no copy and reaches
+	// no holder they may wait, see fabric.Region.Queue: Result.Queued says so.
 	Write(ctx context.Context, region string, ops ...Op) ([]Result, error)
 	// Keys gives the keys that start with a prefix in byte order. It is not one instant, and looks at all keys of the region once for each thousand.
 	Keys(ctx context.Context, region, prefix string) iter.Seq2[Key, error]
@@ -112,7 +113,11 @@ func (e embedded) Write(ctx context.Context, region string, ops ...Op) ([]Result
 	var failed error
 	results, err := e.write(ctx, region, ops, func(err error) *Fault { failed = err; return faultOf(err) })
 	if errors.Is(err, fabric.ErrNotHeld) {
-		if results, err = e.writeAway(ctx, region, ops); err == nil && len(ops) == 1 && results[0].Error != nil {
+		results, err = e.writeAway(ctx, region, ops)
+		if errors.Is(err, fabric.ErrNoHolder) && ctx.Value(unqueuedKey{}) == nil {
+			results, err = e.write(Queueing(ctx, err), region, ops, func(err error) *Fault { failed = err; return faultOf(err) })
+		}
+		if err == nil && len(ops) == 1 && results[0].Error != nil {
 			failed = results[0].Error.Err()
 		}
 	}

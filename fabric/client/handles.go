@@ -112,9 +112,12 @@ type Counter struct{ handle }
 // CounterOf gives the counter at key.
 func CounterOf(c Client, region, key string) Counter { return Counter{handle{c, region, key}} }
 
-// Add adds n and gives the sum as it is at the node.
+// Add adds n and gives the sum as it is at the node. Error: ErrQueued, with which n is added when a holder is reached.
 func (c Counter) Add(ctx context.Context, n int64) (sum int64, err error) {
 	res, err := c.write(ctx, "counter/add", Args{By: &n})
+	if err == nil && res.Queued {
+		return 0, ErrQueued
+	}
 	if err != nil || res.Value == nil {
 		return 0, err
 	}

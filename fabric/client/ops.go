@@ -17,6 +17,7 @@ type Operation struct {
 
 	kind    crdt.Kind // of entry that it writes; KindNone is any
 	shrinks bool      // it only removes: taken also when memory is full
+	blind   bool      // what it does depends on nothing that is there: it can wait for a holder
 	do      func(tx *crdt.Tx, key string, a *Args) (Result, error)
 }
 
@@ -25,6 +26,7 @@ type Result struct {
 	Changed int64   `json:"changed" doc:"How many members, fields or elements were added or removed, or 1 for an entry that was written or removed."`
 	Value   *string `json:"value,omitempty" doc:"The sum or score as it is here, a decimal number."`
 	ETag    string  `json:"etag" doc:"Of the entry's new state."`
+	Queued  bool    `json:"queued,omitempty" doc:"It waits at this node, which reaches no holder of the region: what it comes to is not known."`
 	Error   *Fault  `json:"error,omitempty" doc:"In a batch: why this operation did nothing."`
 }
 
@@ -37,24 +39,24 @@ type Fault struct {
 // Operations is the table.
 func Operations() []Operation {
 	return []Operation{
-		{Name: "register/set", Summary: "Write a register. Of concurrent writes the last shows, and the others stay until one covers them.", Needs: []string{"value"}, Takes: []string{"ttl_ms", "keep_expiry"}, do: setRegister},
+		{Name: "register/set", Summary: "Write a register. Of concurrent writes the last shows, and the others stay until one covers them.", Needs: []string{"value"}, Takes: []string{"ttl_ms", "keep_expiry"}, blind: true, do: setRegister},
 		{Name: "expiry/set", Summary: "Have an entry expire. Of concurrent settings the longest wins.", Needs: []string{"ttl_ms"}, do: setExpiry},
 		{Name: "expiry/clear", Summary: "Have an entry not expire. It wins over concurrent settings.", do: clearExpiry},
 		{Name: "entry/delete", Summary: "Remove an entry, as far as it was seen here.", shrinks: true, do: deleteEntry},
-		{Name: "counter/add", Summary: "Add to a counter. Concurrent additions all count.", kind: crdt.KindString, Needs: []string{"by"}, do: addToCounter},
-		{Name: "counter/add-decimal", Summary: "Add a decimal number to a counter.", kind: crdt.KindString, Needs: []string{"by_decimal"}, do: addDecimal},
-		{Name: "set/add", Summary: "Add members to a set. An addition wins over a concurrent removal.", kind: crdt.KindSet, Needs: []string{"members"}, do: addMembers},
+		{Name: "counter/add", Summary: "Add to a counter. Concurrent additions all count.", kind: crdt.KindString, Needs: []string{"by"}, blind: true, do: addToCounter},
+		{Name: "counter/add-decimal", Summary: "Add a decimal number to a counter.", kind: crdt.KindString, Needs: []string{"by_decimal"}, blind: true, do: addDecimal},
+		{Name: "set/add", Summary: "Add members to a set. An addition wins over a concurrent removal.", kind: crdt.KindSet, Needs: []string{"members"}, blind: true, do: addMembers},
 		{Name: "set/remove", Summary: "Remove members from a set, as far as they were seen here.", kind: crdt.KindSet, Needs: []string{"members"}, shrinks: true, do: removeMembers},
-		{Name: "map/put", Summary: "Write fields of a map. Writes to different fields never conflict.", kind: crdt.KindMap, Needs: []string{"fields"}, do: putFields},
+		{Name: "map/put", Summary: "Write fields of a map. Writes to different fields never conflict.", kind: crdt.KindMap, Needs: []string{"fields"}, blind: true, do: putFields},
 		{Name: "map/remove", Summary: "Remove fields from a map, as far as they were seen here.", kind: crdt.KindMap, Needs: []string{"names"}, shrinks: true, do: removeFields},
-		{Name: "map/add", Summary: "Add to the counter in a field of a map.", kind: crdt.KindMap, Needs: []string{"field", "by"}, do: addToField},
-		{Name: "sorted/put", Summary: "Write scores of members of a sorted set. Of concurrent writes of one score the last wins.", kind: crdt.KindSorted, Needs: []string{"scores"}, do: putScores},
-		{Name: "sorted/add", Summary: "Add to the score of a member of a sorted set. Concurrent additions all count.", kind: crdt.KindSorted, Needs: []string{"member", "by_decimal"}, do: addToScore},
+		{Name: "map/add", Summary: "Add to the counter in a field of a map.", kind: crdt.KindMap, Needs: []string{"field", "by"}, blind: true, do: addToField},
+		{Name: "sorted/put", Summary: "Write scores of members of a sorted set. Of concurrent writes of one score the last wins.", kind: crdt.KindSorted, Needs: []string{"scores"}, blind: true, do: putScores},
+		{Name: "sorted/add", Summary: "Add to the score of a member of a sorted set. Concurrent additions all count.", kind: crdt.KindSorted, Needs: []string{"member", "by_decimal"}, blind: true, do: addToScore},
 		{Name: "sorted/remove", Summary: "Remove members from a sorted set, as far as they were seen here.", kind: crdt.KindSorted, Needs: []string{"members"}, shrinks: true, do: removeScores},
 		{Name: "list/push", Summary: "Add elements to an end of a list. What is pushed concurrently does not interleave.", kind: crdt.KindList, Needs: []string{"members"}, Takes: []string{"front"}, do: pushElements},
 		{Name: "list/set", Summary: "Write the element at an index of a list.", kind: crdt.KindList, Needs: []string{"index", "value"}, do: setElement},
 		{Name: "list/remove", Summary: "Remove elements from an index of a list on, as far as they were seen here.", kind: crdt.KindList, Needs: []string{"index"}, Takes: []string{"count"}, shrinks: true, do: removeElements},
-		{Name: "stream/add", Summary: "Add an entry to a stream, its fields in the order of their names. Its value is the id.", kind: crdt.KindStream, Needs: []string{"fields"}, Takes: []string{"id"}, do: addEntry},
+		{Name: "stream/add", Summary: "Add an entry to a stream, its fields in the order of their names. Its value is the id.", kind: crdt.KindStream, Needs: []string{"fields"}, Takes: []string{"id"}, blind: true, do: addEntry},
 		{Name: "stream/remove", Summary: "Remove entries from a stream, as far as they were seen here.", kind: crdt.KindStream, Needs: []string{"ids"}, shrinks: true, do: removeEntries},
 		{Name: "stream/trim", Summary: "Remove the first entries of a stream, as far as they were seen here.", kind: crdt.KindStream, Needs: []string{"keep"}, shrinks: true, do: trimStream},
 		{Name: "flag/turn", Summary: "Turn a flag on or off. Concurrently turned both ways it is as its rule says.", kind: crdt.KindFlag, Needs: []string{"on"}, Takes: []string{"rule"}, do: turnFlag},

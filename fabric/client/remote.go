@@ -79,7 +79,7 @@ func (c *remote) do(ctx context.Context, method, path string, body any, headers 
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted || resp.StatusCode == http.StatusNoContent {
 		return resp, nil
 	}
 	defer resp.Body.Close()

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/edgemem/edgemem/fabric"
+	"github.com/edgemem/edgemem/fabric/client"
 )
 
 // Service is how nodes ask others, with Handler.Answer as the fabric.Handler: a request as JSON in one line, then its body; back comes the head of the response as JSON in one line,
@@ -69,10 +70,32 @@ func (a *away) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.next.ServeHTTP(w, r)
 		return
 	}
-	if err := a.forward(w, r, region); err != nil {
+	switch err := a.forward(w, r, region); {
+	case err == nil:
+	case errors.Is(err, fabric.ErrNoHolder) && here.QueuesWrites() && writes(r):
+		a.next.ServeHTTP(&accepted{w}, r.WithContext(client.Queueing(r.Context(), err)))
+	default:
 		answerProblem(w, refusal(err))
 	}
 }
+
+func writes(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
+
+// accepted says of a write that waits for a holder that it is not done yet.
+type accepted struct{ http.ResponseWriter }
+
+func (w *accepted) WriteHeader(status int) {
+	if status == http.StatusOK {
+		status = http.StatusAccepted
+		for _, name := range []string{"ETag", "Edgemem-Context"} { // of what is not known here
+			w.Header().Del(name)
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *accepted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // entriesOf gives the region of /v1/regions/{region}/keys…, batch and watch.
 func entriesOf(u *url.URL) (region string, ok bool) {
@@ -100,7 +123,8 @@ func (a *away) forward(w http.ResponseWriter, r *http.Request, region string) er
 	if err != nil {
 		return problem(http.StatusRequestEntityTooLarge, "too-large", err.Error())
 	}
-	q := fabric.Request{Region: region, Service: Service, Body: append(append(body, '\n'), content...), Write: r.Method != http.MethodGet && r.Method != http.MethodHead}
+	r.Body = io.NopCloser(bytes.NewReader(content)) // for queue
+	q := fabric.Request{Region: region, Service: Service, Body: append(append(body, '\n'), content...), Write: writes(r)}
 	if isWatch(r) {
 		return a.forwardWatch(w, r, q)
 	}

@@ -188,6 +188,47 @@ func TestNoHolderIsAProblem(t *testing.T) {
 	})
 }
 
+// TestWritesWait: where no holder is reached and the region allows it, a write that depends on nothing is accepted, and done later.
+func TestWritesWait(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := fabric.NewMesh(1)
+		away, holder := apart(t, m)
+		if got := call(holder, "PUT", "/v1/regions/r", `{"queue_writes":true}`); got.StatusCode != 200 || !strings.Contains(text(t, got), `"queue_writes":true`) {
+			t.Fatalf("%d", got.StatusCode)
+		}
+		time.Sleep(time.Minute)
+		m.Cut("away", "holder")
+		for _, x := range []struct {
+			method, path, body string
+			header             []string
+			status             int
+			says               string
+		}{
+			{"PUT", "/keys/k", `{"value":"v"}`, nil, 202, `"queued":true`},
+			{"PUT", "/keys/k/value", "v", []string{"Content-Type", "application/octet-stream"}, 202, `"queued":true`},
+			{"POST", "/keys/n/counter/add", `{"by":5}`, nil, 202, `"queued":true`},
+			{"POST", "/batch", `{"ops":[{"op":"set/add","key":"s","members":["a"]},{"op":"counter/add","key":"n","by":2}]}`, nil, 202, `"queued":true`},
+			{"POST", "/batch", `{"ops":[{"op":"counter/add","key":"n","by":100},{"op":"entry/delete","key":"n"}]}`, nil, 503, "no-holder"},
+			{"PUT", "/keys/k", `{"value":"v"}`, []string{"If-None-Match", "*"}, 503, "no-holder"},
+			{"PUT", "/keys/k", `{"value":"v","keep_expiry":true}`, nil, 503, "no-holder"},
+			{"DELETE", "/keys/k", "", nil, 503, "no-holder"},
+			{"GET", "/keys/k", "", nil, 503, "no-holder"},
+		} {
+			got := call(away, x.method, "/v1/regions/r"+x.path, x.body, x.header...)
+			if body := text(t, got); got.StatusCode != x.status || !strings.Contains(body, x.says) || got.Header.Get("ETag") != "" {
+				t.Errorf("%s %s %s: %d %s", x.method, x.path, x.body, got.StatusCode, body)
+			}
+		}
+		if got := text(t, call(away, "GET", "/v1/regions/r", "")); !strings.Contains(got, `"queued_writes":4`) {
+			t.Errorf("%s", got)
+		}
+		m.Heal("away", "holder")
+		if got := text(t, call(away, "GET", "/v1/regions/r/keys/n/value", "")); got != "7" {
+			t.Errorf("the counter is %s", got)
+		}
+	})
+}
+
 // TestRequestsOfOtherNodes: only about entries of the region that is asked for, and writes only as such.
 func TestRequestsOfOtherNodes(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

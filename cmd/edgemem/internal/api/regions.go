@@ -18,6 +18,8 @@ type Region struct {
 	Priority    string   `json:"priority" enum:"guaranteed,burstable,best-effort"`
 	Quota       int64    `json:"quota_bytes" doc:"Of each node's memory; 0 is none."`
 	Reserve     int64    `json:"reserve_bytes" doc:"Of each node's memory; 0 is none."`
+	QueueWrites bool     `json:"queue_writes" doc:"A node without a copy that reaches no holder keeps writes that depend on nothing until it does."`
+	Queued      int      `json:"queued_writes" doc:"That wait so at this node."`
 	Loading     bool     `json:"loading,omitempty" doc:"Reads are refused until a large pull is complete."`
 	Entries     int      `json:"entries"`
 	Bytes       int64    `json:"bytes" doc:"Keys and values."`
@@ -29,7 +31,7 @@ type Region struct {
 func regionOf(s *fabric.RegionStatus) Region {
 	out := Region{
 		Name: s.Name, Ack: string(s.Ack), Consistency: string(s.Consistency), Priority: string(s.Memory.Priority), Quota: s.Memory.Quota, Reserve: s.Memory.Reserve,
-		Loading: s.Loading, Entries: s.Entries, Bytes: s.Bytes, Digest: s.Digest, Dark: []string{},
+		QueueWrites: s.QueueWrites, Queued: s.Queued, Loading: s.Loading, Entries: s.Entries, Bytes: s.Bytes, Digest: s.Digest, Dark: []string{},
 	}
 	if at := s.Complete.UpTo; !at.IsZero() {
 		out.UpTo = at.UTC().Format("2006-01-02T15:04:05.999Z07:00")
@@ -47,6 +49,7 @@ type Terms struct {
 	Priority    string `json:"priority,omitempty" enum:"guaranteed,burstable,best-effort"`
 	Quota       int64  `json:"quota_bytes,omitempty" minimum:"-1" doc:"-1 takes it back."`
 	Reserve     int64  `json:"reserve_bytes,omitempty" minimum:"-1" doc:"-1 takes it back."`
+	QueueWrites *bool  `json:"queue_writes,omitempty" doc:"Whether a node without a copy that reaches no holder keeps writes that depend on nothing until it does."`
 }
 
 // Regions lists them.
@@ -114,6 +117,7 @@ func (s *server) putRegion(ctx context.Context, q *termsRequest) (*regionAnswer,
 	b := &q.Body
 	_, err := s.f.CreateRegion(ctx, q.Region, fabric.RegionConfig{
 		Ack: fabric.Ack(b.Ack), Consistency: fabric.Consistency(b.Consistency), Priority: fabric.Priority(b.Priority), Quota: b.Quota, Reserve: b.Reserve,
+		QueueWrites: b.QueueWrites,
 	})
 	if err != nil {
 		return nil, refusal(err)

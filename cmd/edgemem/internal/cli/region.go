@@ -72,7 +72,11 @@ everywhere is held at first by the node that creates it, and by those that hold 
 already. Copies of a demand region then go to where it is read, and leave where more is written to
 it than read; there are at least --min-copies, and a holder that is not reached for 10 minutes is
 replaced. 'region take-copy' and 'region give-copy' move copies by hand. --dry-run tells what would move, and
-changes nothing; 'region explain' tells what moved, and why.`,
+changes nothing; 'region explain' tells what moved, and why.
+
+--queue-writes lets a node that has no copy and reaches no holder keep writes of Redis and HTTP clients on
+its disk until it does: those whose effect depends on nothing that is there, such as SET, INCR, SADD,
+HSET, ZADD and XADD. The others are refused, and so is what 'edgemem set' and 'incr' write.`,
 		Example: `  edgemem region create orders --ack disk --priority guaranteed --reserve 64MiB
   edgemem region create chat --consistency causal
   edgemem region create tenant-7 --quota 100MiB --priority best-effort
@@ -96,6 +100,7 @@ changes nothing; 'region explain' tells what moved, and why.`,
 	cmd.Flags().IntVar(&want.MinCopies, "min-copies", 0, "`COUNT` of live copies that there are to be at least (default: as it is, and 1 where it is new)")
 	tierList := cmd.Flags().String("tiers", "", "`LIST` of the tiers that may hold it, such as edge,cloud, or all (default: as it is, and all where it is new)")
 	dry := cmd.Flags().Bool("dry-run", false, "change nothing, and tell what would move with such a --placement, --min-copies, --tiers and --labels")
+	queue := cmd.Flags().Bool("queue-writes", false, "keep writes at a node that has no copy and reaches no holder, until it does (default: as it is, and false where it is new)")
 	labels := cmd.Flags().StringSlice("labels", nil, "`K=V` that a holder must have, once for each or with commas, or none (default: as it is, and none where it is new)")
 	for name, list := range words {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)) // only fails for a flag that does not exist
@@ -124,6 +129,9 @@ changes nothing; 'region explain' tells what moved, and why.`,
 		if *dry {
 			x, err := c.ExplainRegion(ctx, args[0], &want)
 			return tellPlan(ctx, cmd, c, o, x, err)
+		}
+		if cmd.Flag("queue-writes").Changed {
+			want.QueueWrites = queue
 		}
 		r, err := c.CreateRegion(ctx, args[0], want)
 		if err != nil {
@@ -565,6 +573,9 @@ func printRegion(w io.Writer, r control.Region, names map[string]string, all boo
 	t.row("consistency", consistencyOf(r))
 	t.row("placement", placementOf(r))
 	t.row("holders", holdersOf(r))
+	if r.QueueWrites {
+		t.row("queued here", formatCount(r.Queued)+" writes, until a holder is reached")
+	}
 	t.row("entries", formatCount(r.Entries))
 	t.row("size", formatBytes(r.Bytes)+" of keys and values")
 	t.row("memory", heldOf(r)+", "+termsOf(r)+refusedOf(r))

@@ -68,6 +68,8 @@ type RegionOptions struct {
 	QuotaBytes   int64  `json:"quota_bytes,omitempty"`
 	ReserveBytes int64  `json:"reserve_bytes,omitempty"`
 
+	QueueWrites *bool `json:"queue_writes,omitempty"` // null: as it is
+
 	Placement string            `json:"placement,omitempty"` // everywhere, demand or pinned
 	MinCopies int               `json:"min_copies,omitempty"`
 	Tiers     []string          `json:"tiers"`  // null: as it is; empty: all

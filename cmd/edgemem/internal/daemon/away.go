@@ -54,7 +54,7 @@ func (b backend) getAway(ctx context.Context, region, key string) (control.Entry
 }
 
 func (b backend) writeAway(ctx context.Context, region string, ops ...client.Op) ([]client.Result, error) {
-	results, err := b.client.Write(ctx, region, ops...)
+	results, err := b.client.Write(client.Unqueued(ctx), region, ops...) // who types it is told at once
 	return results, explain(err)
 }
 

@@ -52,7 +52,7 @@ func (b backend) ClearAlarms(ctx context.Context, kind, node string) (int, error
 func (b backend) CreateRegion(ctx context.Context, name string, o control.RegionOptions) (control.Region, error) {
 	rc := fabric.RegionConfig{
 		Ack: fabric.Ack(o.Ack), Consistency: fabric.Consistency(o.Consistency), Priority: fabric.Priority(o.Priority), Quota: o.QuotaBytes, Reserve: o.ReserveBytes,
-		Placement: fabric.Placement{Kind: o.Placement, MinCopies: o.MinCopies, Tiers: o.Tiers, Labels: o.Labels},
+		QueueWrites: o.QueueWrites, Placement: fabric.Placement{Kind: o.Placement, MinCopies: o.MinCopies, Tiers: o.Tiers, Labels: o.Labels},
 	}
 	if _, err := b.fabric.CreateRegion(ctx, name, rc); err != nil {
 		return control.Region{}, explain(err)

@@ -145,6 +145,14 @@ func (c *client) ask(body []byte, writes bool, n int) {
 		c.buf = append(c.buf, b...)
 		return
 	}
+	if writes && body[0]&awayTransaction == 0 && errors.Is(err, fabric.ErrNoHolder) {
+		if region, gone := c.srv.cfg.Fabric.Region(c.labels.region); gone == nil && region.QueuesWrites() {
+			if b, err = c.srv.queueAll(region, body, err); err == nil {
+				c.buf = append(c.buf, b...)
+				return
+			}
+		}
+	}
 	for range n {
 		c.fail(errorWord(err) + err.Error())
 	}

@@ -45,8 +45,9 @@ type client struct {
 	served     []*waiter // of other clients, by the Apply under way
 	viewFn     func(v *crdt.View)
 
-	away   *asked        // nil: it has a connection
-	source fabric.Source // of the last answer of a holder
+	away      *asked        // nil: it has a connection
+	unreached error         // why its writes are to wait: no holder is reached; nil: they are not
+	source    fabric.Source // of the last answer of a holder
 
 	subs    subscriptions
 	tracked *tracked // nil: CLIENT TRACKING is off

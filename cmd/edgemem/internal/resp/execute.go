@@ -147,6 +147,10 @@ func (c *client) dispatch() {
 
 // dispatchEntries is dispatch of what reads or writes entries.
 func (c *client) dispatchEntries() {
+	if c.unreached != nil {
+		c.queueThis()
+		return
+	}
 	region, err := c.currentRegion()
 	switch {
 	case err != nil:

@@ -18,6 +18,7 @@ import (
 
 // station is a node with a server, and one client of it.
 type station struct {
+	m    *fabric.Mesh
 	f    *fabric.Fabric
 	conn net.Conn
 	got  *received
@@ -64,7 +65,7 @@ func stations(t *testing.T, names ...string) (out []*station) {
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(ctx) }()
 		conn := l.dial()
-		out = append(out, &station{f: f, conn: conn, got: collect(conn)})
+		out = append(out, &station{m: m, f: f, conn: conn, got: collect(conn)})
 		t.Cleanup(func() {
 			stop()
 			if err := errors.Join(<-served, f.Close()); err != nil {
