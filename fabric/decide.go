@@ -50,6 +50,7 @@ const (
 type decider struct {
 	f    *Fabric
 	wake signal
+	some atomic.Bool  // there is a region that is not everywhere
 	busy atomic.Int32 // moves that are carried out for others
 
 	saidAt time.Time // of the goroutine that makes the rounds
@@ -132,8 +133,10 @@ func (d *decider) place(r *Region) {
 	switch {
 	case r.usedBy() != nil && r.declared.Load():
 		d.placed[r] = true
+		d.some.Store(true)
 	case d.placed[r]:
 		delete(d.placed, r)
+		d.some.Store(len(d.placed) > 0)
 		d.forget(r)
 	}
 }
@@ -388,6 +391,10 @@ func (d *decider) ended(r *Region, g *ruling, m *move, err error) {
 		return
 	case m.d.Kind == policy.Demote:
 		d.count.Demoted++
+		if m.d.Rule != policy.RuleRentOrBuy { // to have it again it has to be used anew
+			d.policy.Expect(r.name, id)
+			d.policy.Settle(r.name, id, false)
+		}
 	default:
 		d.count.Promoted++
 		d.count.Bytes += uint64(max(0, m.d.Numbers.Bytes))

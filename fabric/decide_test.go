@@ -98,14 +98,14 @@ func TestHotRegionsMove(t *testing.T) {
 		if got := heldByNames(t, nodes, "r"); !strings.Contains(got, "edge-2") {
 			t.Errorf("read at edge-2: held by %s", got)
 		}
-		for range 30 { // edge-2 goes on reading, edge-1 does not
-			write(10)
-			readOften(t, nodes["edge-2"], 1, 1000)
+		for range 60 { // edge-2 goes on reading, edge-1 does not
+			write(1)
+			readOften(t, nodes["edge-2"], 1, 20)
 		}
 		if got := heldByNames(t, nodes, "r"); got != "cloud-1 edge-2 regional-1" {
 			t.Errorf("read at edge-2, written in the cloud: held by %s", got)
 		}
-		write(600)
+		write(60)
 		if got := heldByNames(t, nodes, "r"); got != "cloud-1" {
 			t.Errorf("only written: held by %s", got)
 		}
@@ -115,6 +115,92 @@ func TestHotRegionsMove(t *testing.T) {
 		}
 		for _, m := range x.Moves {
 			t.Log(m.At.Format(time.TimeOnly), m.Move, m.Node, m.Why, m.TookMS, m.Error)
+		}
+	})
+}
+
+// TestCopiesThatAreDue: there are as many as there are to be, where they may be; a holder that is lost is replaced, and what replaced it
+// goes when it is back. What is taken by hand stays until writes cost more than it saves.
+func TestCopiesThatAreDue(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		nodes := tree(t, m, "cloud-1", "cloud-2", "cloud-3", "edge-1", "edge-2")
+		create(t, nodes["edge-1"], "r", RegionConfig{Placement: Placement{Kind: "demand", MinCopies: 2, Tiers: []string{"cloud"}}})
+		set(t, region(t, nodes["edge-1"], "r"), "k1", "v")
+		held := func(after time.Duration, why, want string) {
+			t.Helper()
+			time.Sleep(after)
+			if got := heldByNames(t, nodes, "r"); got != want {
+				t.Errorf("%s: held by %s, want %s", why, got, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		names := strings.Fields(heldByNames(t, nodes, "r"))
+		if len(names) != 2 || strings.HasPrefix(names[0], "edge") || strings.HasPrefix(names[1], "edge") {
+			t.Fatalf("made where it may not be: held by %v", names)
+		}
+		two, away := strings.Join(names, " "), crdt.NodeID(names[1])
+		for name := range nodes {
+			m.Cut(away, crdt.NodeID(name))
+		}
+		held(5*time.Minute, "one is away", two)
+		held(10*time.Minute, "it stays away", "cloud-1 cloud-2 cloud-3")
+		for name := range nodes {
+			m.Heal(away, crdt.NodeID(name))
+		}
+		held(5*time.Minute, "it is back", two)
+		x, err := nodes["edge-2"].Explain(t.Context(), "r", &Placement{MinCopies: 1})
+		if err != nil || x.Planned == nil || len(x.Moves) == 0 || !slices.ContainsFunc(x.Moves, func(m MoveRecord) bool { return m.Move == "replace" && !strings.Contains(two, string(m.Node)) }) {
+			t.Errorf("%+v, %v", x, err)
+		}
+		create(t, nodes[names[0]], "r", RegionConfig{Placement: Placement{Tiers: []string{}, MinCopies: 1}})
+		time.Sleep(10 * time.Second)
+		take(t, "r", nodes["edge-2"])
+		held(10*time.Minute, "taken by hand", two+" edge-2")
+		for i := range 40 {
+			set(t, region(t, nodes[names[0]], "r"), "k1", strings.Repeat(fmt.Sprint(i%10), 200_000))
+			time.Sleep(2 * time.Second)
+		}
+		held(2*time.Minute, "only written", names[0])
+	})
+}
+
+// TestIdleRegionsCostNothing: no node sends anything because of regions that are not everywhere and not used.
+func TestIdleRegionsCostNothing(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		nodes := tree(t, NewMesh(1), "cloud-1", "edge-1", "edge-2")
+		for i := range 20 {
+			r := create(t, nodes["cloud-1"], fmt.Sprint("r", i), RegionConfig{Placement: Placement{Kind: "demand", MinCopies: 2}})
+			set(t, r, "k", "v")
+		}
+		time.Sleep(10 * time.Minute)
+		before := map[string]uint64{}
+		for name, f := range nodes {
+			before[name] = f.SyncStats().PushFrames + f.MoveStats().Reports + f.catalogue.status().Stats.LocalWrites + f.roster.r.status().Stats.LocalWrites
+		}
+		time.Sleep(6 * time.Hour)
+		for name, f := range nodes {
+			after := f.SyncStats().PushFrames + f.MoveStats().Reports + f.catalogue.status().Stats.LocalWrites + f.roster.r.status().Stats.LocalWrites
+			if after != before[name] || f.MoveStats().Failed > 0 {
+				t.Errorf("%s: %d frames, reports and writes in six hours", name, after-before[name])
+			}
+		}
+	})
+}
+
+// TestMovesByHandAlone: a node that is told so takes and gives nothing by itself, and is asked for nothing.
+func TestMovesByHandAlone(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := NewMesh(1)
+		nodes := tree(t, m, "cloud-1")
+		m.SetTier("edge-1", "edge")
+		nodes["edge-1"] = nodeWith(t, m, "edge-1", Config{Tier: "edge", Seed: 7, ManualMoves: true})
+		registerService(nodes["edge-1"])
+		set(t, create(t, nodes["cloud-1"], "r", RegionConfig{Placement: Placement{Kind: "demand", MinCopies: 2}}), "k1", "v")
+		time.Sleep(time.Minute)
+		readOften(t, nodes["edge-1"], 20, 20)
+		if got, s := heldByNames(t, nodes, "r"), nodes["cloud-1"].MoveStats(); got != "cloud-1" || s.Failed+s.Promoted > 0 {
+			t.Errorf("held by %s; %+v", got, s)
 		}
 	})
 }

@@ -469,7 +469,9 @@ func (f *Fabric) tick() {
 		f.roster.tick()
 		f.messages.tick(time.Now())
 		f.remotes.tick(time.Now())
-		f.decider.wake.raise()
+		if f.decider.some.Load() {
+			f.decider.wake.raise()
+		}
 		f.queue.tick(time.Now())
 		if n%roundTicks == 0 && f.cfg.Transport != nil {
 			f.round(f.look())

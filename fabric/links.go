@@ -48,7 +48,8 @@ const (
 	linkRTTLeast = 50 * time.Microsecond // what is asked of another process takes that
 	linkRTTUsual = 20 * time.Millisecond // where nothing was measured
 	linkRate     = 100e6 / 8             // bytes/s, where nothing was measured
-	linkAgain    = 10 * time.Second      // between two notes, unless the upstream is another one
+	linkAgain    = time.Minute           // between two notes, unless the upstream is another one, or was not measured
+	linkFine     = time.Millisecond      // round trips below it are alike
 	linkRateFrom = 256 << 10             // bytes of a pull from which its rate is measured
 
 	meteredPrice  = 0.1 // of a GiB, where the label metered says no number
@@ -58,7 +59,7 @@ const (
 // near says whether l need not be said where m was.
 func (l *linkNote) near(m *linkNote) bool {
 	close := func(a, b int64) bool { return a <= 2*b && b <= 2*a }
-	return m != nil && l.up == m.up && close(int64(l.rtt), int64(m.rtt)) && close(l.rate, m.rate)
+	return m != nil && l.up == m.up && (l.rtt > 0) == (m.rtt > 0) && close(int64(max(l.rtt, linkFine)), int64(max(m.rtt, linkFine))) && close(l.rate, m.rate)
 }
 
 // outward looks which way leads outward. Of equal nodes the one that was chosen before stays, unless another is much nearer.
@@ -107,7 +108,7 @@ func (d *decider) sayLink(now time.Time) {
 	was := n.own().link
 	n.mu.Unlock()
 	l := d.f.outward(was)
-	if l.near(was) || was != nil && l.up == was.up && now.Sub(d.saidAt) < linkAgain {
+	if l.near(was) || was != nil && l.up == was.up && was.rtt > 0 && now.Sub(d.saidAt) < linkAgain {
 		return
 	}
 	d.saidAt = now

@@ -283,7 +283,9 @@ func (r *Region) vows(ctx context.Context) (as uint64, began time.Time, err erro
 	began = time.Now()
 	want, have := max(1, r.Placement().MinCopies), 0
 	var refused []error
-	for _, p := range r.keeping(r.f.mesh.connected()) {
+	keepers := slices.Clone(r.keeping(r.f.mesh.connected()))
+	slices.SortStableFunc(keepers, func(a, b *peer) int { return tierOf(b.tier) - tierOf(a.tier) }) // who vows cannot give up soon: those who are to stay first
+	for _, p := range keepers {
 		if o.retired(p.id) {
 			continue
 		}
@@ -294,6 +296,9 @@ func (r *Region) vows(ctx context.Context) (as uint64, began time.Time, err erro
 		if have++; have == want {
 			return as, began, nil
 		}
+	}
+	if len(refused) == 0 {
+		return 0, began, fmt.Errorf("%w: region %q: of %d other holders that are to keep it %d are connected", ErrCopies, r.name, want, have)
 	}
 	return 0, began, fmt.Errorf("%w: region %q: of %d other holders that are to keep it %d do: %w", ErrCopies, r.name, want, have, errors.Join(refused...))
 }

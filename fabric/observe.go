@@ -54,6 +54,15 @@ func (d *decider) world(able map[crdt.NodeID]bool, now time.Time) *world {
 	return w
 }
 
+// tierOf ranks a tier's name, the nearest to the consumer least.
+func tierOf(name string) int {
+	t, err := tiers.Parse(name)
+	if err != nil {
+		return 0 // of a newer version
+	}
+	return int(t)
+}
+
 func (w *world) add(id crdt.NodeID, tier string, labels map[string]string, link *linkNote, lost time.Time) {
 	t, err := tiers.Parse(tier)
 	if err != nil { // of a newer version
@@ -170,8 +179,7 @@ func (d *decider) observe(r *Region, g *ruling, w *world, placed Placement) poli
 			n.Lost = w.now // it takes none
 		}
 		if holds[n.ID] {
-			m := g.moves[n.ID]
-			proved := w.able[n.ID] && (m == nil || !m.ended.IsZero())
+			proved := w.able[n.ID] && g.seen[n.ID]
 			o.Holders = append(o.Holders, policy.Holder{Node: n.ID, Durable: proved, Complete: proved}) // GiveCopy has it proved
 		}
 	}

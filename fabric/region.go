@@ -347,7 +347,7 @@ func (r *Region) writeAs(state int32, fn func(tx *crdt.Tx) error, shrinking bool
 			return c, false, err
 		}
 	}
-	before, seen := r.core.LocalWrites(), r.calm()
+	before, outbound, seen := r.core.LocalWrites(), r.core.Outbound(), r.calm()
 	defer func() {
 		r.due()
 		r.notify(true)
@@ -355,7 +355,7 @@ func (r *Region) writeAs(state int32, fn func(tx *crdt.Tx) error, shrinking bool
 			return
 		}
 		if u := r.uses.Load(); u != nil {
-			u.wrote(r.core.LocalWrites() - before)
+			u.wrote(r.core.Outbound() - outbound)
 		}
 		r.stir(seen)
 		r.news.note(now)

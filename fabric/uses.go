@@ -16,14 +16,14 @@ import (
 type uses struct {
 	lanes  atomic.Pointer[[lanesEach]lane] // nil: this node never read it
 	writes atomic.Uint64                   // transactions of this node and of those for whom it answers,
-	dots   atomic.Uint64                   // and what they came to
+	bytes  atomic.Uint64                   // and what they gave the pusher to send, folded as it sends it
 
 	mu     sync.Mutex
 	demand policy.Demand
 	news   bool // something is in demand that tally has not given yet
 	served policy.Use
-	had    struct{ reads, writes, dots uint64 } // as of the last tally
-	debt   int64                                // reads that were answered for others and not counted here yet
+	had    struct{ reads, writes, bytes uint64 } // as of the last tally
+	debt   int64                                 // reads that were answered for others and not counted here yet
 }
 
 // lane counts reads of some of the goroutines that read.
@@ -65,10 +65,10 @@ func (u *uses) looked() {
 	lanes[h>>32%lanesEach].reads.Add(1)
 }
 
-// wrote counts a transaction, of so many dots.
-func (u *uses) wrote(dots uint64) {
+// wrote counts a transaction, and what other holders are to be sent because of it.
+func (u *uses) wrote(bytes int) {
 	u.writes.Add(1)
-	u.dots.Add(dots)
+	u.bytes.Add(uint64(max(1, bytes)))
 }
 
 func (u *uses) reads() (n uint64) {
@@ -103,7 +103,7 @@ func (u *uses) note(use policy.Use, now time.Time) {
 	u.news = true
 }
 
-// tally gives what was done with the region since the last call, by consumer. A transaction or a view of this node counts as one operation, by the
+// tally gives what was done with the region since the last call, by consumer. A transaction or a view of this node counts as one operation, a view by the
 // mean size of an entry. What was answered for others counts as theirs: each of their requests as one of the views, so that a request of
 // many commands that alternate between reads and writes counts a little for this node, too. saved are reads of this node itself.
 func (r *Region) tally(now time.Time) (out []policy.Use, saved uint64) {
@@ -113,7 +113,7 @@ func (r *Region) tally(now time.Time) (out []policy.Use, saved uint64) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	reads, writes, dots := u.reads(), u.writes.Load(), u.dots.Load()
+	reads, writes, bytes := u.reads(), u.writes.Load(), u.bytes.Load()
 	if reads != u.had.reads || writes != u.had.writes {
 		self := policy.Use{Consumer: r.f.cfg.Node}
 		self.Reads = int64(reads-u.had.reads) - u.served.Reads - u.debt
@@ -121,12 +121,13 @@ func (r *Region) tally(now time.Time) (out []policy.Use, saved uint64) {
 		self.Reads = max(0, self.Reads)
 		all := int64(writes - u.had.writes)
 		self.Writes = max(0, all-u.served.Writes)
-		mean := r.meanBytes()
-		self.ReadBytes = self.Reads * mean
-		if all > 0 {
-			self.Written = int64(float64(dots-u.had.dots) * float64(self.Writes) / float64(all) * float64(mean))
+		if self.Reads > 0 {
+			self.ReadBytes = self.Reads * r.meanBytes()
 		}
-		u.had.reads, u.had.writes, u.had.dots = reads, writes, dots
+		if all > 0 {
+			self.Written = int64(float64(bytes-u.had.bytes) * float64(self.Writes) / float64(all))
+		}
+		u.had.reads, u.had.writes, u.had.bytes = reads, writes, bytes
 		u.served = policy.Use{}
 		if self.Reads+self.Writes > 0 {
 			saved = uint64(self.Reads)

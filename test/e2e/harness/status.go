@@ -74,6 +74,10 @@ type Region struct {
 		Missing uint64 `json:"missing"`
 		AgeMS   int64  `json:"age_ms"`
 	} `json:"lag"` // by peer
+	Held    bool `json:"held"`
+	Holders []struct {
+		Name string `json:"name"`
+	} `json:"holders"`
 }
 
 // Runs are the writes of one origin that were seen: 1 … Base, and the ranges above.
