@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -287,7 +288,7 @@ func (s *asking) begin(ctx context.Context, q *Request, id uint64, flags byte, l
 	}
 	s.calls[id] = c
 	s.mu.Unlock()
-	out := request{id: id, flags: flags, lowest: lowest, region: q.Region, service: q.Service, token: s.e.x.owed(q.Region, s.e.peer.id), body: q.Body}
+	out := request{id: id, flags: flags, lowest: lowest, region: q.Region, service: q.Service, token: joinTokens(q.After, s.e.x.owed(q.Region, s.e.peer.id)), body: q.Body}
 	if until, ok := ctx.Deadline(); ok && !q.Lasts {
 		out.timeout = min(max(time.Until(until), time.Millisecond), remoteTimeMax)
 	}
@@ -296,6 +297,22 @@ func (s *asking) begin(ctx context.Context, q *Request, id uint64, flags byte, l
 		return nil, err
 	}
 	return c, nil
+}
+
+// joinTokens gives a token of all that two have; a alone where that is too long.
+func joinTokens(a, b string) string {
+	if a == "" || b == "" {
+		return cmp.Or(a, b)
+	}
+	x, err := ParseToken(a)
+	y, failed := ParseToken(b)
+	if err == nil && failed == nil {
+		x, err = x.Merge(y)
+	}
+	if both := x.String(); err == nil && failed == nil && len(both) <= remoteTokenMax {
+		return both
+	}
+	return a
 }
 
 func (s *asking) forget(c *call) {
@@ -509,6 +526,7 @@ func (e *end) write(ctx context.Context, q *Request) ([]byte, Source, error) {
 			e.x.remember(q.Region, e.peer.id, o.token)
 			out := src()
 			out.of(o)
+			out.Token = o.token
 			return b, out, nil
 		case err == nil:
 			return nil, src(), fmt.Errorf("%s: %w", e.who().label(), o.fault())

@@ -71,6 +71,7 @@ type Request struct {
 	Service string // whose Handler answers
 	Body    []byte // up to MaxRequest bytes
 	Write   bool   // it may change something: it is done once or not at all, or the answer is ErrUncertain
+	After   string // a token: what the holder is to have, or Source.Missing says how much of that it lacks
 	Lasts   bool   // a read whose answer has no end: it has no time limit, and goes to one holder
 }
 
@@ -80,7 +81,8 @@ type Source struct {
 	Took    time.Duration
 	UpTo    time.Time // when everything had come to the holder that nodes had; zero: nothing can be said. RegionStatus.Complete there
 	Dark    int       // nodes that the holder has not heard of for long
-	Missing uint64    // writes that this node made through other holders and that this one has not seen
+	Missing uint64    // writes that this node made through other holders, or that Request.After has, and that this one has not seen
+	Token   string    // of what the holder had after a write; empty: it has too many origins to tell
 }
 
 // How long a request takes at most.

@@ -19,8 +19,8 @@ import (
 //	this node   client ─ dispatch ─ ErrNotHeld ─▶ forward ── commands ──▶ fabric.Ask
 //	the holder  fabric ─ answer ─▶ a client without a connection ─ drain ─▶ replies
 //
-// The commands of a pipeline that go to one region travel together, in their order, and so does a transaction. What would wait, or be
-// told of later, stays here and is refused.
+// The commands of a pipeline that go to one region travel together, in their order, and so does a transaction, with the state of the keys that are watched. What
+// would wait, or be told of later, stays here and is refused.
 
 // awayService is how nodes ask others.
 const awayService = "resp"
@@ -34,6 +34,9 @@ const (
 // awayBytesMax is how much the commands of one request answer.
 const awayBytesMax = 24 << 20
 
+// errNoAnswer is of a holder whose answer is none.
+var errNoAnswer = errors.New("resp: the holder gave not one reply to each command")
+
 // Words that errors begin with.
 const (
 	noHolder  = "NOHOLDER "
@@ -44,13 +47,14 @@ const (
 const (
 	errAwayWaits = "ERR '%s' waits, and the selected region has no copy on this node: a holder's client can wait"
 	errAwayTrack = "ERR the selected region has no copy on this node, and what is read of it cannot be tracked"
-	errAwayWatch = "ERR the selected region has no copy on this node, and its keys cannot be watched"
+	errAwayWatch = "ERR the selected region has no copy on this node, and the holder that answered does not tell the state of keys"
+	errAwayOther = "ERR the selected region has no copy on this node, and keys of another one are watched: UNWATCH, and watch in this one alone"
 )
 
 // travels says whether a command may be run by a holder in place of this node.
 func (cmd *command) travels() bool {
 	switch cmd.name {
-	case "multi", "exec", "em.token", "em.at", "wait":
+	case "multi", "exec", "em.watch", "em.token", "em.at", "wait":
 		return true
 	}
 	return cmd.read != nil || cmd.write != nil
@@ -139,9 +143,15 @@ func appendCommand(b []byte, args [][]byte) []byte {
 // ask has a holder of the selected region run n commands, and appends their replies.
 func (c *client) ask(body []byte, writes bool, n int) {
 	c.leaveLoop()
-	b, source, err := c.srv.cfg.Fabric.Ask(c.srv.ackCtx, fabric.Request{Region: c.labels.region, Service: awayService, Body: body, Write: writes})
+	b, source, err := c.srv.cfg.Fabric.Ask(c.srv.ackCtx, fabric.Request{Region: c.labels.region, Service: awayService, Body: body, Write: writes, After: c.watchToken})
+	if got, whole := replies(b); err == nil && body[0]&awayTransaction == 0 && (got != n || !whole) {
+		if err = errNoAnswer; writes {
+			err = fmt.Errorf("%w: %w", fabric.ErrUncertain, err)
+		}
+	}
 	if err == nil {
 		c.source = source
+		c.watchStale = c.watchStale || c.watchToken != "" && source.Missing > 0
 		c.buf = append(c.buf, b...)
 		return
 	}
@@ -197,21 +207,90 @@ func (c *client) forwardTransaction(queue []queued, watches []watched) {
 		body, writes = appendCommand(body, q.args), writes || q.cmd.write != nil
 	}
 	if len(watches) > 0 {
-		c.fail(errExecAbort + ": " + errAwayWatch)
-		return
+		guard := [][]byte{[]byte("em.watch")}
+		for _, w := range watches {
+			if w.region.Name() != c.labels.region {
+				c.fail(errExecAbort + ": " + errAwayOther)
+				return
+			}
+			guard = append(guard, []byte(w.key), appendPrint(nil, w.print))
+		}
+		rest := body[len(appendCommand([]byte{0}, [][]byte{[]byte("multi")})):]
+		body = append(appendCommand(bytes.Clone(body[:len(body)-len(rest)]), guard), rest...)
 	}
 	start := len(c.buf)
 	c.ask(appendCommand(body, [][]byte{[]byte("exec")}), writes, 1)
 	if text := c.buf[start:]; len(text) > 0 && text[0] == '-' {
 		return
 	}
-	before := append([]byte("+OK\r\n"), bytes.Repeat([]byte("+QUEUED\r\n"), len(queue))...)
+	oks := "+OK\r\n"
+	if len(watches) > 0 {
+		oks += oks
+	}
+	before := append([]byte(oks), bytes.Repeat([]byte("+QUEUED\r\n"), len(queue))...)
 	if answer, ok := bytes.CutPrefix(c.buf[start:], before); ok {
-		c.buf = append(c.buf[:start], answer...)
-		return
+		if n, whole := replies(answer); n == 1 && whole {
+			c.buf = append(c.buf[:start], answer...)
+			return
+		}
 	}
 	c.buf = c.buf[:start] // a command that the holder does not know: then EXEC did nothing there
 	c.fail(errExecAbort + ": ERR the holder refuses a command of the queue")
+}
+
+// watchAway notes the state of keys at a holder, which EXEC has compared there, in one step with what it does. What the client reads until then comes from
+// holders that have all that this one had, or EXEC does nothing.
+func (c *client) watchAway() {
+	region := c.replica()
+	if region == nil {
+		return
+	}
+	if !c.settle() { // who waits has the replies before it
+		c.closing = true
+		return
+	}
+	c.begin()
+	c.leaveLoop()
+	line := append([][]byte{[]byte("em.print")}, c.args[1:]...)
+	b, source, err := c.srv.cfg.Fabric.Ask(c.srv.ackCtx, fabric.Request{Region: region.Name(), Service: awayService, Body: appendCommand([]byte{0}, line), Write: true, After: c.watchToken})
+	if err != nil {
+		c.fail(errorWord(err) + err.Error())
+		return
+	}
+	prints, ok := parsePrints(b, len(c.args)-1)
+	if !ok || source.Token == "" {
+		c.fail(errAwayWatch)
+		return
+	}
+	if !c.watchKeys(region, func(i int) uint64 { return prints[i] }) {
+		return
+	}
+	if c.watchStale = c.watchStale || source.Missing > 0; c.watchToken == "" {
+		c.watchedAt = c.srv.sinceStart()
+	}
+	c.watchToken, c.source = source.Token, source
+	c.ok()
+}
+
+// awayWatchMax is how long keys are watched through a holder. EXEC does nothing later.
+const awayWatchMax = 10 * time.Minute
+
+func appendPrint(b []byte, print uint64) []byte { return fmt.Appendf(b, "%016x", print) }
+
+// parsePrints reads the answer to EM.PRINT of n keys.
+func parsePrints(b []byte, n int) (prints []uint64, ok bool) {
+	b, ok = bytes.CutPrefix(b, fmt.Appendf(nil, "*%d\r\n", n))
+	for ; ok && len(prints) < n; b = b[23:] {
+		if len(b) < 23 || string(b[:5]) != "$16\r\n" || string(b[21:23]) != "\r\n" {
+			return nil, false
+		}
+		print, err := strconv.ParseUint(string(b[5:21]), 16, 64)
+		if err != nil {
+			return nil, false
+		}
+		prints = append(prints, print)
+	}
+	return prints, ok && len(b) == 0
 }
 
 // asked is what a client without a connection is for: the commands of another node.

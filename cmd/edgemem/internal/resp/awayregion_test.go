@@ -3,6 +3,7 @@ package resp
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,7 @@ func TestWhatDoesNotTravel(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		away, holder := apart(t)
 		for _, raw := range []string{
-			lines("BLPOP l 0"), lines("BLMOVE a b LEFT RIGHT 0"), lines("XREAD BLOCK 0 STREAMS x $"), lines("BZPOPMIN z 0"), lines("WATCH k"),
+			lines("BLPOP l 0"), lines("BLMOVE a b LEFT RIGHT 0"), lines("XREAD BLOCK 0 STREAMS x $"), lines("BZPOPMIN z 0"),
 		} {
 			if got := away.pipe(t, raw); !strings.HasPrefix(got, "-ERR ") || !strings.Contains(got, "no copy on this node") {
 				t.Errorf("%q: %q", raw, got)
@@ -137,6 +138,141 @@ func TestWhatDoesNotTravel(t *testing.T) {
 		}
 		if got := holder.ask(t, "GET", "a"); got != "$1\r\n2\r\n" {
 			t.Errorf("the holder reads %q", got)
+		}
+	})
+}
+
+// TestWatchThroughHolder: EXEC does nothing if a key has changed at the holder since WATCH, by whoever, and all if it has not; and nothing where what was read
+// in between may be older.
+func TestWatchThroughHolder(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		away, holder := apart(t)
+		for _, x := range []struct{ meanwhile, want string }{
+			{"", "*1\r\n+OK\r\n"}, {"SET other 1", "*1\r\n+OK\r\n"}, {"SET k theirs", "*-1\r\n"}, {"DEL k", "*-1\r\n"}, {"SADD s x", "*-1\r\n"},
+		} {
+			if got := away.pipe(t, lines("WATCH k s", "GET k")); !strings.HasPrefix(got, "+OK\r\n$") {
+				t.Fatalf("WATCH: %q", got)
+			}
+			if x.meanwhile != "" {
+				holder.pipe(t, lines(x.meanwhile))
+			}
+			if got := away.pipe(t, lines("MULTI", "SET k mine", "EXEC")); got != "+OK\r\n+QUEUED\r\n"+x.want {
+				t.Errorf("%q meanwhile: %q", x.meanwhile, got)
+			}
+		}
+		if got := away.pipe(t, lines("WATCH k", "SET k mine", "MULTI", "SET k again", "EXEC", "UNWATCH", "MULTI", "GET k", "EXEC")); !strings.HasSuffix(got, "+QUEUED\r\n*-1\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$4\r\nmine\r\n") {
+			t.Errorf("its own write: %q", got)
+		}
+		away.pipe(t, lines("WATCH k"))
+		time.Sleep(awayWatchMax + time.Second)
+		if got := away.pipe(t, lines("MULTI", "SET k late", "EXEC")); !strings.HasSuffix(got, "*-1\r\n") {
+			t.Errorf("long after: %q", got)
+		}
+		away.pipe(t, lines("SELECT 0", "WATCH k", "SELECT r"))
+		if got := away.pipe(t, lines("MULTI", "SET k v", "EXEC", "GET k")); !strings.Contains(got, "-EXECABORT") || !strings.HasSuffix(got, "$4\r\nmine\r\n") {
+			t.Errorf("a key of another region: %q", got)
+		}
+		away.m.Cut("away", "holder")
+		if got := away.pipe(t, lines("WATCH k", "MULTI", "SET k v", "EXEC")); strings.Count(got, "-NOHOLDER") != 2 {
+			t.Errorf("without a holder: %q", got)
+		}
+	})
+}
+
+// TestWatchIsOfOneState: where another holder answers, which lacks some of what the one had that WATCH asked, EXEC does nothing.
+func TestWatchIsOfOneState(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		all := stations(t, "away", "h1", "h2")
+		m, away := all[0].m, all[0]
+		m.Heal("h2", "away")
+		if _, err := all[1].f.CreateRegion(t.Context(), "r", fabric.RegionConfig{Placement: fabric.Placement{Kind: "demand"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		r, err := all[2].f.Region("r")
+		if err == nil {
+			err = r.TakeCopy(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		for _, s := range all {
+			s.ask(t, "SELECT", "r")
+		}
+		away.pipe(t, lines("SET k v", "SET other old", "GET k"))
+		time.Sleep(10 * time.Second)
+		first := all[1]
+		if strings.Contains(away.ask(t, "EM.SOURCE"), "h2") {
+			first = all[2]
+		}
+		for _, lacks := range []bool{false, true} {
+			m.Cut("h1", "h2")
+			if lacks {
+				first.ask(t, "SET", "other", "new")
+			}
+			if got := away.pipe(t, lines("WATCH k", "EM.SOURCE")); !strings.Contains(got, string(first.f.Node())) {
+				t.Fatalf("WATCH asked another one: %q", got)
+			}
+			m.Cut("away", first.f.Node())
+			if got := away.pipe(t, lines("GET other")); !strings.Contains(got, "old") {
+				t.Errorf("read %q", got)
+			}
+			want := "*1\r\n+OK\r\n"
+			if lacks {
+				want = "*-1\r\n"
+			}
+			if got := away.pipe(t, lines("MULTI", "SET k mine", "EXEC")); !strings.HasSuffix(got, "+QUEUED\r\n"+want) {
+				t.Errorf("where the other one lacks a write (%v): %q", lacks, got)
+			}
+			m.Heal("away", first.f.Node())
+			m.Heal("h1", "h2")
+			time.Sleep(2 * time.Minute)
+		}
+	})
+}
+
+// TestStateThatWasTold: EM.WATCH holds EXEC to what EM.PRINT told, also behind MULTI, and to whom it was told does not matter.
+func TestStateThatWasTold(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		away, holder := apart(t)
+		for _, s := range []*station{away, holder} {
+			s.pipe(t, lines("SET k v"))
+			print := strings.Split(holder.ask(t, "EM.PRINT", "k"), "\r\n")[2]
+			if got := s.ask(t, "EM.PRINT", "none", "k"); got != "*2\r\n$16\r\n0000000000000000\r\n$16\r\n"+print+"\r\n" {
+				t.Errorf("EM.PRINT: %q", got)
+			}
+			if got := s.pipe(t, lines("EM.WATCH k "+print, "MULTI", "EM.WATCH none 0", "SET k w", "EXEC")); got != "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n" {
+				t.Errorf("unchanged: %q", got)
+			}
+			if got := s.pipe(t, lines("MULTI", "EM.WATCH k "+print, "SET k x", "EXEC", "GET k")); got != "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n$1\r\nw\r\n" {
+				t.Errorf("changed: %q", got)
+			}
+			if got := s.pipe(t, lines("MULTI", "EM.WATCH k z", "SET k x", "EXEC", "EM.WATCH k 0 l", "GET k")); strings.Count(got, "-ERR") != 2 || !strings.Contains(got, "-EXECABORT") || !strings.HasSuffix(got, "$1\r\nw\r\n") {
+				t.Errorf("no state: %q", got)
+			}
+		}
+	})
+}
+
+// TestAnswerThatIsNone: whatever a holder answers, a client gets one reply to each command.
+func TestAnswerThatIsNone(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		away, holder := apart(t)
+		for _, answer := range []string{"", "+OK\r\n+OK\r\n", "$10\r\nabc\r\n", "nothing"} {
+			holder.f.Answer(awayService, func(_ context.Context, _ *fabric.Asked, w io.Writer) error {
+				_, err := io.WriteString(w, answer)
+				return err
+			})
+			if got := away.pipe(t, lines("GET k", "PING")); !strings.HasPrefix(got, "-ERR resp: the holder") || !strings.HasSuffix(got, "command\r\n+PONG\r\n") {
+				t.Errorf("%q: %q", answer, got)
+			}
+			if got := away.pipe(t, lines("SET k v", "PING")); !strings.HasPrefix(got, "-UNCERTAIN") || strings.Count(got, "\r\n") != 2 {
+				t.Errorf("%q: %q", answer, got)
+			}
+			if got := away.pipe(t, lines("WATCH k", "MULTI", "SET k v", "EXEC", "PING")); strings.Count(got, "\r\n") != 5 {
+				t.Errorf("%q: %q", answer, got)
+			}
 		}
 	})
 }

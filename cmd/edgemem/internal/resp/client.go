@@ -57,6 +57,9 @@ type client struct {
 	places      places       // of streams that it reads
 	tx          *transaction // between MULTI and EXEC
 	watches     []watched
+	watchedAt   int64  // on the server's clock, when a holder was asked for the state of watched keys; belongs to watches
+	watchToken  string // of what it had then; empty: none was asked
+	watchStale  bool   // one that lacks some of that has answered since
 	watchBytes  int
 	turnAt      int64           // when the turn under way began, on the server's clock
 	execCommits []fabric.Commit // of the EXEC under way

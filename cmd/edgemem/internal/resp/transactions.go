@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/edgemem/edgemem/crdt"
 	"github.com/edgemem/edgemem/fabric"
@@ -24,7 +25,13 @@ func transactionCommands() []*command {
 			summary: "Makes EXEC do nothing if one of the keys has changed.",
 			note:    "Notices local writes, merges from other nodes, and expiries, as of when they are here. What is concurrent elsewhere it cannot notice.", is: flagAtOnce, run: watch},
 		{name: "unwatch", arity: 1, flags: flags, group: "transactions", since: "2.2.0", cost: "O(1)",
-			summary: "Forgets the watched keys.", run: func(c *client) { c.watches, c.watchBytes = nil, 0; c.ok() }},
+			summary: "Forgets the watched keys.", run: func(c *client) { c.unwatch(); c.ok() }},
+		{name: "em.print", arity: -2, flags: "readonly", keys: allKeys("RO access"), group: "edgemem", since: "0.1.0", cost: "O(N) for N keys and their members",
+			summary: "Gives a number for the state of each key, as 16 hexadecimal digits: another one after every write that comes to it, from here or by a merge.",
+			note:    "Nodes that have seen the same of a key mostly give the same, but not where one has forgotten removes of it.", read: printKeys},
+		{name: "em.watch", arity: -3, flags: flags, keys: keySpec{first: 1, last: -1, step: 2, access: "RO"}, group: "edgemem", since: "0.1.0", cost: "O(N) for N keys",
+			summary: "Makes EXEC do nothing if one of the keys is not in the state that EM.PRINT told: EM.WATCH key print [key print …].",
+			note:    "Also behind MULTI, and for what was told to another client or by another node.", is: flagAtOnce, run: watchAs},
 	}
 }
 
@@ -77,7 +84,14 @@ func discard(c *client) {
 }
 
 // endTransaction forgets the queue and the watched keys.
-func (c *client) endTransaction() { c.tx, c.watches, c.watchBytes = nil, nil, 0 }
+func (c *client) endTransaction() {
+	c.tx = nil
+	c.unwatch()
+}
+
+func (c *client) unwatch() {
+	c.watches, c.watchBytes, c.watchedAt, c.watchToken, c.watchStale = nil, 0, 0, "", false
+}
 
 // queues says whether cmd is to wait for EXEC.
 func (c *client) queues(cmd *command) bool { return c.tx != nil && cmd.is&flagAtOnce == 0 }
@@ -119,32 +133,82 @@ func watch(c *client) {
 	}
 	region, err := c.currentRegion()
 	if err == nil && !region.Held() || errors.Is(err, fabric.ErrNotHeld) {
-		c.fail(errAwayWatch)
+		c.watchAway()
 		return
 	}
 	if err != nil {
 		c.fail("ERR " + err.Error())
 		return
 	}
+	fits := true
+	err = region.View(func(v *crdt.View) {
+		fits = c.watchKeys(region, func(i int) uint64 { return v.Fingerprint(string(c.args[1+i])) })
+	})
+	switch {
+	case err != nil:
+		c.fail(errorWord(err) + err.Error())
+	case fits:
+		c.ok()
+	}
+}
+
+// watchKeys notes the state of the keys in the arguments, or says that there are too many.
+func (c *client) watchKeys(region *fabric.Region, print func(i int) uint64) (fits bool) {
 	more := 0
 	for _, key := range c.args[1:] {
 		more += len(key) + watchedOverhead
 	}
 	if c.watchBytes+more > watchBytesMax {
 		c.failf("ERR the watched keys are longer than %d bytes; UNWATCH first", watchBytesMax)
+		return false
+	}
+	for i, key := range c.args[1:] {
+		c.watchKey(watched{region, string(key), print(i)})
+	}
+	return true
+}
+
+func (c *client) watchKey(w watched) {
+	if !c.watching(w) {
+		c.watches = append(c.watches, w)
+		c.watchBytes += len(w.key) + watchedOverhead
+	}
+}
+
+func printKeys(c *client, v *crdt.View) {
+	c.array(len(c.args) - 1)
+	for _, key := range c.args[1:] {
+		c.bulk(appendPrint(nil, v.Fingerprint(string(key))))
+	}
+}
+
+func watchAs(c *client) {
+	region := c.replica()
+	if region == nil {
 		return
 	}
-	err = region.View(func(v *crdt.View) {
-		for _, key := range c.args[1:] {
-			if w := (watched{region, string(key), v.Fingerprint(string(key))}); !c.watching(w) {
-				c.watches = append(c.watches, w)
-				c.watchBytes += len(key) + watchedOverhead
-			}
-		}
-	})
-	if err != nil {
-		c.fail(errorWord(err) + err.Error())
+	if len(c.args)%2 == 0 {
+		c.fail("ERR wrong number of arguments for 'em.watch' command")
 		return
+	}
+	list, more := []watched{}, 0
+	for i := 1; i < len(c.args); i += 2 {
+		print, err := strconv.ParseUint(string(c.args[i+1]), 16, 64)
+		if err != nil {
+			c.breakTransaction()
+			c.fail("ERR the state of a key is 16 hexadecimal digits")
+			return
+		}
+		list = append(list, watched{region, string(c.args[i]), print})
+		more += len(c.args[i]) + watchedOverhead
+	}
+	if c.watchBytes+more > watchBytesMax {
+		c.breakTransaction()
+		c.failf("ERR the watched keys are longer than %d bytes; UNWATCH first", watchBytesMax)
+		return
+	}
+	for _, w := range list {
+		c.watchKey(w)
 	}
 	c.ok()
 }
@@ -173,6 +237,7 @@ const errExecAbort = "EXECABORT Transaction discarded because of"
 
 func execQueue(c *client) {
 	t, watches := c.tx, c.watches
+	late := c.watchStale || c.watchToken != "" && c.srv.sinceStart()-c.watchedAt > awayWatchMax.Nanoseconds()
 	if t == nil {
 		c.fail("ERR EXEC without MULTI")
 		return
@@ -180,6 +245,10 @@ func execQueue(c *client) {
 	c.endTransaction()
 	if t.broken {
 		c.fail(errExecAbort + " previous errors.")
+		return
+	}
+	if late { // what was read since need not be of the state that was watched
+		c.nullArray()
 		return
 	}
 	if region, err := c.currentRegion(); err == nil && !region.Held() || errors.Is(err, fabric.ErrNotHeld) {
