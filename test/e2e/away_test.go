@@ -14,7 +14,7 @@ import (
 func TestRegionWithoutCopy(t *testing.T) {
 	t.Parallel()
 	curl := harness.Need(t, "curl", "curl")
-	nodes := startFabric(t, harness.Options{Name: "cloud", Tier: "cloud"}, harness.Options{Name: "device"})
+	nodes := startFabric(t, harness.Options{Name: "cloud", Tier: "cloud"}, harness.Options{Name: "device", Args: []string{"--manual-moves"}})
 	cloud, device := nodes[0], nodes[1]
 	cloud.CLI("region", "create", "maps", "--placement", "demand", "--ack", "disk")
 	harness.Eventually(t, harness.Patience, "the device hears of the region", func() error {

@@ -27,7 +27,7 @@ func TestDemo(t *testing.T) {
 			if r.Code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 			}
-			for _, want := range []string{"500 records", "digests agree", "Everything held"} {
+			for _, want := range []string{"500 records", "the region was at the edge", "digests agree", "Everything held"} {
 				if !strings.Contains(r.Stdout, want) {
 					t.Errorf("the demo does not say %q:\n%s", want, r.Stdout)
 				}

@@ -19,7 +19,8 @@ func demoCommand() *cobra.Command {
 		Short: "Start three nodes, load real data, part and rejoin them, and prove the outcome",
 		Long: `Start three nodes on this machine, each a process of its own: a device, an edge server
 and a cloud. Load real data into the device: by default this machine's package database,
-or else the metadata of its files. Take the device off line, write on both sides against
+or else the metadata of its files. Read a region of the cloud at the edge until it has
+moved there. Take the device off line, write on both sides against
 each other, bring it back, and prove the outcome: read every key of every node and
 compare it with what must be there.
 

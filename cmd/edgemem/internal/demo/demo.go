@@ -73,7 +73,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	d.screen.title("edgemem demo: a device, an edge server and a cloud share one memory")
 	began := time.Now()
 	for _, step := range []func(context.Context, dataset.Source) error{
-		d.stepStart, d.stepLoad, d.stepPropagate, d.stepPart, d.stepReturn, d.stepProve,
+		d.stepStart, d.stepLoad, d.stepPropagate, d.stepRoam, d.stepPart, d.stepReturn, d.stepProve,
 	} {
 		if err := step(ctx, source); err != nil {
 			return explain(ctx, err)

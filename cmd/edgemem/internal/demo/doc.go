@@ -1,6 +1,6 @@
 // Package demo shows the main job on real data, and proves it: three daemons in processes of their own,
 // a device that goes off line while both sides write, and a check of every entry on every node after it
-// has come back.
+// has come back. In between a region that lives in the cloud is read at the edge, and goes there.
 //
 //	machine's data ─▶ device ─── mesh ─── edge
 //	                     └──────────────── cloud
