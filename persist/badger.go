@@ -14,11 +14,13 @@ const (
 	memtablesWaiting = 2 // queued for flushing; when full, Commit waits for the flush
 	levelZeroTables  = 2 // start a compaction: overwrites of hot keys are dropped soon
 	levelZeroStall   = 6 // flushing waits for compaction
-	compactors       = 2 // the least that Badger accepts
-	tableBytes       = 2 << 20
-	baseLevelBytes   = 10 << 20
-	streamGoroutines = 1 // of Badger's own streams, which nothing here uses
-	vlogEntriesMax   = 1 << 20
+	// Badger compacts level 0 into itself from four tables on.
+	smallLevelZeroStall = 3
+	compactors          = 2 // the least that Badger accepts
+	tableBytes          = 2 << 20
+	baseLevelBytes      = 10 << 20
+	streamGoroutines    = 1 // of Badger's own streams, which nothing here uses
+	vlogEntriesMax      = 1 << 20
 )
 
 // Badger lets go of its own lock by closing it alone, see dirLock.release. We hold the directory when we get
@@ -50,9 +52,12 @@ func badgerOptions(dir string, c Config, log badger.Logger) badger.Options {
 	o.NumMemtables = memtablesWaiting
 	o.NumLevelZeroTables, o.NumLevelZeroTablesStall = levelZeroTables, levelZeroStall
 	o.NumCompactors = compactors
-	o.BaseTableSize, o.BaseLevelSize = tableBytes, baseLevelBytes
+	o.BaseTableSize, o.BaseLevelSize = c.TableBytes, baseLevelBytes
 	// A compaction builds ten tables at once, each in twice its size of the Go heap: tables that doubled with every level took 124 MB there.
 	o.TableSizeMultiplier = 1
+	if c.TableBytes < tableBytes { // level 0 compacted into itself makes one table, in a buffer of 256 MiB
+		o.NumLevelZeroTablesStall = smallLevelZeroStall
+	}
 	o.MaxLevels = badgerLevels
 	o.ValueThreshold = c.ValueThresholdBytes
 	o.ValueLogFileSize = c.ValueLogFileBytes

@@ -44,6 +44,9 @@ type Config struct {
 	// words 2 MiB and 8 MiB, which is also the most there. Up to three exist at once, each in memory and as a mapped log:
 	// about 6 times this is the peak.
 	MemtableBytes int64
+	// TableBytes: size of a table on disk. A compaction builds ten at once, each in twice its size of the Go heap. Default 2 MiB; with
+	// 32-bit words it is not asked for.
+	TableBytes int64
 	// ValueThresholdBytes: values at least this long go to the value log, so that compaction does not copy
 	// them. Default 4 KiB: one disk page; shorter ones would waste most of the page they are read from. With 32-bit words
 	// no more.
@@ -98,6 +101,7 @@ func (c Config) withDefaults() Config {
 		segment = min(segment/2, 2<<20)
 	}
 	setDefault(&c.MemtableBytes, memtable)
+	setDefault(&c.TableBytes, tableBytes)
 	setDefault(&c.ValueThresholdBytes, 4<<10)
 	setDefault(&c.ValueLogFileBytes, vlog)
 	setDefault(&c.MinFreeBytes, free)

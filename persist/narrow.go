@@ -17,7 +17,7 @@ import (
 //   - A block is allocated whole when it is begun, and anew, twice as large, when one entry is larger than it. Blocks of narrowBlockBytes take the
 //     longest entry that there can be, and two that follow each other are more than a block together; so blocks are at least half full.
 //   - Level 0 is not compacted into itself, for which Badger takes a TableSize of 4 GiB, which is less than nothing in 32 bits. It does so from four
-//     tables on; narrowLevelZeroStall keeps it at three.
+//     tables on; smallLevelZeroStall keeps it at three.
 
 const (
 	wordBits             = bits.UintSize
@@ -25,7 +25,6 @@ const (
 	narrowBlockPadding   = 256      // Badger's
 	narrowThresholdBytes = 4 << 10  // the longest value that may be in a table
 	narrowMemtableBytes  = 8 << 20  // at most; its first buffer is 32 MiB, on the Go heap
-	narrowLevelZeroStall = 3
 )
 
 // fitNarrow makes Badger's tables fit.
@@ -33,7 +32,7 @@ func fitNarrow(o *badger.Options, encrypted bool) {
 	o.BlockSize = narrowBlockBytes
 	o.BaseTableSize = narrowTableBytes(o.MemTableSize, runtime.NumCPU(), encrypted)
 	o.TableSizeMultiplier = 1
-	o.NumLevelZeroTablesStall = narrowLevelZeroStall
+	o.NumLevelZeroTablesStall = smallLevelZeroStall
 }
 
 // narrowTableBytes is the least Options.TableSize for which every table fits in the first buffer.

@@ -82,6 +82,13 @@ func (s *Store) touch(bytes int64) {
 	}
 }
 
+// PageOut gives back the resident pages of the store's files, where the system has a way: they come back from the disk when they are read.
+func (s *Store) PageOut() {
+	s.paging.Lock()
+	defer s.paging.Unlock()
+	pageOut(s.sub)
+}
+
 // stored reads a record as it is stored. removed: the journal says that it was.
 func (s *Store) stored(stored []byte) (sealed []byte, removed bool, err error) {
 	p, ok, err := s.journaled(stored)

@@ -170,7 +170,7 @@ func TestStopOnFullDisk(t *testing.T) {
 func TestFullDiskAndMemory(t *testing.T) {
 	disk := smallDisk(t, "160m")
 	b := harness.Start(t, harness.Options{Name: "b", Tier: "edge"})
-	a := harness.Start(t, harness.Options{Name: "a", Dir: filepath.Join(disk, "a"), Join: b.Ticket(), Args: []string{"--memory", "64MB", "--eviction", "none"}})
+	a := harness.Start(t, harness.Options{Name: "a", Dir: filepath.Join(disk, "a"), Join: b.Ticket(), Args: []string{"--region-memory", "64MB", "--eviction", "none"}})
 	for _, name := range []string{"safe", "bulk"} {
 		a.CLI("region", "create", name, "--ack", "disk")
 	}

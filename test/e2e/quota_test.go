@@ -29,7 +29,7 @@ func fillWith(t *testing.T, n *harness.Node, region string, most int) (taken int
 // TestPriorities: on a node whose memory runs short a best-effort region is refused first, while a guaranteed one writes, within its
 // reservation even when a burstable one is refused too; merges from a node with room go on, and removing lets all write again.
 func TestPriorities(t *testing.T) {
-	a := harness.Start(t, harness.Options{Name: "a", Tier: "edge", Args: []string{"--memory", "4MiB"}})
+	a := harness.Start(t, harness.Options{Name: "a", Tier: "edge", Args: []string{"--region-memory", "4MiB"}})
 	b := harness.Start(t, harness.Options{Name: "b", Join: a.Ticket()})
 	a.CLI("region", "create", "low", "--priority", "best-effort")
 	if out := a.CLI("region", "create", "high", "--priority", "guaranteed", "--reserve", "512KiB"); !strings.Contains(out, "guaranteed, 512 KiB reserved") {
@@ -80,7 +80,7 @@ func TestPriorities(t *testing.T) {
 
 // TestQuotaIsEverywhere: a quota that one node is told holds at all of them, is shown, and what is bad about one is said.
 func TestQuotaIsEverywhere(t *testing.T) {
-	a := harness.Start(t, harness.Options{Name: "a", Tier: "edge", Args: []string{"--memory", "64MiB"}})
+	a := harness.Start(t, harness.Options{Name: "a", Tier: "edge", Args: []string{"--region-memory", "64MiB"}})
 	b := harness.Start(t, harness.Options{Name: "b", Join: a.Ticket()})
 	a.CLI("region", "create", "tenant", "--ack", "disk")
 	a.CLI("region", "create", "tenant", "--quota", "200KiB") // keeps what it does not name

@@ -19,7 +19,7 @@ import (
 
 var (
 	soakFor    = flag.Duration("soak", 0, "how long TestSoak runs once the region is written; 0: a few seconds of a small one")
-	soakBudget = flag.Int("budget", 256, "with -soak: MiB that the node may take for its regions")
+	soakBudget = flag.Int("budget", 256, "with -soak: MiB that the node may take")
 )
 
 func TestMain(m *testing.M) { flag.Parse(); os.Exit(harness.Main(m)) }
@@ -36,8 +36,8 @@ type soak struct {
 	node     *harness.Node
 	peer     *harness.Node
 	keys     int
-	budget   int            // MiB
-	limit    int            // MiB, of resident memory; 0: a small budget is less than the store takes to compact
+	budget   int            // MiB, of the node; without -soak of its regions
+	limit    int            // MiB, of resident memory; 0: a budget of regions does not say
 	versions []atomic.Int32 // of each key, as acknowledged by the one who writes it
 	maybe    sync.Map       // keys whose last write was not answered, and its version
 	stop     chan struct{}
@@ -52,15 +52,15 @@ type soak struct {
 //	go test ./test/memory -run Soak -soak 10m -v
 func TestSoak(t *testing.T) {
 	s := &soak{t: t, stop: make(chan struct{}), budget: 24}
-	span := 5 * time.Second
+	span, of := 5*time.Second, "--region-memory"
 	if *soakFor > 0 {
-		span, s.budget, s.limit = *soakFor, *soakBudget, *soakBudget+beyond
+		span, of, s.budget, s.limit = *soakFor, "--memory", *soakBudget, *soakBudget+beyond
 	} else if testing.Short() {
 		t.Skip("SKIPPED in short mode: it builds and runs two daemons")
 	}
 	s.keys = soakParts * s.budget << 20 / valueLen
 	s.versions = make([]atomic.Int32, s.keys)
-	s.node = harness.Start(t, harness.Options{Name: "small", Tier: "device", Args: []string{"--memory", fmt.Sprintf("%dMiB", s.budget), "--eviction", "s3fifo", "--scrub-every", "0"}})
+	s.node = harness.Start(t, harness.Options{Name: "small", Tier: "device", Args: []string{of, fmt.Sprintf("%dMiB", s.budget), "--eviction", "s3fifo", "--scrub-every", "0"}})
 	s.peer = harness.Start(t, harness.Options{Name: "large", Tier: "edge", Join: s.node.Ticket(), Args: []string{"--memory", "0", "--scrub-every", "0"}})
 	s.run(s.watch)
 	began := time.Now()

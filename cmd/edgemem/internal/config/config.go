@@ -51,9 +51,12 @@ type Config struct {
 	HTTPTokenFile string `mapstructure:"http-token-file"`
 	// Join is a ticket from `edgemem invite`. On a node that is a member already it changes nothing.
 	Join string `mapstructure:"join"`
-	// Memory is the budget for what regions hold ("64MB", "1GiB"); 0 means none. Default: auto, 70 % of the cgroup's limit or 60 % of
-	// the machine's memory. The Go runtime's limit follows from it.
+	// Memory is what the process may take ("64MB", "1GiB"), as if the machine had no more for it; 0 means no limit. Default: auto, the limit of the
+	// cgroup, or 60 % of the machine's memory for regions. The budget of regions, the Go runtime's limit and what may be resident of the
+	// store's files follow from it.
 	Memory string `mapstructure:"memory"`
+	// RegionMemory is the budget for what regions hold, of Memory. Default: auto, 70 % of it or less, and 0 is the same.
+	RegionMemory string `mapstructure:"region-memory"`
 	// Eviction is the order in which values leave memory for the disk when the budget runs short: s3fifo, lru, lfu, ttl, or none for never.
 	// Default: auto, as the profile has it: s3fifo on a server, none on a device.
 	Eviction string `mapstructure:"eviction"`

@@ -184,7 +184,9 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"http", func(c *Config) { c.HTTP = "[::]:7380" }},
 		{"http", func(c *Config) { c.HTTP = "example.org:7380" }},
 		{"memory", func(c *Config) { c.Memory = "lots" }},
-		{"memory", func(c *Config) { c.Memory = "1KB" }},
+		{"memory", func(c *Config) { c.Memory = "8MB" }},
+		{"region-memory", func(c *Config) { c.RegionMemory = "1KB" }},
+		{"region-memory", func(c *Config) { c.Memory, c.RegionMemory = "64MB", "64MB" }},
 		{"device-lease", func(c *Config) { c.DeviceLease = "a week" }},
 		{"device-lease", func(c *Config) { c.DeviceLease = "-1h" }},
 		{"max-ghost-age", func(c *Config) { c.MaxGhostAge = "1s" }},
@@ -243,9 +245,12 @@ func TestIsLoopback(t *testing.T) {
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{"": 0, "auto": 0, "0": 0, "64MB": 64_000_000, "1GiB": 1 << 30, "256 mib": 256 << 20} {
-		if got, limited, err := (&Config{Memory: text}).MemoryBudget(); err != nil || got != want || limited != (text != "0") {
-			t.Errorf("%q: %d, limited: %v, %v", text, got, limited, err)
+		if node, regions, limited, err := (&Config{Memory: text}).MemoryWish(); err != nil || node != want || regions != 0 || limited != (text != "0") {
+			t.Errorf("%q: %d, %d, limited: %v, %v", text, node, regions, limited, err)
 		}
+	}
+	if node, regions, limited, err := (&Config{Memory: "0", RegionMemory: "4MiB"}).MemoryWish(); err != nil || node != 0 || regions != 4<<20 || !limited {
+		t.Errorf("regions alone: %d, %d, limited: %v, %v", node, regions, limited, err)
 	}
 }
 

@@ -29,8 +29,10 @@ const (
 	minGhosts = 64
 	// maxGhosts is some 28 GiB in one region: more is a slip of the pen.
 	maxGhosts = 1 << 30
-	// minMemoryBytes is the least budget: a quarter of it is kept for merges.
-	minMemoryBytes = 1 << 20
+	// minMemoryBytes is what a process takes that holds nothing, about.
+	minMemoryBytes = 32 << 20
+	// minRegionMemoryBytes is the least budget of regions: a quarter of it is kept for merges.
+	minRegionMemoryBytes = 1 << 20
 )
 
 // FieldError names the setting that is wrong.
@@ -40,7 +42,8 @@ func (e *FieldError) Error() string { return "config: " + e.Field + ": " + e.Pro
 
 // Validate checks every setting and gives all that is wrong, each error naming its setting.
 func (c *Config) Validate() error {
-	_, _, memoryErr := c.MemoryBudget()
+	_, memoryErr := memorySize(c.Memory, minMemoryBytes)
+	_, regionMemoryErr := c.regionMemory()
 	_, ghostBytesErr := c.GhostBytes()
 	_, countErr := c.Ghosts()
 	_, rateErr := c.LimitRateBytes()
@@ -60,6 +63,7 @@ func (c *Config) Validate() error {
 		field("http-cert-file", c.checkCertificate()),
 		field("http-token", bothSet(c.HTTPToken, c.HTTPTokenFile)),
 		field("memory", memoryErr),
+		field("region-memory", regionMemoryErr),
 		field("eviction", oneOf(cmp.Or(c.Eviction, profile.Auto), append([]string{profile.Auto}, evict.Names()...))),
 		field("device-lease", checkTime(c.DeviceLease, time.Minute)),
 		field("max-ghost-age", checkTime(c.MaxGhostAge, time.Minute)),
@@ -264,22 +268,39 @@ func (c *Config) GhostBytes() (int64, error) {
 // minGhostBytes is what some thousand removes take: fewer would make every pull compare live entries.
 const minGhostBytes = 64 << 10
 
-// MemoryBudget gives what regions may take, bytes; 0 leaves it to the machine. limited is false where nothing is to be limited.
-func (c *Config) MemoryBudget() (bytes int64, limited bool, err error) {
-	switch c.Memory {
-	case "", "auto":
-		return 0, true, nil
-	case "0":
-		return 0, false, nil
-	}
-	n, err := humanize.ParseBytes(c.Memory)
+// MemoryWish gives what the process may take and what its regions may hold of that, bytes; 0 leaves it to the machine. limited is false where
+// nothing is to be limited.
+func (c *Config) MemoryWish() (node, regions int64, limited bool, err error) {
+	node, err = memorySize(c.Memory, minMemoryBytes)
 	if err != nil {
-		return 0, false, fmt.Errorf("%q: want a size such as 64MB or 1GiB, auto for a part of what there is, or 0 for no limit", c.Memory)
+		return 0, 0, false, err
 	}
-	if n < minMemoryBytes || n > 1<<62 {
-		return 0, false, fmt.Errorf("%s: want at least %s", c.Memory, humanize.IBytes(minMemoryBytes))
+	regions, err = c.regionMemory()
+	return node, regions, c.Memory != "0" || regions > 0, err
+}
+
+func (c *Config) regionMemory() (int64, error) {
+	n, err := memorySize(c.RegionMemory, minRegionMemoryBytes)
+	if node, nodeErr := memorySize(c.Memory, minMemoryBytes); err == nil && nodeErr == nil && node > 0 && n >= node {
+		err = fmt.Errorf("%s: want less than --memory, which is for the whole process, has: %s", c.RegionMemory, c.Memory)
 	}
-	return int64(n), true, nil
+	return n, err
+}
+
+// memorySize reads a size of at least so many bytes; 0 is that of the machine, or none.
+func memorySize(text string, least uint64) (int64, error) {
+	switch text {
+	case "", profile.Auto, "0":
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q: want a size such as 64MB or 1GiB, auto for a part of what there is, or 0 for no limit", text)
+	}
+	if n < least || n > 1<<62 {
+		return 0, fmt.Errorf("%s: want at least %s", text, humanize.IBytes(least))
+	}
+	return int64(n), nil
 }
 
 // What limit-rate may be: a session of less would not be seen to move.

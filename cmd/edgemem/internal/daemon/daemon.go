@@ -144,7 +144,7 @@ func (d *Daemon) openStore(context.Context) (err error) {
 	d.store, err = persist.Open(persist.Config{
 		Dir: datadir.StorePath(d.cfg.DataDir), Key: key, Logger: d.log,
 		Profile: d.memory.profile.Store, MemtableBytes: d.memory.profile.MemtableBytes, JournalBytes: d.memory.profile.JournalBytes,
-		Calm: debug.FreeOSMemory,
+		TableBytes: d.memory.profile.TableBytes, Calm: debug.FreeOSMemory,
 	})
 	if errors.Is(err, persist.ErrKey) {
 		return fmt.Errorf("--key-file: %w", err)
@@ -153,6 +153,9 @@ func (d *Daemon) openStore(context.Context) (err error) {
 		return fmt.Errorf("--data-dir %s: %w", d.cfg.DataDir, err)
 	}
 	d.opened("store", d.store.Close)
+	if most := d.memory.plan.Files; most > 0 {
+		d.opened("bound of mapped files", boundMapped(most, residentFiles, d.store.PageOut))
+	}
 	return nil
 }
 

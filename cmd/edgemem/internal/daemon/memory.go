@@ -23,7 +23,9 @@ type memory struct {
 
 // planMemory divides what the machine, or its cgroup, has. A budget of 0 in the configuration limits nothing.
 func planMemory(cfg *config.Config) (m memory, err error) {
-	wanted, limited, err := cfg.MemoryBudget()
+	var wish machine.Wish
+	var limited bool
+	wish.Node, wish.Regions, limited, err = cfg.MemoryWish()
 	if err != nil {
 		return m, err
 	}
@@ -35,11 +37,11 @@ func planMemory(cfg *config.Config) (m memory, err error) {
 	if m.machine != nil {
 		limit = m.machine.Tightest()
 	}
-	m.profile = profile.Choose(cfg.Profile, cfg.Tier, limit, bits.UintSize)
+	m.profile = profile.Choose(cfg.Profile, cfg.Tier, wish.Within(limit), bits.UintSize)
 	if !limited {
 		return m, err
 	}
-	m.plan = machine.PlanFor(limit, wanted, true, bits.UintSize)
+	m.plan = machine.PlanFor(limit, wish, true, bits.UintSize)
 	m.profile.Fit(m.plan.Budget)
 	return m, err
 }

@@ -20,7 +20,7 @@ func TestThisMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("limits %v, tightest %v, now %+v, plan %+v", m.Limits, m.Tightest(), s, PlanFor(m.Tightest(), 0, true, 64))
+	t.Logf("limits %v, tightest %v, now %+v, plan %+v", m.Limits, m.Tightest(), s, PlanFor(m.Tightest(), Wish{}, true, 64))
 	if m.Physical == 0 || s.Available == 0 || m.Tightest().Bytes == 0 {
 		t.Error("this machine has no memory")
 	}

@@ -7,6 +7,7 @@ type Plan struct {
 	Budget  int64 // of the node: what entries, indexes and causality may take, in all regions
 	Reserve int64 // of the budget, kept for merges
 	GoLimit int64 // GOMEMLIMIT: what the Go runtime may take beside the pools
+	Files   int64 // of mapped files, the program among them, that may be resident; 0: as many as the kernel likes
 	Why     string
 	Warning string // not empty: it will run, and not well
 }
@@ -34,32 +35,56 @@ const (
 	reserveMaxBytes = 256 << 20
 	// The runtime keeps to its limit but roughly, and a limit that its live heap exceeds makes it collect without end.
 	goHeadroomPercent = 95
+	// Of a limit that nobody else holds, a tenth is kept for pages of files that came faster than they went, and for a collector that is late.
+	nodeHeadroomPercent = 90
 	goMinBytes        = 24 << 20
 	// 32-bit processes have 2 to 3 GiB of addresses, in pieces.
 	addressMaxBytes = 2 << 30
 )
 
-// PlanFor divides what a limit allows. wanted is a budget that somebody asked for, or 0; pools says that the budget lies
-// outside the Go heap, where the runtime's limit does not count it; wordBits is 32 or 64.
-func PlanFor(limit Limit, wanted int64, pools bool, wordBits int) Plan {
+// A Wish is what somebody asked for, bytes. 0 is nothing.
+type Wish struct {
+	Node    int64 // what the process may take, of whatever the machine has
+	Regions int64 // the budget of what regions hold, of that
+}
+
+// Within gives the limit that the node is to keep to: the tighter of the machine's and its own.
+func (w Wish) Within(limit Limit) Limit {
+	if w.Node > 0 {
+		return tightest([]Limit{limit, {Bytes: w.Node, From: "--memory"}})
+	}
+	return limit
+}
+
+// PlanFor divides what a limit allows. pools says that the budget of regions lies outside the Go heap, where the runtime's limit does not
+// count it; wordBits is 32 or 64.
+func PlanFor(limit Limit, wish Wish, pools bool, wordBits int) Plan {
+	limit = wish.Within(limit)
 	all := limit.Bytes
 	if wordBits == 32 && (all == 0 || all > addressMaxBytes) {
 		all = addressMaxBytes
 		limit = Limit{all, "32-bit addresses", limit.Shared}
 	}
-	p := Plan{Budget: wanted, Why: fmt.Sprintf("%d MiB as configured", wanted>>20)}
-	if wanted <= 0 {
+	p := Plan{Budget: wish.Regions, Why: fmt.Sprintf("%d MiB as configured", wish.Regions>>20)}
+	if wish.Regions <= 0 {
 		p.Budget, p.Why = defaultBudget(limit)
 	}
 	p.Reserve = min(max(p.Budget/reserveParts, reserveMinBytes), reserveMaxBytes, p.Budget/4)
 	if all == 0 {
 		return p // the runtime's own default is no limit
 	}
-	rest := all/100*goHeadroomPercent - codeBytes
+	headroom := int64(goHeadroomPercent)
+	if wish.Node > 0 {
+		headroom = nodeHeadroomPercent
+	}
+	rest := all/100*headroom - codeBytes
 	if pools {
 		rest -= p.Budget
 	}
 	p.GoLimit = max(rest, goMinBytes)
+	if wish.Node > 0 { // a cgroup counts such pages too, and takes them back when others need the room
+		p.Files = max(all-p.Budget-p.GoLimit, codeBytes)
+	}
 	if p.Budget+overheadBytes > all {
 		p.Warning = fmt.Sprintf("a budget of %d MiB and some %d MiB for the process itself do not fit in %v",
 			p.Budget>>20, int64(overheadBytes)>>20, limit)

@@ -30,6 +30,8 @@ func Names() []string { return []string{Auto, Device, Server} }
 const (
 	// smallBytes is the memory up to which any node is a device: a server's store alone may take six times its memtable of 16 MiB.
 	smallBytes = 512 << 20
+	// smallTableBytes is a table of the store there: a compaction has ten in work.
+	smallTableBytes = 512 << 10
 	// tightBytes is the memory up to which a device takes less still. Three memtables, and a table that is being built of one, lie on the Go heap.
 	tightBytes         = 256 << 20
 	tightMemtableBytes = 2 << 20
@@ -43,6 +45,7 @@ type Profile struct {
 	Store         persist.Profile `json:"-"`
 	MemtableBytes int64           `json:"-"` // of the store; 0: as Store has it
 	JournalBytes  int64           `json:"-"` // likewise
+	TableBytes    int64           `json:"-"` // likewise
 	ChunkBytes    int             `json:"-"` // in which the pools map memory
 	PeersLow      int             `json:"-"` // connections up to which members are dialled
 	PeersHigh     int             `json:"-"` // and above which the least useful are closed
@@ -90,6 +93,9 @@ func Choose(setting, tier string, limit machine.Limit, wordBits int) Profile {
 	default:
 		p.Why = "for tier " + tier + " and " + limit.String()
 	}
+	if small {
+		p.TableBytes = smallTableBytes
+	}
 	if p.Name == Device && limit.Bytes > 0 && limit.Bytes <= tightBytes {
 		p.MemtableBytes = tightMemtableBytes
 	}
@@ -126,6 +132,9 @@ func (p Profile) Rows() []Row {
 	if p.JournalBytes > 0 {
 		c.JournalBytes = p.JournalBytes
 	}
+	if p.TableBytes > 0 {
+		c.TableBytes = p.TableBytes
+	}
 	rests, free := "no", "as the Go runtime does"
 	if p.Store == persist.ProfileDevice {
 		rests = "yes"
@@ -136,6 +145,7 @@ func (p Profile) Rows() []Row {
 	return []Row{
 		{"store: memtable", size(c.MemtableBytes)},
 		{"store: segment of the journal", size(c.JournalBytes)},
+		{"store: table", size(c.TableBytes)},
 		{"store: value log file", size(c.ValueLogFileBytes)},
 		{"store: kept free on the disk", size(c.MinFreeBytes)},
 		{"store: compactors rest when idle", rests},
@@ -152,7 +162,7 @@ func (p Profile) Rows() []Row {
 func size(n int64) string { return humanize.IBytes(uint64(n)) }
 
 // Table has the rows of both profiles side by side: setting, device, server. A device with no more than tightBytes of memory has a
-// memtable of tightMemtableBytes.
+// memtable of tightMemtableBytes, a node with no more than smallBytes tables of smallTableBytes.
 func Table() [][3]string {
 	var rows [][3]string
 	servers := server().Rows()
@@ -162,6 +172,9 @@ func Table() [][3]string {
 	rows[0][2] += fmt.Sprintf(", or 1/%d of a smaller budget", memtableShare)
 	rows[1][2] += fmt.Sprintf(", or 1/%d of a smaller budget", journalShare)
 	rows[0][1] += fmt.Sprintf(", or %s with no more than %s of memory", size(tightMemtableBytes), size(tightBytes))
+	for i := 1; i <= 2; i++ {
+		rows[2][i] += fmt.Sprintf(", or %s with no more than %s of memory", size(smallTableBytes), size(smallBytes))
+	}
 	return rows
 }
 
