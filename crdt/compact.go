@@ -157,6 +157,7 @@ func (m *slabs) open(i uint32) {
 // sweepLeaves moves the leaves of dot indexes.
 func (r *Region) sweepLeaves(m *slabs) {
 	for i := range r.origins {
+		r.origins[i].index.settle(&r.store)
 		for k := range r.origins[i].index.leaves {
 			l := &r.origins[i].index.leaves[k]
 			if m.chunks[l.ref>>slabOffBits].shut {

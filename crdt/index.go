@@ -14,9 +14,13 @@ import (
 //
 // A dot that goes leaves its place without a record, until a quarter of the leaf are such: to close up at once would
 // move half a leaf.
+//
+// While a region is loaded its dots come in the order of their keys, which is none. They wait, and are filed some hundred thousand at a time in the order of
+// their numbers: each where it belongs at once took a sixth of a restart.
 type dotIndex struct {
 	leaves []leaf
 	n      int
+	late   *lateDots // nil: none wait
 }
 
 type leaf struct {
@@ -125,6 +129,7 @@ func lower(b []byte, n int, off uint64) int {
 
 // add files a dot under a record.
 func (x *dotIndex) add(s *store, seq Seq, ref uint64) {
+	x.settle(s)
 	x.n++
 	k := x.leafOf(seq)
 	if k < 0 || seq-x.leaves[k].base >= leafSpan || x.leaves[k].n == leafMax && k == len(x.leaves)-1 && x.beyond(s, k, seq) {
@@ -233,6 +238,7 @@ func (x *dotIndex) split(s *store, k int) {
 
 // find gives the place of a dot that is filed under a record. Several cells may hold one dot, where origins were cloned.
 func (x *dotIndex) find(s *store, seq Seq, ref uint64) (k, i int) {
+	x.settle(s)
 	for k = x.leafOf(seq); k >= 0; k-- {
 		l := &x.leaves[k]
 		b, off := s.mem.Bytes(l.ref), uint64(seq-l.base)
@@ -313,6 +319,9 @@ func (x *dotIndex) join(s *store, k int) int {
 
 // move files a dot under another record: its cell has moved.
 func (x *dotIndex) move(s *store, seq Seq, from, to uint64) {
+	if x.late.move(lateDot{seq, from}, to) {
+		return
+	}
 	k, i := x.find(s, seq, from)
 	b := s.mem.Bytes(x.leaves[k].ref)
 	putDot(b, i, dotAt(b, i)&^refMask|to)
@@ -320,6 +329,7 @@ func (x *dotIndex) move(s *store, seq Seq, from, to uint64) {
 
 // each calls fn on the dots from number from on, in order, until it returns false. fn must not change the index.
 func (x *dotIndex) each(s *store, from Seq, fn func(seq Seq, ref uint64) bool) {
+	x.settle(s)
 	k := max(x.leafOf(from), 0)
 	for k > 0 && x.leaves[k].base == from {
 		k-- // one before may end with the same number
@@ -350,6 +360,7 @@ func (x *dotIndex) missing(s *store, r Runs, fn func(seq Seq, ref uint64)) {
 
 // from counts the dots from a number on.
 func (x *dotIndex) from(s *store, seq Seq) (n int) {
+	x.settle(s)
 	k := max(x.leafOf(seq), 0)
 	for _, l := range x.leaves[min(k+1, len(x.leaves)):] {
 		n += int(l.n - l.dead)
@@ -371,6 +382,7 @@ func (x *dotIndex) from(s *store, seq Seq) (n int) {
 
 // latest calls fn on the last dots, the last first, until it returns false.
 func (x *dotIndex) latest(s *store, fn func(seq Seq, ref uint64) bool) {
+	x.settle(s)
 	for k := len(x.leaves) - 1; k >= 0; k-- {
 		l := &x.leaves[k]
 		b := s.mem.Bytes(l.ref)

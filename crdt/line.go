@@ -240,7 +240,7 @@ func (r *Region) ForgetBelow(line Origin, upto Seq) (forgotten int) {
 // release frees the slot of an origin if nothing of it lives. No write that waits to be pushed may name it.
 func (r *Region) release(i uint32) bool {
 	o := &r.origins[i]
-	if o.index.n > 0 {
+	if o.index.n > 0 || o.index.late != nil {
 		return false
 	}
 	delete(r.byID, o.id)

@@ -67,7 +67,11 @@ func (s *store) drop(ref uint64) {
 // indexFresh files the dots that the cell gained.
 func (r *Region) indexFresh(c *cell) {
 	for _, t := range c.fresh {
-		r.origins[t.org].index.add(&r.store, t.seq, c.ref)
+		if r.loading {
+			r.origins[t.org].index.addLate(&r.store, t.seq, c.ref)
+		} else {
+			r.origins[t.org].index.add(&r.store, t.seq, c.ref)
+		}
 	}
 	c.fresh = c.fresh[:0]
 }

@@ -442,6 +442,9 @@ func (r *Region) loadTip(d *decoder) tip {
 // Loaded ends the loading: it forgets the marks that loading left. now guards the clock against stamps from
 // the far future.
 func (r *Region) Loaded(now int64) {
+	for i := range r.origins {
+		r.origins[i].index.settle(&r.store)
+	}
 	r.written()
 	r.changed = nil
 	r.markBelow()

@@ -158,6 +158,7 @@ func (s *Store) show() {
 
 // awaitDrains waits until done, which is called with reading held, or until there is no use in waiting.
 func (s *Store) awaitDrains(done func() bool) error {
+	s.goOn()
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	for {
@@ -196,6 +197,11 @@ func (s *Store) drainLoop() {
 	again := time.NewTimer(0)
 	again.Stop()
 	defer again.Stop()
+	select {
+	case <-s.stop:
+		return
+	case <-s.loaded:
+	}
 	for {
 		select {
 		case <-s.stop:

@@ -23,6 +23,7 @@ func (s *Store) Load(fn func(key, value []byte) error) (err error) {
 	if err != nil {
 		return err
 	}
+	defer s.goOn()
 	defer s.trim()
 	defer snap.close()
 	return s.eachRecord(snap, fn)

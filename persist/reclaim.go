@@ -68,8 +68,8 @@ func (s *Store) rest() {
 	}
 	s.counting.Lock()
 	defer s.counting.Unlock()
-	if s.rested = time.Now(); s.stirred {
-		s.stirred = false
+	if s.stirred { // the rest of a store that was only opened gives little back, and does not put off that of the first burst
+		s.stirred, s.rested = false, time.Now()
 		s.calm.Reset(s.config.settledAfter)
 	}
 }

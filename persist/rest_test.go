@@ -3,6 +3,8 @@ package persist_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +90,28 @@ func calm(s *persist.Store, looks chan<- time.Time) bool {
 	s.Stir()
 	looks <- time.Time{}
 	return s.Resting()
+}
+
+// TestStartOnlyReads: until what there is was loaded, or a commit waits for room in the journal, nothing is tidied up.
+func TestStartOnlyReads(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []persist.Profile{persist.ProfileDevice, persist.ProfileServer} {
+		config := damageConfig(filepath.Join(t.TempDir(), "store"))
+		config.Profile, config.JournalBytes = profile, 64<<10
+		s := openStore(t, config)
+		if !s.Resting() {
+			t.Errorf("%s: compactors run before anything was read", profile)
+		}
+		if n := count(t, s); n != 0 || s.Resting() {
+			t.Errorf("%s: %d records; compactors rest after they were read: %v", profile, n, s.Resting())
+		}
+		config.Dir = filepath.Join(t.TempDir(), "other")
+		s = openStore(t, config)
+		for i := range 40 { // several segments
+			check(t, s.Commit(one(fmt.Sprintf("%06d", i), strings.Repeat("v", 10_000))))
+		}
+		if s.Resting() {
+			t.Errorf("%s: commits that were never read wait for room, and nobody makes any", profile)
+		}
+	}
 }

@@ -77,6 +77,8 @@ type Store struct {
 	waiting sync.WaitGroup
 
 	compaction *compaction
+	loaded     chan struct{} // closed when what only tidies up may go on
+	goesOn     sync.Once
 }
 
 // Open opens the store in c.Dir, or makes one. Before it touches anything it verifies every byte that it
@@ -101,7 +103,7 @@ func Open(c Config) (*Store, error) {
 	}
 	s := &Store{
 		dir: c.Dir, sub: filepath.Join(c.Dir, badgerDirName), config: c, log: c.Logger, lock: lock,
-		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1), drains: make(chan struct{}, 1),
+		badger: &badgerLogger{log: c.Logger}, stop: make(chan struct{}), hungry: make(chan struct{}, 1), drains: make(chan struct{}, 1), loaded: make(chan struct{}),
 		calm: time.NewTimer(c.calmAfter), // what opening read is given back too
 	}
 	s.drained = sync.NewCond(&s.reading)
@@ -111,7 +113,13 @@ func Open(c Config) (*Store, error) {
 	s.waiting.Go(s.reclaimLoop)
 	s.waiting.Go(s.drainLoop)
 	if c.Profile == ProfileDevice {
-		s.waiting.Go(func() { s.compaction.loop(s.stop) })
+		s.waiting.Go(func() {
+			select {
+			case <-s.loaded:
+				s.compaction.loop(s.stop)
+			case <-s.stop:
+			}
+		})
 	}
 	return s, nil
 }
@@ -148,7 +156,20 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	s.compaction = newCompaction(s.db, s.config.looks)
-	return s.begin(found, last)
+	if err := s.begin(found, last); err != nil {
+		return err
+	}
+	s.compaction.rest() // until goOn
+	return nil
+}
+
+// goOn has the journal drained and tables compacted. From Open until the first Load has ended, or something is written, neither is: a start is there to
+// read what there is, and they took a quarter of its processor's time.
+func (s *Store) goOn() {
+	s.goesOn.Do(func() {
+		s.compaction.resume()
+		close(s.loaded)
+	})
 }
 
 func (s *Store) inspect(last *mark) (*inspection, error) {

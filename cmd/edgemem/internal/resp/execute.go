@@ -183,6 +183,9 @@ func (c *client) readRun(v *crdt.View) {
 		c.begin()
 	}
 	for n := 1; ; n++ {
+		if n%crdt.WarmMax == 1 {
+			c.warm(v, false)
+		}
 		c.ready = false
 		hits, misses := c.run.hits, c.run.misses
 		v.Lazy(!c.again)
@@ -219,6 +222,9 @@ func (c *client) tellUnread(v *crdt.View) {
 func (c *client) writeRun(tx *crdt.Tx) error {
 	from := c.head
 	for n := 1; ; n++ {
+		if n%crdt.WarmMax == 1 {
+			c.warm(&tx.View, true)
+		}
 		c.ready = false
 		c.runWrite(tx)
 		c.tellUnread(&tx.View)
