@@ -90,3 +90,71 @@ func TestRegionWithoutCopy(t *testing.T) {
 		t.Errorf("GET of a copy that was taken: %s, from %s", got, do("EM.SOURCE"))
 	}
 }
+
+// TestWritesWaitOnTheDisk: a daemon without a copy that reaches no holder keeps writes over kill -9, and each is done once when it does.
+func TestWritesWaitOnTheDisk(t *testing.T) {
+	t.Parallel()
+	nodes := startFabric(t, harness.Options{Name: "cloud", Tier: "cloud", Listen: harness.OwnAddress()}, harness.Options{Name: "device", Listen: harness.OwnAddress()})
+	cloud, device := nodes[0], nodes[1]
+	cloud.CLI("region", "create", "maps", "--placement", "pinned", "--ack", "disk", "--queue-writes")
+	cloud.CLI("incr", "-r", "maps", "n")
+	harness.Eventually(t, harness.Patience, "the device hears of the region", func() error {
+		if out := device.CLI("region", "show", "maps"); !strings.Contains(out, "queued here") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	cloud.Kill()
+	want := 1
+	for round := range 3 {
+		conn := device.Dial()
+		if got, err := conn.Do("SELECT", "maps"); err != nil {
+			t.Fatalf("SELECT: %v, %v", got, err)
+		}
+		harness.Eventually(t, harness.Patience, "the holder is missed", func() error {
+			if got, err := conn.Do("SET", "tile", fmt.Sprint("v", round)); err != nil || fmt.Sprint(got) != "LATER" {
+				return fmt.Errorf("SET: %v, %v", got, err)
+			}
+			return nil
+		})
+		for range 10 {
+			if got, err := conn.Do("INCR", "n"); err != nil || got != nil {
+				t.Fatalf("INCR: %v, %v", got, err)
+			}
+			want++
+		}
+		if got := device.MustRegion("maps").Queued; got < want-1 {
+			t.Errorf("%d writes wait, at least %d were made", got, want-1)
+		}
+		device.Kill()
+		device.Start()
+	}
+	cloud.Start()
+	harness.Eventually(t, harness.Patience, "the writes are done", func() error {
+		get := func(key string) string {
+			return strings.TrimSpace(harness.Edgemem(t, "get", "-r", "maps", key, "--data-dir", cloud.Dir).Stdout)
+		}
+		n, tile := get("n"), get("tile")
+		if left := device.MustRegion("maps").Queued; n != fmt.Sprint(want) || tile != "v2" || left != 0 {
+			return fmt.Errorf("n is %s of %d, tile %s, %d wait", n, want, tile, left)
+		}
+		return nil
+	})
+	for range 2 { // none of them comes again
+		device.Kill()
+		cloud.Kill()
+		cloud.Start()
+		device.Start()
+		want++
+		harness.Eventually(t, harness.Patience, "the holder is back", func() error {
+			r := harness.Edgemem(t, "incr", "-r", "maps", "n", "--data-dir", device.Dir)
+			if r.Code == 3 { // no holder is reached, and nothing was done
+				return fmt.Errorf("%s", r.Stderr)
+			}
+			if got := strings.TrimSpace(r.Stdout); got != fmt.Sprint(want) {
+				t.Fatalf("incr after restarts: %s, want %d: %s", got, want, r.Stderr)
+			}
+			return nil
+		})
+	}
+}

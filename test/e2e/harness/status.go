@@ -74,6 +74,7 @@ type Region struct {
 		Missing uint64 `json:"missing"`
 		AgeMS   int64  `json:"age_ms"`
 	} `json:"lag"` // by peer
+	Queued  int  `json:"queued_writes"` // that wait at the node
 	Held    bool `json:"held"`
 	Holders []struct {
 		Name string `json:"name"`
