@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -54,12 +55,14 @@ type queue struct {
 	writes int
 	bytes  int
 	count  QueueStats
+	some   atomic.Bool // something waits: who asks of a region is not to wait for mu else
 }
 
 // waiting is what waits of one region.
 type waiting struct {
 	core   *crdt.Region  // with what was queued since it last was empty, or since this start; nil: nothing
-	top    crdt.Seq      // of our writes to those before
+	self   crdt.Origin   // whose writes are in it,
+	top    crdt.Seq      // and in those before
 	pushes []kept        // in the order of the writes
 	going  chan struct{} // capacity 1: who holds it sends them
 	since  time.Time     // when the first one was queued, or read from the disk
@@ -114,6 +117,7 @@ func (q *queue) open() error {
 	if err != nil {
 		return fmt.Errorf("fabric: queued writes: %w", err)
 	}
+	q.some.Store(q.writes > 0)
 	for _, w := range q.at {
 		slices.SortFunc(w.pushes, func(a, b kept) int { return bytes.Compare(recordKey("", a.n), recordKey("", b.n)) })
 	}
@@ -182,15 +186,15 @@ func (q *queue) put(ctx context.Context, r *Region, fn func(tx *crdt.Tx) error) 
 	if err := q.begin(ctx, r, w); err != nil {
 		return err
 	}
-	before := w.core.LocalWrites()
+	before, top := w.core.LocalWrites(), w.core.OwnTop()
 	failed := w.core.Update(q.f.now(), fn)
 	if w.core.LocalWrites() == before {
 		return failed
 	}
 	pushes := w.core.TakePush()
 	err := q.keep(r.name, w, pushes)
-	if err != nil { // what is not on the disk was not written
-		w.top, w.core = w.core.OwnTop(), nil
+	if err != nil { // what is not on the disk was not written, and its numbers are free
+		w.top, w.core = top, nil
 	}
 	q.at[r.name] = w
 	return errors.Join(err, failed)
@@ -204,6 +208,9 @@ func (q *queue) begin(ctx context.Context, r *Region, w *waiting) error {
 			return fmt.Errorf("fabric: new incarnation: %w", err)
 		}
 		q.self = crdt.NewOrigin(q.f.cfg.Node, nonce)
+	}
+	if w.self != q.self {
+		w.self, w.top, w.core = q.self, 0, nil
 	}
 	if w.core == nil {
 		w.core = crdt.NewRegion(crdt.Config{Name: r.name, Self: q.self, Push: true, HashKey: q.f.hashKey()})
@@ -232,6 +239,7 @@ func (q *queue) keep(region string, w *waiting, pushes [][]byte) error {
 	}
 	q.last += uint64(len(pushes))
 	if err := q.disk.CommitPrivate(recs); err != nil {
+		q.self = crdt.Origin{} // it may be on the disk all the same: then its numbers are taken
 		return fmt.Errorf("fabric: a write cannot be queued: %w", err)
 	}
 	if len(w.pushes) == 0 {
@@ -239,12 +247,16 @@ func (q *queue) keep(region string, w *waiting, pushes [][]byte) error {
 	}
 	w.pushes = append(w.pushes, more...)
 	q.writes, q.bytes = q.writes+len(more), q.bytes+size
+	q.some.Store(true)
 	q.count.Queued += uint64(len(more))
 	return nil
 }
 
 // first has what waits of a region go to a holder before anything else. Error: *NoHolderError.
 func (q *queue) first(ctx context.Context, region string) error {
+	if !q.some.Load() {
+		return nil
+	}
 	q.mu.Lock()
 	w := q.at[region]
 	if w == nil || len(w.pushes) == 0 {
@@ -307,6 +319,7 @@ func (q *queue) sent(region string, w *waiting, n int) (all bool) {
 		q.f.cfg.Logger.Warn("queued writes that a holder has cannot be taken off the disk", "region", region, "writes", n, "err", err)
 	}
 	q.writes -= n
+	q.some.Store(q.writes > 0)
 	q.count.Delivered += uint64(n)
 	w.pushes = nil
 	if w.core != nil {
@@ -325,6 +338,9 @@ func (q *queue) has(region string) bool {
 
 // tick has what waits go where a holder is connected.
 func (q *queue) tick(now time.Time) {
+	if !q.some.Load() {
+		return
+	}
 	q.mu.Lock()
 	var due []string
 	for name, w := range q.at {
