@@ -42,7 +42,8 @@ const (
 	refuseLeast,
 	refuseMost = 10 * time.Second, 10 * time.Minute // a node that refused a move, or failed, is not asked again
 
-	moveBytes   = 256 << 10 // what a move costs beside the bytes of the region: entries in the catalogue, commits
+	newcomerFor = 3 * time.Second // a new decider waits before its first decision
+	moveBytes   = 256 << 10       // what a move costs beside the bytes of the region: entries in the catalogue, commits
 	pressureFor = 10 * time.Second
 )
 
@@ -75,6 +76,7 @@ type ruling struct {
 	seen    map[crdt.NodeID]bool // holders, as of the last look
 	moves   map[crdt.NodeID]*move
 	refused map[crdt.NodeID]*refusal
+	since   time.Time // when it began to decide
 	looked  time.Time
 	again   bool // something ended since
 	lacks   bool // something that is due could not be done
@@ -191,8 +193,11 @@ func (d *decider) round() {
 			d.mu.Unlock()
 			continue
 		}
-		use, saved := r.tally(now)
 		who := r.decidedBy(able)
+		if who == d.f.cfg.Node && d.fresh(r, now) {
+			continue
+		}
+		use, saved := r.tally(now)
 		d.mu.Lock()
 		d.count.Saved += saved
 		if who != d.f.cfg.Node {
@@ -250,12 +255,22 @@ func (r *Region) decidedBy(able map[crdt.NodeID]bool) crdt.NodeID {
 	return least
 }
 
+// fresh says whether this node has just become the decider of the region. What the one before it began has time to end, and who holds it to be heard of.
+func (d *decider) fresh(r *Region, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g := d.rulings[r]
+	if g == nil {
+		g = &ruling{seen: map[crdt.NodeID]bool{}, moves: map[crdt.NodeID]*move{}, refused: map[crdt.NodeID]*refusal{}, since: now, again: true}
+		d.rulings[r] = g
+		d.policy.Step(policy.Observation{Region: r.name}, now)
+	}
+	return now.Sub(g.since) < newcomerFor
+}
+
 // due says whether there is something to decide. The caller holds mu.
 func (d *decider) due(r *Region, use []policy.Use, mark uint64, now time.Time) bool {
 	g := d.rulings[r]
-	if g == nil {
-		return true
-	}
 	since := now.Sub(g.looked)
 	return len(use) > 0 || g.again || g.able != mark || g.keepers != r.keepers.Load() || g.placement != r.placed.Load() ||
 		since >= lookEvery || g.lacks && since >= shortEvery
@@ -264,17 +279,12 @@ func (d *decider) due(r *Region, use []policy.Use, mark uint64, now time.Time) b
 // rule decides on one region, and begins what it decided. The caller holds mu.
 func (d *decider) rule(r *Region, use []policy.Use, w *world, now time.Time) {
 	g := d.rulings[r]
-	if g == nil {
-		g = &ruling{seen: map[crdt.NodeID]bool{}, moves: map[crdt.NodeID]*move{}, refused: map[crdt.NodeID]*refusal{}}
-		d.rulings[r] = g
-		d.policy.Step(policy.Observation{Region: r.name}, now)
-	}
 	g.looked, g.again, g.keepers, g.placement = now, false, r.keepers.Load(), r.placed.Load()
 	g.tidy(now)
 	d.notice(r, g)
 	o := d.observe(r, g, w, r.Placement())
 	o.Use = use
-	g.wanted, g.lacks = d.policy.Step(o, now), false
+	g.wanted, g.lacks = d.policy.Step(o, now), len(g.refused) > 0
 	for _, x := range g.wanted {
 		if x.Kind == policy.None || !d.begin(r, g, x, now) {
 			g.lacks = true
@@ -290,7 +300,7 @@ func (g *ruling) tidy(now time.Time) {
 		}
 	}
 	for id, x := range g.refused {
-		if now.Sub(x.until) >= refuseMost {
+		if now.Sub(x.until) >= x.after {
 			delete(g.refused, id)
 		}
 	}
@@ -309,7 +319,7 @@ func (d *decider) notice(r *Region, g *ruling) {
 			if !m.ended.IsZero() {
 				delete(g.moves, id)
 			}
-		} else if m == nil && !g.seen[id] {
+		} else if m == nil && !g.seen[id] && !d.f.repaired(r.name, id) {
 			d.policy.Expect(r.name, id)
 			d.policy.Settle(r.name, id, true)
 		}
@@ -328,6 +338,17 @@ func (d *decider) notice(r *Region, g *ruling) {
 		}
 	}
 	g.seen = holders
+}
+
+// repaired says whether a node took its copy only because there were too few, as far as the catalogue tells: then it has to earn it where there are
+// enough.
+func (f *Fabric) repaired(name string, id crdt.NodeID) bool {
+	for _, m := range f.moved(name) { // the newest first
+		if m.Node == id && m.Error == "" && m.Move != policy.Demote.String() {
+			return m.Rule == string(policy.RuleMinCopies)
+		}
+	}
+	return false
 }
 
 // begin has a decision carried out, and reports whether it can be now. The caller holds mu.

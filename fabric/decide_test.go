@@ -156,7 +156,7 @@ func TestCopiesThatAreDue(t *testing.T) {
 		create(t, nodes[names[0]], "r", RegionConfig{Placement: Placement{Tiers: []string{}, MinCopies: 1}})
 		time.Sleep(10 * time.Second)
 		take(t, "r", nodes["edge-2"])
-		held(10*time.Minute, "taken by hand", two+" edge-2")
+		held(10*time.Minute, "taken by hand, and one copy is enough", names[0]+" edge-2")
 		for i := range 40 {
 			set(t, region(t, nodes[names[0]], "r"), "k1", strings.Repeat(fmt.Sprint(i%10), 200_000))
 			time.Sleep(2 * time.Second)
@@ -196,11 +196,19 @@ func TestMovesByHandAlone(t *testing.T) {
 		m.SetTier("edge-1", "edge")
 		nodes["edge-1"] = nodeWith(t, m, "edge-1", Config{Tier: "edge", Seed: 7, ManualMoves: true})
 		registerService(nodes["edge-1"])
-		set(t, create(t, nodes["cloud-1"], "r", RegionConfig{Placement: Placement{Kind: "demand", MinCopies: 2}}), "k1", "v")
+		set(t, create(t, nodes["cloud-1"], "r", RegionConfig{Placement: Placement{Kind: "demand", MinCopies: 1}}), "k1", "v")
 		time.Sleep(time.Minute)
 		readOften(t, nodes["edge-1"], 20, 20)
 		if got, s := heldByNames(t, nodes, "r"), nodes["cloud-1"].MoveStats(); got != "cloud-1" || s.Failed+s.Promoted > 0 {
 			t.Errorf("held by %s; %+v", got, s)
+		}
+		take(t, "r", nodes["edge-1"])
+		for i := range 40 {
+			set(t, region(t, nodes["cloud-1"], "r"), "k1", strings.Repeat(fmt.Sprint(i%10), 200_000))
+			time.Sleep(2 * time.Second)
+		}
+		if got, s := heldByNames(t, nodes, "r"), nodes["cloud-1"].MoveStats(); got != "cloud-1 edge-1" || s.Failed+s.Demoted > 0 {
+			t.Errorf("taken by hand: held by %s; %+v", got, s)
 		}
 	})
 }

@@ -162,7 +162,7 @@
 //
 // A holder that is lost is replaced after 10 min, if a node that may hold the region is connected to the decider. Only nodes that are take copies, and only
 // the order of tiers is a way outward: an upstream is a node of a farther tier that is connected. What other members say of use, of links and of memory is
-// believed. A copy that nobody uses and nobody writes to costs nothing, and stays. Nodes of versions before this take and give
+// believed. A copy that is not whole after 10 min is given up, and begun anew later. A copy that nobody uses and nobody writes to costs nothing, and stays. Nodes of versions before this take and give
 // no copies, and Config.ManualMoves has a node do as they do. A region whose holders are all retired is not begun anew. A region
 // that is not everywhere costs an entry for each node in the catalogue, and time in each check; a node without a copy keeps its empty replica
 // and drops pushes of it, which still reach it by the topic and through a feeder. It takes as long as Go's collector needs, 2 min at most, until the memory of a copy is free, and

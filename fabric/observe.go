@@ -172,7 +172,8 @@ func (d *decider) observe(r *Region, g *ruling, w *world, placed Placement) poli
 	for i := range nodes {
 		n := &nodes[i]
 		n.Pressure = d.pressureOf(n.ID, w.now)
-		if x := g.refused[n.ID]; x != nil && w.now.Before(x.until) {
+		rests := g.refused[n.ID] != nil && w.now.Before(g.refused[n.ID].until)
+		if rests {
 			n.Room = 0
 		}
 		if !holds[n.ID] && !w.able[n.ID] && n.Lost.IsZero() {
@@ -180,6 +181,9 @@ func (d *decider) observe(r *Region, g *ruling, w *world, placed Placement) poli
 		}
 		if holds[n.ID] {
 			proved := w.able[n.ID] && g.seen[n.ID]
+			if (rests || !w.able[n.ID]) && n.Lost.IsZero() { // it gives none up, or not yet
+				o.Spec.Pins = append(o.Spec.Pins, n.ID)
+			}
 			o.Holders = append(o.Holders, policy.Holder{Node: n.ID, Durable: proved, Complete: proved}) // GiveCopy has it proved
 		}
 	}
