@@ -70,11 +70,14 @@ func FuzzExplainRequest(f *testing.F) {
 
 // FuzzExplanation: what a decider says is fit for a terminal, or refused.
 func FuzzExplanation(f *testing.F) {
-	f.Add([]byte(`{"region":"maps","nodes":[{"id":"a","name":"\u001b[2J"}],"decisions":[{"why":"x","move":"none"}],"planned":[{"node":"b"}]}`))
+	f.Add([]byte(`{"region":"maps","decider":{"id":"a","name":"\u001b]0;x"},"consumers":[{"id":"\u0007"}],"nodes":[{"id":"a","name":"\u001b[2J"}],"decisions":[{"why":"x","move":"none"}],"planned":[{"node":"b"}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := decodeExplanation(b)
 		if err != nil {
 			return
+		}
+		if h := x.Decider; h != nil && shown(h.Name) != h.Name {
+			t.Errorf("%+v", h)
 		}
 		for _, n := range x.Nodes {
 			if shown(n.Name) != n.Name || shown(n.Refused) != n.Refused {

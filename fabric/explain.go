@@ -224,6 +224,12 @@ func decodeExplanation(b []byte) (*Explanation, error) {
 	if err := json.Unmarshal(b, x); err != nil {
 		return nil, fmt.Errorf("%w: an explanation: %w", errProtocol, err)
 	}
+	if h := x.Decider; h != nil {
+		h.ID, h.Name, h.Tier = crdt.NodeID(shown(string(h.ID))), shown(h.Name), shown(h.Tier)
+	}
+	for i := range x.Consumers {
+		x.Consumers[i].ID = crdt.NodeID(shown(string(x.Consumers[i].ID)))
+	}
 	for i := range x.Nodes {
 		n := &x.Nodes[i]
 		n.ID, n.Name, n.Upstream = crdt.NodeID(shown(string(n.ID))), shown(n.Name), crdt.NodeID(shown(string(n.Upstream)))
