@@ -6,16 +6,57 @@ import "encoding/binary"
 // primitives of Region and put do for such a cell, each step once and without a handle, and reports false, with nothing done, where
 // one of them would do more.
 func (t *Tx) overwrite(e entry, val []byte) bool {
-	r := t.r
-	s := &r.store
-	b := e.b
-	hlc := r.clock.upcoming(t.now)
-	if t.stamp != 0 || t.pullOnly || r.flushes > 0 || r.general || b[0]&recordWide != 0 || wideStamp(hlc) {
+	if t.particular() {
 		return false
 	}
-	key, body := cut(b[2:])
-	at := len(b) - len(body)
-	was, rest := dotOf(body)
+	key, body := cut(e.b[2:])
+	return t.replace(replaced{e.ref, e.b, body, pos{e.hash, t.r.store.value}, key, nil, CellValue}, val)
+}
+
+// overwriteField is overwrite of a field of a map.
+func (t *Tx) overwriteField(e entry, field string, val []byte) bool {
+	s := &t.r.store
+	if t.particular() || !e.many() || len(t.r.orders) > 0 {
+		return false
+	}
+	ref := e.record(CellField, field)
+	if ref == 0 {
+		return false
+	}
+	b := s.mem.Bytes(ref)
+	if b[0]&(formMask|recordNamed|bodyMask) != formPart|recordNamed|bodySibling || b[1] != byte(CellField)|byte(TagReg)<<4 ||
+		e.record(CellDrop, "") != 0 { // a write comes after removals of the whole map
+		return false
+	}
+	sub, body := cut(b[2+refBytes:])
+	return t.replace(replaced{ref, b, body, pos{e.hash, s.key.cell(CellField, field)}, entryKey(e.b), sub, CellField}, val)
+}
+
+// particular says that something is asked for, or stands, that an overwriting write knows nothing of.
+func (t *Tx) particular() bool {
+	return t.stamp != 0 || t.pullOnly || t.r.flushes > 0 || t.r.general
+}
+
+// replaced is a cell of one register whose value is replaced.
+type replaced struct {
+	ref      uint64
+	b        []byte // its record
+	body     []byte // the end of that
+	at       pos
+	key, sub []byte
+	kind     CellKind
+}
+
+func (t *Tx) replace(w replaced, val []byte) bool {
+	r := t.r
+	s := &r.store
+	b := w.b
+	hlc := r.clock.upcoming(t.now)
+	if b[0]&recordWide != 0 || wideStamp(hlc) {
+		return false
+	}
+	at := len(b) - len(w.body)
+	was, rest := dotOf(w.body)
 	before, rest := stamp(rest, false)
 	old, _ := cut(rest)
 
@@ -24,36 +65,35 @@ func (t *Tx) overwrite(e entry, val []byte) bool {
 	lead := appendStamp(appendDotOf(room[:0], dot), hlc)
 	lead = binary.AppendUvarint(lead, uint64(len(val)))
 	end := at + len(lead) + len(val)
-	if !fitsIn(end, b) || s.policy != nil && !r.keepsSlot(e.ref, len(val)) {
+	if !fitsIn(end, b) || s.policy != nil && !r.keepsSlot(w.ref, len(val)) {
 		return false
 	}
 
 	if r.cfg.Trace != nil {
-		r.cfg.Trace(Written{r.dot(dot), string(key), "", CellValue, TagReg, hlc, val})
+		r.cfg.Trace(Written{r.dot(dot), string(w.key), string(w.sub), w.kind, TagReg, hlc, val})
 	}
-	place := pos{e.hash, s.value}
 	s.epoch++
 	r.clock.last = hlc
-	r.count(place, r.valueHash(place, was, before, TagReg, old)^r.valueHash(place, dot, hlc, TagReg, val))
+	r.count(w.at, r.valueHash(w.at, was, before, TagReg, old)^r.valueHash(w.at, dot, hlc, TagReg, val))
 	r.arrived++
 	r.bytes += int64(len(val) - len(old))
 	r.stats.LocalWrites++
 	if r.cfg.Push && r.causal {
 		r.outgoing().past.note(r)
 	}
-	r.origins[was.org].index.drop(s, was.seq, e.ref)
+	r.origins[was.org].index.drop(s, was.seq, w.ref)
 	r.claim(dot)
-	r.origins[dot.org].index.add(s, dot.seq, e.ref)
+	r.origins[dot.org].index.add(s, dot.seq, w.ref)
 	if b[0]&recordDirty == 0 && !r.cfg.Volatile {
 		b[0] |= recordDirty
-		r.unwritten().list(place, cellLead+len(key)+siblingLead+len(val))
+		r.unwritten().list(w.at, cellLead+len(w.key)+len(w.sub)+siblingLead+len(val))
 	}
 	if r.track {
-		r.noteChange(key)
+		r.noteChange(w.key)
 	}
 	if r.cfg.Push {
 		c := r.handle()
-		c.key, c.sub, c.kind, c.epoch = key, nil, CellValue, 0 // tells the outbox of which cell it is, and no more
+		c.key, c.sub, c.kind, c.epoch = w.key, w.sub, w.kind, 0 // tells the outbox of which cell it is, and no more
 		o := r.outgoing()
 		o.add(c, outOp{tip: dot, tag: TagReg, val: val, hlc: hlc, deps: []tip{was}})
 		o.past.version = r.version

@@ -76,7 +76,22 @@ func alike(rng *rand.Rand, r, other *Region, what int, now int64) {
 				if old, ok, _ := tx.Get(key); ok && rng.IntN(6) == 0 && !r.cfg.Push {
 					val = old[len(old)/2:] // a part of the record that it replaces
 				}
-				tx.Set(key, val, rng.IntN(2) == 0)
+				if rng.IntN(2) == 0 {
+					tx.Set(key, val, rng.IntN(2) == 0)
+					continue
+				}
+				key, field := "m"+key, string(rune('a'+rng.IntN(5)))
+				if old, ok, _ := tx.MapGet(key, field); ok && rng.IntN(6) == 0 && !r.cfg.Push {
+					val = old[len(old)/2:]
+				}
+				switch _, err := tx.MapSet(key, field, val); {
+				case err != nil:
+					return err
+				case rng.IntN(30) == 0:
+					tx.Del(key)
+				case rng.IntN(30) == 0:
+					tx.Expire(key, now+10)
+				}
 			}
 			return nil
 		})

@@ -566,6 +566,9 @@ func (t *Tx) MapSet(key, field string, val []byte) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if t.overwriteField(e, field, val) {
+		return false, nil
+	}
 	c := t.r.handle()
 	t.r.seekIn(c, e, key, CellField, field)
 	added = !c.present()
