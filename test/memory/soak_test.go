@@ -49,7 +49,7 @@ type soak struct {
 // TestSoak writes, merges, scans and reads a region of four times the node's budget. All along the process stays within the budget and a little,
 // and at the end every value is what was written last.
 //
-//	go test ./test/memory -run Soak -soak 10m -v
+//	go test ./test/memory -run Soak -soak 10m -timeout 1h -v
 func TestSoak(t *testing.T) {
 	s := &soak{t: t, stop: make(chan struct{}), budget: 24}
 	span, of := 5*time.Second, "--region-memory"

@@ -55,7 +55,7 @@ type Config struct {
 	// cgroup, or 60 % of the machine's memory for regions. The budget of regions, the Go runtime's limit and what may be resident of the
 	// store's files follow from it.
 	Memory string `mapstructure:"memory"`
-	// RegionMemory is the budget for what regions hold, of Memory. Default: auto, 70 % of it or less, and 0 is the same.
+	// RegionMemory is the budget for what regions hold, of Memory. Default: auto, some 60 % of it or less, of what a cgroup has up to 70 %; 0 is the same.
 	RegionMemory string `mapstructure:"region-memory"`
 	// Eviction is the order in which values leave memory for the disk when the budget runs short: s3fifo, lru, lfu, ttl, or none for never.
 	// Default: auto, as the profile has it: s3fifo on a server, none on a device.

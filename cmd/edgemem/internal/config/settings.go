@@ -67,7 +67,7 @@ func settings() []setting {
 		{key: "http-token-file", def: "", usage: "`FILE` whose first line is the bearer token for HTTP (/healthz and /readyz stay open)"},
 		{key: "join", def: "", masked: true, usage: "`TICKET` from 'edgemem invite'; no effect on a node that is a member already"},
 		{key: "memory", def: "auto", usage: "`SIZE` that the process may take, such as 64MB or 1GiB; auto is what the cgroup or the machine has, 0 is no limit"},
-		{key: "region-memory", def: "auto", usage: "budget `SIZE` of that for what regions hold; auto is up to 70 %, of a machine without a cgroup's limit 60 %. Near it values leave memory for the disk (see --eviction) and writes slow down, at it they are refused"},
+		{key: "region-memory", def: "auto", usage: "budget `SIZE` of that for what regions hold; auto is some 60 %, less of a small one; of what a cgroup has up to 70 %. Near it values leave memory for the disk (see --eviction) and writes slow down, at it they are refused"},
 		{key: "eviction", def: profile.Auto, usage: "`ORDER` in which values leave memory for the disk when the budget runs short, to come back when they are read: " + strings.Join(evict.Names()[:len(evict.Names())-1], ", ") + " or none, for never; auto is " + evict.Names()[0] + " on servers and none on devices"},
 		{key: "limit-rate", def: "0", usage: "what pulls may move over the link to one peer, `SIZE` a second each way, such as 500kB or 4MiB; 0 is no limit. What is written is pushed all the same"},
 		{key: "device-lease", def: "168h", usage: "`TIME` that a device may be away before removes are forgotten without it; it loses nothing, but compares live entries when it is back"},

@@ -17,6 +17,9 @@ const (
 	// overheadBytes is what a node takes that holds nothing: code, libp2p with a few peers, Badger with small tables. 40 MB is what the
 	// device profile may take idle.
 	overheadBytes = 40 << 20
+	// compactingBytes is the same under load, where nobody else gives way: two compactions have twenty tables in work, three memtables wait, and a Go runtime
+	// that is held to less than that collects without end.
+	compactingBytes = 96 << 20
 	// codeBytes of these are pages of the program that it runs through under load. They count where the limit is the machine's, and can be dropped, but
 	// then every step waits for the disk.
 	codeBytes = 16 << 20
@@ -67,7 +70,7 @@ func PlanFor(limit Limit, wish Wish, pools bool, wordBits int) Plan {
 	}
 	p := Plan{Budget: wish.Regions, Why: fmt.Sprintf("%d MiB as configured", wish.Regions>>20)}
 	if wish.Regions <= 0 {
-		p.Budget, p.Why = defaultBudget(limit)
+		p.Budget, p.Why = defaultBudget(limit, wish.Node > 0)
 	}
 	p.Reserve = min(max(p.Budget/reserveParts, reserveMinBytes), reserveMaxBytes, p.Budget/4)
 	if all == 0 {
@@ -95,7 +98,8 @@ func PlanFor(limit Limit, wish Wish, pools bool, wordBits int) Plan {
 // Without any limit known, a node takes little rather than guess.
 const unknownBudgetBytes = 256 << 20
 
-func defaultBudget(limit Limit) (int64, string) {
+// defaultBudget is a part of the limit. held says that the node itself is to keep to it.
+func defaultBudget(limit Limit, held bool) (int64, string) {
 	if limit.Bytes == 0 {
 		return unknownBudgetBytes, fmt.Sprintf("%d MiB, since no limit is known", int64(unknownBudgetBytes)>>20)
 	}
@@ -103,7 +107,10 @@ func defaultBudget(limit Limit) (int64, string) {
 	if limit.Shared {
 		most = sharedPercent
 	}
-	budget := min(limit.Bytes/100*most, (limit.Bytes-overheadBytes)/100*restPercent)
-	budget = max(budget, budgetMinBytes)
+	overhead, least := int64(overheadBytes), int64(budgetMinBytes)
+	if held {
+		overhead, least = compactingBytes, max(least, limit.Bytes/4)
+	}
+	budget := max(min(limit.Bytes/100*most, (limit.Bytes-overhead)/100*restPercent), least)
 	return budget, fmt.Sprintf("%d MiB, %d %% of %v", budget>>20, (budget*100+limit.Bytes/2)/limit.Bytes, limit)
 }

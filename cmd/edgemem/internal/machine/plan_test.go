@@ -31,9 +31,10 @@ func TestPlans(t *testing.T) {
 		{"32 bits, unknown", Limit{}, Wish{}, 32, 1433, 89, 495, false},
 		{"unknown", Limit{}, Wish{}, 64, 256, 16, 0, false},
 		{"as wanted", Limit{Bytes: gib}, Wish{Regions: 100 * mib}, 64, 100, 6, 856, false},
-		{"of a machine", Limit{8 * gib, "physical memory", true}, Wish{Node: 512 * mib}, 64, 353, 22, 90, false},
+		{"of a machine", Limit{8 * gib, "physical memory", true}, Wish{Node: 512 * mib}, 64, 311, 19, 132, false},
+		{"of a machine, little", Limit{8 * gib, "physical memory", true}, Wish{Node: 64 * mib}, 64, 16, 1, 25, false},
 		{"of it, so much for regions", Limit{8 * gib, "physical memory", true}, Wish{512 * mib, 200 * mib}, 64, 200, 12, 244, false},
-		{"more than the cgroup has", Limit{Bytes: 512 * mib}, Wish{Node: gib}, 64, 353, 22, 90, false},
+		{"more than the cgroup has", Limit{Bytes: 512 * mib}, Wish{Node: gib}, 64, 311, 19, 132, false},
 		{"too much wanted", Limit{Bytes: gib}, Wish{Regions: 1000 * mib}, 64, 1000, 62, 24, true},
 	} {
 		p := PlanFor(c.limit, c.wanted, true, c.bits)
