@@ -167,7 +167,8 @@
 // that is not everywhere costs an entry for each node in the catalogue, and time in each check; a node without a copy keeps its empty replica
 // and drops pushes of it, which still reach it by the topic and through a feeder. It takes as long as Go's collector needs, 2 min at most, until the memory of a copy is free, and
 // the removal of its records is one commit. While there are nodes of versions that know of no copies, they and those without one send
-// each other more. Certificates carry no roles yet: any member may have a holder read and write a region for it, as it may hold any itself.
+// each other more; those that know of no placements hold every region, hear of
+// writes to one that is not everywhere by pulls, and count for no acknowledgement of it. Certificates carry no roles yet: any member may have a holder read and write a region for it, as it may hold any itself.
 //
 // Keys, members and field names have at most 64 KiB, values at most
 // 1 MiB. Operations on a whole region (Flush, a scan, a pull's first step) hold its lock while they

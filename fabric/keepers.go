@@ -10,7 +10,8 @@ import (
 
 // keepers are the nodes that hold a region, as the catalogue says. Two nodes compare, list and send each other a region that is not
 // everywhere if both are in it, so that who is without costs nothing; and what is known of the others' copies counts from when they were in
-// it. Nodes of earlier versions hold every region and say so: they are keepers like others. What they list of a region that is not here is
+// it. Nodes of earlier versions hold every region. Those that know of placements say so, and are keepers like others; those before that are compared with and
+// pulled from and by, so that all that is written there is here, and the other way round, and count as holders for nothing else. What they list of a region that is not here is
 // passed over; they cannot be told that it is none of ours, so that they compare more, and send what is not wanted, as long as a node
 // without a copy meets them.
 //
@@ -34,9 +35,23 @@ func (r *Region) keptBy(id crdt.NodeID) bool {
 	return k == nil || !k.placed || k.at[id] > 0
 }
 
-// sharedWith reports whether this node and another one have a copy, and say so.
+// sharedWith reports whether this node and another one have a copy, and say so; or the other one may be of a version that knows of no placement, and
+// holds whatever it meets without saying so: until it said what it can.
 func (r *Region) sharedWith(id crdt.NodeID) bool {
-	return r.keptBy(id) && r.keptBy(r.f.cfg.Node) && r.has()
+	if !r.has() || !r.keptBy(r.f.cfg.Node) {
+		return false
+	}
+	if r.keptBy(id) {
+		return true
+	}
+	p := r.f.mesh.peer(id)
+	return p != nil && !p.moves.Load()
+}
+
+// able notes what a peer can, as it said.
+func (p *peer) able(can abilities) {
+	p.can.Store(uint64(can))
+	p.moves.Store(can&canMove != 0)
 }
 
 // comparedIn reports whether an exchange with a peer was about the region, too.

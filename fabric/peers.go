@@ -75,6 +75,7 @@ type peer struct {
 
 	owing atomic.Int32            // sessions in which it gives back, see back.go
 	can   atomic.Uint64           // abilities, as far as it was heard
+	moves atomic.Bool             // it knows of copies, as it said: else it may hold every region that it meets, and not say so
 	given map[crdt.RegionID]given // how regions that it leads come to it; belongs to mu
 }
 

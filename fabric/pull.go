@@ -194,7 +194,9 @@ func (x *puller) check(now *snapshot, s *step) (*bucketSet, error) {
 		return nil, nil
 	case frameDiffer:
 		can, scope, err := decodeDiffer(b, now)
-		x.p.can.Store(uint64(can))
+		if err == nil {
+			x.p.able(can)
+		}
 		if err != nil || can&canScope == 0 {
 			return everyBucket, err
 		}

@@ -247,7 +247,7 @@ func (x *server) takeOver(b []byte) (err error) {
 	if x.can, limit, err = decodeOver(b); err == nil {
 		x.c.heed(limit)
 		if p := x.m.peer(x.id); p != nil {
-			p.can.Store(uint64(x.can))
+			p.able(x.can)
 		}
 	}
 	return err
