@@ -55,3 +55,20 @@ func TestSortedSetsAsRedisDoes(t *testing.T) {
 		t.Error("what DUMP gives restores as another sorted set")
 	}
 }
+
+// TestNoScoreAsRedisDoes: weights that make zero of infinity, or no number of zero and infinity, in every order of the sets.
+func TestNoScoreAsRedisDoes(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t, nil)
+	b := dialBoth(t, addr, realRedis(t))
+	b.run([][]string{{"zadd", "a", "-inf", "m", "inf", "n"}, {"zadd", "b", "0", "m", "0", "n"}, {"zadd", "c", "0", "m", "0", "n", "1", "o"}, {"sadd", "s", "m", "n"}})
+	for _, keys := range [][]string{{"a", "b"}, {"b", "a"}, {"a", "c"}, {"c", "a"}, {"a", "s"}, {"s", "c"}, {"b", "a", "c"}} {
+		for _, weights := range [][]string{{"1", "inf", "0"}, {"inf", "1", "0"}, {"0", "-inf", "1"}, {"inf", "inf", "-inf"}} {
+			for _, by := range []string{"sum", "min", "max"} {
+				args := append(append([]string{strconv.Itoa(len(keys))}, keys...), "weights")
+				args = append(append(args, weights[:len(keys)]...), "aggregate", by, "withscores")
+				b.run([][]string{append([]string{"zinter"}, args...), append([]string{"zunion"}, args...)})
+			}
+		}
+	}
+}

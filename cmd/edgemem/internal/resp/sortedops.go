@@ -53,34 +53,37 @@ type source struct {
 	plain  bool // a set, whose members count 1
 }
 
+// each gives scores as score does.
 func (s *source) each(v *crdt.View, fn func(member string, score float64) bool) {
 	if s.plain {
-		_ = v.SetEach(s.key, func(member string) bool { return fn(member, s.weighted(1)) })
+		_ = v.SetEach(s.key, func(member string) bool { return fn(member, s.weight) })
 		return
 	}
 	cursor := uint64(0)
 	for more := true; more; {
 		cursor, _ = v.SortedScan(s.key, cursor, scanCountMax, func(member string, score float64) {
-			more = more && fn(member, s.weighted(score))
+			more = more && fn(member, s.weight*score)
 		})
 		more = more && cursor != 0
 	}
 }
 
+// score is a member's score times the weight, not a number if these are zero and infinity.
 func (s *source) score(v *crdt.View, member string) (score float64, ok bool) {
 	if s.plain {
 		ok, _ = v.SetHas(s.key, member)
-		return s.weighted(1), ok
+		return s.weight, ok
 	}
 	score, ok, _ = v.SortedScore(s.key, member)
-	return s.weighted(score), ok
+	return s.weight * score, ok
 }
 
-func (s *source) weighted(score float64) float64 {
-	if x := s.weight * score; !math.IsNaN(x) {
-		return x
+// orZero is a number, 0 if x is none.
+func orZero(x float64) float64 {
+	if math.IsNaN(x) {
+		return 0
 	}
-	return 0
+	return x
 }
 
 // combination is what ZUNION and its relatives ask for.
@@ -94,8 +97,24 @@ type combination struct {
 
 var aggregates = map[string]func(a, b float64) float64{
 	"sum": sumScores,
-	"min": func(a, b float64) float64 { return min(a, b) },
-	"max": func(a, b float64) float64 { return max(a, b) },
+	"min": lesserScore,
+	"max": greaterScore,
+}
+
+// lesserScore is a if b is not a number.
+func lesserScore(a, b float64) float64 {
+	if b < a {
+		return b
+	}
+	return a
+}
+
+// greaterScore is a if b is not a number.
+func greaterScore(a, b float64) float64 {
+	if b > a {
+		return b
+	}
+	return a
 }
 
 // parseCombination reads keys and options from the argument at i on.
@@ -164,7 +183,8 @@ func (c *client) combinationOptions(q *combination, i int, storing bool) (ok boo
 	return true
 }
 
-// run gives the result in no order. Sums are taken from the smallest set on, as Redis takes them.
+// run gives the result in no order. Sums are taken from the smallest set on, as Redis takes them. As there, zero times infinity counts 0,
+// but in the second and later sets of an intersection it is no number: a sum with it is 0, and MIN and MAX pass over it.
 func (q *combination) run(v *crdt.View, fn func(member string, score float64) bool) {
 	from := slices.Clone(q.from)
 	if q.op != opDiff {
@@ -175,12 +195,13 @@ func (q *combination) run(v *crdt.View, fn func(member string, score float64) bo
 		more := true
 		for i := 0; i < len(from) && more; i++ {
 			from[i].each(v, func(member string, score float64) bool {
+				score = orZero(score)
 				if hasAny(v, from[:i], member) {
 					return true
 				}
 				for k := i + 1; k < len(from); k++ {
 					if x, ok := from[k].score(v, member); ok {
-						score = q.aggregate(score, x)
+						score = q.aggregate(score, orZero(x))
 					}
 				}
 				more = fn(member, score)
@@ -193,6 +214,7 @@ func (q *combination) run(v *crdt.View, fn func(member string, score float64) bo
 		})
 	default:
 		from[0].each(v, func(member string, score float64) bool {
+			score = orZero(score)
 			for k := 1; k < len(from); k++ {
 				x, ok := from[k].score(v, member)
 				if !ok {

@@ -1,7 +1,6 @@
 package resp
 
 import (
-	"math"
 	"strings"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -307,8 +306,5 @@ func (c *client) removeRange(tx *crdt.Tx, by rangeBy) {
 
 // sumScores adds two scores as the commands that combine sorted sets do: where that is no number it is 0.
 func sumScores(a, b float64) float64 {
-	if sum := a + b; !math.IsNaN(sum) {
-		return sum
-	}
-	return 0
+	return orZero(a + b)
 }
