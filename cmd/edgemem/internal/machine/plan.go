@@ -40,7 +40,7 @@ const (
 	goHeadroomPercent = 95
 	// Of a limit that nobody else holds, a tenth is kept for pages of files that came faster than they went, and for a collector that is late.
 	nodeHeadroomPercent = 90
-	goMinBytes        = 24 << 20
+	goMinBytes          = 24 << 20
 	// 32-bit processes have 2 to 3 GiB of addresses, in pieces.
 	addressMaxBytes = 2 << 30
 )

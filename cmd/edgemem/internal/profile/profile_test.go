@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 	}
 	for setting, want := range map[string][2]string{
 		"store: memtable": {" MiB, or 2.0 MiB with no more than 256 MiB of memory", " MiB, or 1/32 of a smaller budget"}, "pools: chunk": {"64 KiB", "256 KiB"},
-		"store: table": {"2.0 MiB, or 512 KiB with no more than 512 MiB of memory", "2.0 MiB, or 512 KiB with no more than 512 MiB of memory"},
+		"store: table":      {"2.0 MiB, or 512 KiB with no more than 512 MiB of memory", "2.0 MiB, or 512 KiB with no more than 512 MiB of memory"},
 		"mesh: connections": {"8 to 16", "24 to 48"}, "runtime: GOGC": {"50", "100"}, "store: compactors rest when idle": {"yes", "no"},
 	} {
 		r, ok := rows[setting]
