@@ -39,6 +39,7 @@ type UnreadableError struct {
 	Err              error
 }
 
+// Error names the key and says why it cannot be read.
 func (e *UnreadableError) Error() string {
 	field := ""
 	if e.Sub != "" {
@@ -66,6 +67,7 @@ func damaged(err error) bool {
 }
 
 // Unwrap gives ErrUnreadable and the cause.
+// Unwrap is ErrUnreadable and what reading said.
 func (e *UnreadableError) Unwrap() []error { return []error{ErrUnreadable, e.Err} }
 
 var (

@@ -64,10 +64,12 @@ type RightsError struct {
 	All        int64 // what the value is from the limit, as far as is known here
 }
 
+// Error says how many rights are here, of how many that it takes.
 func (e *RightsError) Error() string {
 	return fmt.Sprintf("%v: %d wanted, %d here, %d in all", ErrNoRights, e.Want, e.Here, e.All)
 }
 
+// Unwrap is ErrNoRights.
 func (e *RightsError) Unwrap() error { return ErrNoRights }
 
 // Bounded is what a bounded counter shows.

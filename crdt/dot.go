@@ -92,6 +92,7 @@ type Dot struct {
 	Seq    Seq
 }
 
+// String is ORIGIN:NUMBER.
 func (d Dot) String() string { return fmt.Sprintf("%v:%d", d.Origin, d.Seq) }
 
 // RegionID names a region on the wire and on disk: a truncated SHA-256 of its name, so that nodes that
@@ -106,6 +107,7 @@ func RegionIDOf(name string) RegionID {
 	return id
 }
 
+// String is the first 8 bytes in hexadecimal digits.
 func (id RegionID) String() string { return hex.EncodeToString(id[:8]) }
 
 // Record is one key of a region's durable image. A nil Value deletes the key.

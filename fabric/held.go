@@ -29,6 +29,7 @@ type NotHeldError struct {
 	Holders []Holder // as far as is known here
 }
 
+// Error names the region and some of its holders.
 func (e *NotHeldError) Error() string {
 	if len(e.Holders) == 0 {
 		return fmt.Sprintf("%v: region %q: no holder is known here; connect this node to the others", ErrNotHeld, e.Region)

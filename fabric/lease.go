@@ -33,10 +33,12 @@ type LeaseInfo struct {
 // LeaseHeldError is an ErrLeaseHeld that says by whom.
 type LeaseHeldError struct{ LeaseInfo }
 
+// Error names the lease, its holder and for how long it has it at most.
 func (e *LeaseHeldError) Error() string {
 	return fmt.Sprintf("%v: %q of region %s, by %q with token %d, for %v at most", ErrLeaseHeld, e.Name, e.Region, e.Owner, e.Token, e.Left.Round(time.Millisecond))
 }
 
+// Unwrap is ErrLeaseHeld.
 func (e *LeaseHeldError) Unwrap() error { return ErrLeaseHeld }
 
 // leaseNameMax bounds the name of a lease, bytes.

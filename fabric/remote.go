@@ -37,6 +37,7 @@ type NoHolderError struct {
 	Cause   error    // what the last one that was asked said; nil: none is connected
 }
 
+// Error names the region, some of its holders and what the last one said.
 func (e *NoHolderError) Error() string {
 	names := make([]string, 0, namedHoldersMax+1)
 	for i, h := range e.Holders {

@@ -28,6 +28,7 @@ type StaleError struct {
 	Silent  []crdt.NodeID // connected members that did not answer; of Acquire
 }
 
+// Error names the region and what is missing.
 func (e *StaleError) Error() string {
 	switch {
 	case e.Wanted > 0:

@@ -23,6 +23,7 @@ type FabricID [16]byte
 // textEncoding is lower-case base32 without padding: safe to copy, to say and to use in a host name.
 var textEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
+// String is all of it in the letters and digits of base 32.
 func (id FabricID) String() string { return textEncoding.EncodeToString(id[:]) }
 
 // short is what protocol names and service tags carry: 40 bits, enough to keep fabrics on one network apart.

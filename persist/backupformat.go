@@ -79,6 +79,7 @@ type BackupError struct {
 	Err    error
 }
 
+// Error says what is wrong, and where.
 func (e *BackupError) Error() string {
 	where := fmt.Sprintf("block %d at byte %d", e.Block, e.Offset)
 	if e.Block < 0 {

@@ -34,6 +34,7 @@ type FullError struct {
 	Free, Need int64 // bytes
 }
 
+// Error says how much is free, and how much is to be.
 func (e *FullError) Error() string {
 	return fmt.Sprintf("%v: the file system of %s has %d bytes (%d MiB) free, the store needs %d (%d MiB); make room and try again",
 		ErrFull, e.Path, e.Free, e.Free>>20, e.Need, e.Need>>20)
@@ -54,6 +55,7 @@ type DamageError struct {
 	Err    error  // the cause, or nil
 }
 
+// Error names the file and what is wrong with it, and says what to do.
 func (e *DamageError) Error() string {
 	where := e.Path
 	if e.Key != nil {

@@ -139,6 +139,41 @@ func (c Counter) Value(ctx context.Context) (sum int64, err error) {
 	return sum, nil
 }
 
+// BoundedCounter never passes its limit, also where nodes are cut off from each other: each node holds rights to a part of what is left.
+type BoundedCounter struct{ handle }
+
+// BoundedOf gives the bounded counter at key.
+func BoundedOf(c Client, region, key string) BoundedCounter {
+	return BoundedCounter{handle{c, region, key}}
+}
+
+// Create begins the counter with all rights at the node. The limit is a floor, or a ceiling. Errors: crdt.ErrBoundedExists, crdt.ErrBeyondLimit, crdt.ErrOverflow,
+// crdt.ErrWrongType, the client's.
+func (b BoundedCounter) Create(ctx context.Context, initial, limit int64, ceiling bool) error {
+	_, err := b.write(ctx, "bounded/new", Args{Initial: &initial, Limit: &limit, Ceiling: ceiling})
+	return err
+}
+
+// Add adds n and gives the value as the node shows it. crdt.ErrNoRights says that less rights are at the node than that takes: nothing was written, and
+// others are asked for some, so that it may do a moment later. Errors: that one, crdt.ErrNoBounded, crdt.ErrOverflow, crdt.ErrWrongType, the client's.
+func (b BoundedCounter) Add(ctx context.Context, n int64) (value int64, err error) {
+	res, err := b.write(ctx, "bounded/add", Args{By: &n})
+	if err != nil || res.Value == nil {
+		return 0, err
+	}
+	return strconv.ParseInt(*res.Value, 10, 64)
+}
+
+// Get gives the value and what is left to the node of the way to the limit. Errors: fabric.ErrNotFound, crdt.ErrWrongType, the client's.
+func (b BoundedCounter) Get(ctx context.Context) (value int64, state Bounded, err error) {
+	e, err := b.read(ctx, crdt.KindBounded)
+	if err != nil || e.Value == nil || e.Bounded == nil {
+		return 0, state, err
+	}
+	value, err = strconv.ParseInt(*e.Value, 10, 64)
+	return value, *e.Bounded, err
+}
+
 // Set is a set in which an add wins over a concurrent remove.
 type Set[T any] struct {
 	handle

@@ -36,7 +36,10 @@ func (r *ranks) insert(id uint64, size int, rank uint32) (s Slot) {
 	return s
 }
 
-func (r *ranks) Len() int     { return len(r.heap) - r.dead }
+// Len counts entries.
+func (r *ranks) Len() int { return len(r.heap) - r.dead }
+
+// Bytes is the sum of their sizes.
 func (r *ranks) Bytes() int64 { return r.bytes }
 
 // Overhead counts what is allocated, used or not.
@@ -44,6 +47,7 @@ func (r *ranks) Overhead() int64 {
 	return int64(cap(r.ids)*8 + cap(r.sizes)*4 + cap(r.rank)*4 + cap(r.heap)*8 + cap(r.spare)*4)
 }
 
+// Resize notes that an entry's size changed.
 func (r *ranks) Resize(s Slot, size int) {
 	r.bytes += int64(clip(size)) - int64(r.sizes[s])
 	r.sizes[s] = clip(size)

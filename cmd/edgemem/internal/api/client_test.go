@@ -66,6 +66,22 @@ func clientHandles(t *testing.T, c client.Client) {
 	if sum, err := n.Value(ctx); err != nil || sum != -3 {
 		t.Errorf("counter: %d, %v", sum, err)
 	}
+	seats := client.BoundedOf(c, "shop", "seats")
+	if err := seats.Create(ctx, 10, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := seats.Add(ctx, -4); err != nil || n != 6 {
+		t.Errorf("bounded counter: %d, %v", n, err)
+	}
+	if _, err := seats.Add(ctx, -7); !errors.Is(err, crdt.ErrNoRights) {
+		t.Errorf("below its limit: %v, want ErrNoRights", err)
+	}
+	if n, b, err := seats.Get(ctx); err != nil || n != 6 || b != (client.Bounded{Limit: 0, Rights: 6}) {
+		t.Errorf("bounded counter: %d, %+v, %v", n, b, err)
+	}
+	if err := seats.Create(ctx, 1, 0, false); !errors.Is(err, crdt.ErrBoundedExists) {
+		t.Errorf("twice: %v", err)
+	}
 	set := client.SetOf(c, "shop", "set", fabric.Raw[string]{})
 	added, err1 := set.Add(ctx, "b", "a", "c")
 	removed, err2 := set.Remove(ctx, "c", "d")
