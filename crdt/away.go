@@ -67,7 +67,6 @@ func damaged(err error) bool {
 }
 
 // Unwrap gives ErrUnreadable and the cause.
-// Unwrap is ErrUnreadable and what reading said.
 func (e *UnreadableError) Unwrap() []error { return []error{ErrUnreadable, e.Err} }
 
 var (

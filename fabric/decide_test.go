@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgemem/edgemem/crdt"
@@ -345,6 +346,7 @@ func cutDeciders(t *testing.T, seed uint64, ends map[string]int) {
 			time.Sleep(time.Duration(rng.IntN(1200)) * time.Millisecond)
 		}
 	}
+	synctest.Wait() // nobody is between two steps
 	x.step = nil
 	x.m.SetLoss(0)
 	for i := range ids {
