@@ -16,7 +16,7 @@ import (
 // move half a leaf.
 //
 // While a region is loaded its dots come in the order of their keys, which is none. They wait, and are filed some hundred thousand at a time in the order of
-// their numbers: each where it belongs at once took a sixth of a restart.
+// their numbers: each where it belongs at once was a tenth of what a start computes.
 type dotIndex struct {
 	leaves []leaf
 	n      int

@@ -9,6 +9,9 @@ const (
 	warmFrom = 1 << 15
 )
 
+// WarmPays reports whether the region is so large that Warm saves more than it takes.
+func (v *View) WarmPays() bool { return v.r.store.entries.n >= warmFrom }
+
 // Warm has the processor fetch what reads and writes of up to WarmMax keys will touch: the slots of all of them, then the records, then, where writing, the
 // places of their dots. One after the other each of these would be waited for; loads that do not depend on one another are under way together: at a
 // million entries, 16 reads take half as long. It changes nothing, and what it gives means nothing: it is there so that the loads are made. In a small
@@ -16,7 +19,7 @@ const (
 func (v *View) Warm(keys [][]byte, writing bool) (sum uint64) {
 	s := &v.r.store
 	t := &s.entries
-	if t.n < warmFrom || len(keys) < 2 {
+	if !v.WarmPays() || len(keys) < 2 {
 		return 0
 	}
 	var slots [WarmMax]uint64

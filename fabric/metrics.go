@@ -175,8 +175,9 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		diskFull, diskUnsaved, diskRefused,
 		messagesListening, messagesPublished, messagesSent, messagesReceived, messagesForwarded, messagesRefused, messagesCopies, messagesDropped,
 		remoteAsked, remoteHedged, remoteUnreached, remoteUncertain, remoteServed,
+		queueWaiting, queueBytes, queueQueued, queueRefused, queueDelivered,
 		movesPromoted, movesDemoted, movesFailed, movesBytes, movesCarried, movesSaved, movesReports,
-		memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
+		memoryLevel, memoryUsed, memoryMapped, memoryBudget, memoryRefused, memoryLine, memoryRefusing, memoryReserved, memoryUnused, memoryLacking, regionsQuotaFull, regionsOverQuota,
 		memoryAway, memoryAwayBytes, memoryPacked, memoryPackedBytes, memoryPackedSize, memoryEvicted, memoryFaults, memoryReturned, memoryUnreadable,
 	} {
 		ch <- m.desc

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -46,6 +47,35 @@ func newFleet(t *testing.T, seed uint64, ids ...crdt.NodeID) *fleet {
 		}
 	})
 	return x
+}
+
+// checkCopies: the nodes that hold a region are equal and have what was acknowledged, the others have nothing of it, and all nodes name the holders alike.
+// written has the values of which each key may have one.
+func (x *fleet) checkCopies(name string, written map[string][]string) {
+	t := x.t
+	t.Helper()
+	var held []*Region
+	var want []string
+	for _, id := range slices.Sorted(maps.Keys(x.nodes)) {
+		f := x.nodes[id]
+		if r := region(t, f, name); r.Held() {
+			held = append(held, r)
+			want = append(want, string(id)+"/"+f.cfg.Tier)
+		} else if n := recordsOf(t, r); n > 0 {
+			t.Errorf("%s holds nothing, and has %d records of it", id, n)
+		}
+	}
+	sameState(t, held...)
+	for key, vals := range written {
+		if got := get(t, held[0], key); !slices.Contains(vals, got) {
+			t.Errorf("%s: %q, acknowledged was %q", key, got, vals[0])
+		}
+	}
+	for id, f := range x.nodes {
+		if got := holderNames(t, f, name); got != strings.Join(want, " ") {
+			t.Errorf("%s says %s, held by %s", id, got, want)
+		}
+	}
 }
 
 func (x *fleet) start(id crdt.NodeID) *Fabric {
@@ -456,27 +486,7 @@ func cutMoves(t *testing.T, seed uint64, ends map[string]int) {
 		x.m.Heal(ids[i], ids[(i+1)%3])
 	}
 	time.Sleep(10 * time.Minute)
-	var held []*Region
-	want := ""
-	for _, id := range ids {
-		if r := region(t, x.nodes[id], "maps"); r.Held() {
-			held = append(held, r)
-			want += string(id) + "/edge "
-		} else if n := recordsOf(t, r); n > 0 {
-			t.Errorf("%s holds nothing, and has %d records of it", id, n)
-		}
-	}
-	sameState(t, held...)
-	for key, vals := range written {
-		if got := get(t, held[0], key); !slices.Contains(vals, got) {
-			t.Errorf("%s: %q, acknowledged was %q", key, got, vals[0])
-		}
-	}
-	for _, id := range ids {
-		if got := holderNames(t, x.nodes[id], "maps"); got != strings.TrimSpace(want) {
-			t.Errorf("%s says %s, held by %s", id, got, want)
-		}
-	}
+	x.checkCopies("maps", written)
 }
 
 // FuzzVow: what a member asks for is read or refused.

@@ -38,6 +38,7 @@ func (s *Store) CommitPrivate(recs []crdt.Record) error {
 		}
 		pairs = append(pairs, p)
 	}
+	s.goOn() // it fills memtables, past the journal
 	return s.commitDirectly(s.config.MinFreeBytes, pairs)
 }
 

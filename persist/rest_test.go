@@ -123,5 +123,10 @@ func TestStartOnlyReads(t *testing.T) {
 		if s.Resting() {
 			t.Errorf("%s: commits that were never read wait for room, and nobody makes any", profile)
 		}
+		config.Dir = filepath.Join(t.TempDir(), "third")
+		s = openStore(t, config)
+		if check(t, s.CommitPrivate(one("promise", "v"))); s.Resting() {
+			t.Errorf("%s: what goes past the journal fills tables that nobody compacts", profile)
+		}
 	}
 }

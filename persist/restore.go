@@ -246,6 +246,7 @@ func (s *Store) commitOwn(pairs []pair) error {
 		return err
 	}
 	defer s.leave()
+	s.goOn() // it fills memtables, past the journal
 	return s.commitDirectly(s.config.MinFreeBytes, pairs)
 }
 

@@ -163,8 +163,8 @@ func (s *Store) open() (err error) {
 	return nil
 }
 
-// goOn has the journal drained and tables compacted. From Open until the first Load has ended, or something is written, neither is: a start is there to
-// read what there is, and they took a quarter of its processor's time.
+// goOn has the journal drained and tables compacted. From Open until the first Load has ended, or a commit needs what they make room for, neither is: a
+// start is there to read what there is, on the processors that they would take.
 func (s *Store) goOn() {
 	s.goesOn.Do(func() {
 		s.compaction.resume()

@@ -34,45 +34,40 @@ that caused it.`,
 	o := outputFlag(cmd)
 	addClient(cmd)
 	cmd.RunE = withClient(func(ctx context.Context, cmd *cobra.Command, c *control.Client, args []string) error {
-		x, err := c.ExplainRegion(ctx, args[0], nil)
-		if err != nil {
-			return err
-		}
-		if o.structured() {
-			return o.print(cmd.OutOrStdout(), x)
-		}
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		return printExplanation(cmd.OutOrStdout(), x, namesIn(s))
+		return explainTo(ctx, cmd.OutOrStdout(), c, o, args[0], nil, printExplanation)
 	})
 	return cmd
 }
 
-// tellPlan prints what would move.
-func tellPlan(ctx context.Context, cmd *cobra.Command, c *control.Client, o *output, x control.Explanation, err error) error {
+// explainTo asks for an explanation, of the region as it is or as it would be, and prints it, with names of nodes where people read it.
+func explainTo(ctx context.Context, w io.Writer, c *control.Client, o *output, region string, try *control.RegionOptions,
+	print func(io.Writer, control.Explanation, map[string]string) error) error {
+	x, err := c.ExplainRegion(ctx, region, try)
 	if err != nil {
 		return err
 	}
 	if o.structured() {
-		return o.print(cmd.OutOrStdout(), x)
+		return o.print(w, x)
 	}
 	s, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	w := cmd.OutOrStdout()
+	return print(w, x, namesIn(s))
+}
+
+// printPlan tells what would move.
+func printPlan(w io.Writer, x control.Explanation, names map[string]string) error {
 	switch {
 	case x.Planned == nil:
-		_, err = fmt.Fprintf(w, "region %s: no node that decides on its copies is connected; what would move is not known\n", x.Region)
+		_, err := fmt.Fprintf(w, "region %s: no node that decides on its copies is connected; what would move is not known\n", x.Region)
 		return err
 	case len(*x.Planned) == 0:
-		_, err = fmt.Fprintf(w, "region %s: nothing would move; held by %s\n", x.Region, holdersOf(control.Region{RegionStatus: fabric.RegionStatus{Holders: x.Holders}}))
+		_, err := fmt.Fprintf(w, "region %s: nothing would move; held by %s\n", x.Region, holdersOf(control.Region{RegionStatus: fabric.RegionStatus{Holders: x.Holders}}))
 		return err
 	}
 	fmt.Fprintf(w, "region %s: what would move at once, if it were so; nothing has changed\n", x.Region)
-	return printMoves(w, *x.Planned, namesIn(s))
+	return printMoves(w, *x.Planned, names)
 }
 
 func printExplanation(w io.Writer, x control.Explanation, names map[string]string) error {

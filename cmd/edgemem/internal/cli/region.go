@@ -127,8 +127,7 @@ HSET, ZADD and XADD. The others are refused, and so is what 'edgemem set' and 'i
 			return err
 		}
 		if *dry {
-			x, err := c.ExplainRegion(ctx, args[0], &want)
-			return tellPlan(ctx, cmd, c, o, x, err)
+			return explainTo(ctx, cmd.OutOrStdout(), c, o, args[0], &want, printPlan)
 		}
 		if cmd.Flag("queue-writes").Changed {
 			want.QueueWrites = queue

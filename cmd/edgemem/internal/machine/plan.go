@@ -62,7 +62,9 @@ func (w Wish) Within(limit Limit) Limit {
 // PlanFor divides what a limit allows. pools says that the budget of regions lies outside the Go heap, where the runtime's limit does not
 // count it; wordBits is 32 or 64.
 func PlanFor(limit Limit, wish Wish, pools bool, wordBits int) Plan {
-	limit = wish.Within(limit)
+	own := wish.Within(limit)
+	held := own != limit // the node itself is to keep to it
+	limit = own
 	all := limit.Bytes
 	if wordBits == 32 && (all == 0 || all > addressMaxBytes) {
 		all = addressMaxBytes
@@ -70,14 +72,14 @@ func PlanFor(limit Limit, wish Wish, pools bool, wordBits int) Plan {
 	}
 	p := Plan{Budget: wish.Regions, Why: fmt.Sprintf("%d MiB as configured", wish.Regions>>20)}
 	if wish.Regions <= 0 {
-		p.Budget, p.Why = defaultBudget(limit, wish.Node > 0)
+		p.Budget, p.Why = defaultBudget(limit, held)
 	}
 	p.Reserve = min(max(p.Budget/reserveParts, reserveMinBytes), reserveMaxBytes, p.Budget/4)
 	if all == 0 {
 		return p // the runtime's own default is no limit
 	}
 	headroom := int64(goHeadroomPercent)
-	if wish.Node > 0 {
+	if held {
 		headroom = nodeHeadroomPercent
 	}
 	rest := all/100*headroom - codeBytes
@@ -85,7 +87,7 @@ func PlanFor(limit Limit, wish Wish, pools bool, wordBits int) Plan {
 		rest -= p.Budget
 	}
 	p.GoLimit = max(rest, goMinBytes)
-	if wish.Node > 0 { // a cgroup counts such pages too, and takes them back when others need the room
+	if held { // a cgroup counts such pages too, and takes them back when others need the room
 		p.Files = max(all-p.Budget-p.GoLimit, codeBytes)
 	}
 	if p.Budget+overheadBytes > all {

@@ -34,7 +34,7 @@ func TestPlans(t *testing.T) {
 		{"of a machine", Limit{8 * gib, "physical memory", true}, Wish{Node: 512 * mib}, 64, 311, 19, 132, false},
 		{"of a machine, little", Limit{8 * gib, "physical memory", true}, Wish{Node: 64 * mib}, 64, 16, 1, 25, false},
 		{"of it, so much for regions", Limit{8 * gib, "physical memory", true}, Wish{512 * mib, 200 * mib}, 64, 200, 12, 244, false},
-		{"more than the cgroup has", Limit{Bytes: 512 * mib}, Wish{Node: gib}, 64, 311, 19, 132, false},
+		{"more than the cgroup has", Limit{Bytes: 512 * mib}, Wish{Node: gib}, 64, 353, 22, 116, false},
 		{"too much wanted", Limit{Bytes: gib}, Wish{Regions: 1000 * mib}, 64, 1000, 62, 24, true},
 	} {
 		p := PlanFor(c.limit, c.wanted, true, c.bits)

@@ -5,7 +5,7 @@ import "github.com/edgemem/edgemem/crdt"
 // warm has the processor fetch the entries of the commands of a pipeline before they run one after the other: of the one that is ready and of those
 // behind it whose frames are here. Which key a command has, and whether it may run, is found out later; a guess that is wrong costs a few loads.
 func (c *client) warm(v *crdt.View, writing bool) {
-	if c.tail-c.head < frameLeast || len(c.args) < 2 {
+	if c.tail-c.head < frameLeast || len(c.args) < 2 || !v.WarmPays() {
 		return
 	}
 	var room [crdt.WarmMax][]byte

@@ -24,8 +24,8 @@
 // What reads and writes entries goes to a holder as it came, and its answer comes back byte for byte; see [fabric.Request] and away.go. The commands of a pipeline
 // that go to one region travel together, and so does a transaction; replies keep their order. EM.SOURCE tells who answered, and how complete its copy was. -NOHOLDER
 // says that no holder is connected or answers, and names them: nothing was done. -UNCERTAIN says that a holder got a write and that its answer is lost;
-// -TRYAGAIN that the region left the holder in between: nothing was done. Refused are what waits (BLPOP, XREAD BLOCK and the like), WATCH, and reads of a client that
-// tracks keys. Keyspace notifications tell nothing of such a region. FLUSHALL fails at the first one.
+// -TRYAGAIN that the region left the holder in between: nothing was done. Refused are what waits (BLPOP, XREAD BLOCK and the like), and reads of a client that
+// tracks keys. WATCH notes the state of keys at the holder, and EXEC has it compared there. Where the region lets writes wait and no holder is reached, those that depend on nothing do (queued.go). Keyspace notifications tell nothing of such a region. FLUSHALL fails at the first one.
 //
 // # redcon
 //
@@ -51,8 +51,9 @@
 //     Redis 7.4. An entry is at most 1 MiB. XADD and XTRIM with ~ leave less than 100 entries too many.
 //   - DBSIZE counts expired keys until they are swept.
 //   - FLUSHALL is refused unless allowed. DEBUG, EVAL and others answer why not.
-//   - PUBLISH reaches the clients of this node. CLIENT TRACKING with REDIRECT is refused. A change that came by a merge is
-//     notified of as set, sadd, hset, xadd or del, by what the key holds then. CONFIG SET changes notify-keyspace-events alone.
+//   - PUBLISH reaches clients of other nodes too, at most once. CLIENT TRACKING with REDIRECT is refused. A change that came by a merge is
+//     notified of as set, sadd, hset, xadd or del, by what the key holds then. CONFIG SET changes notify-keyspace-events and
+//     latency-monitor-threshold alone. ACL users have no selectors.
 //   - INFO, CONFIG, MEMORY, WAIT and FLUSHALL are not allowed within MULTI; a SELECT there parts the transaction.
 //   - A bulk string that does not end in CRLF closes the connection; Redis skips two bytes unseen. An inline
 //     command above 64 KiB always does; in Redis that depends on how it arrives.

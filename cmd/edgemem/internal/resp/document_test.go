@@ -37,7 +37,7 @@ func commandsDocument(table *table) string {
 	b.WriteString(`# Commands
 
 Written by a test from the table that drives the commands; ` + "`COMMAND DOCS`" + ` tells the same to clients. Arguments, replies and
-error texts are those of Redis 7.0. Every command reads and writes this node's replica and waits for no other node. The last column
+error texts are those of Redis 7.0. Every command reads and writes this node's replica, or a holder's where this node has no copy; what waits for other nodes says so. The last column
 says what is particular where several nodes write at once; where it is empty, a read shows what has arrived here.
 `)
 	byGroup := map[string][]*command{}

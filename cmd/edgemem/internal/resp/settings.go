@@ -40,7 +40,7 @@ func serverCommands() []*command {
 					summary: "Lists the subcommands.", run: func(c *client) { c.help(configHelp) }},
 				{name: "config|set", arity: -4, flags: adminFlags, tips: "request_policy:all_nodes response_policy:all_succeeded",
 					group: "server", since: "2.0.0", cost: "O(N) for N settings",
-					summary: "Changes notify-keyspace-events on this node until it stops; other settings come from its configuration.",
+					summary: "Changes notify-keyspace-events and latency-monitor-threshold on this node until it stops; other settings come from its configuration.",
 					is:      flagNoMulti, run: configSet},
 				{name: "config|rewrite", refusal: "settings come from flags, EDGEMEM_* and the configuration file"},
 			}},
